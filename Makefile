@@ -1,0 +1,29 @@
+# Everything runs in a virtual environment of this folder. `make demo` is the place to start.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check wheelhouse clean
+
+demo: $(VENV)/installed
+	$(BIN)/python examples/demo.py
+
+test: $(VENV)/installed
+	$(BIN)/python -m pytest
+
+check: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# All wheels that an appliance without network needs: pip install --no-index --find-links wheelhouse 'fcdd-edge[onnxruntime]'
+wheelhouse: $(VENV)/installed
+	$(BIN)/python -m pip wheel --wheel-dir wheelhouse -c constraints.txt '.[onnxruntime]'
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo_out wheelhouse dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,73 @@
+"""The seam between scoring and whatever runs the model."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from fcdd_runtime.contract import ModelContract
+from fcdd_runtime.errors import BadAnswerError
+
+Batch = Mapping[str, npt.NDArray[np.uint8]]
+"""Input name -> uint8 (N, 1, size, size), 0..255, C-contiguous; N between 1 and the contract's `max_batch_size`."""
+
+Scores = npt.NDArray[np.float32]
+"""float32 (N,), at least 0."""
+
+Maps = npt.NDArray[np.float32]
+"""float32 (N, rows, columns), at least 0, rows and columns as in the contract's `map_shape`."""
+
+
+class Backend(Protocol):
+    """Runs one model. Not safe for use by several threads at once unless an implementation says so."""
+
+    @property
+    def contract(self) -> ModelContract:
+        """The contract of the model that this backend runs."""
+
+    def infer(self, batch: Batch) -> tuple[Scores, Maps]:
+        """Score a batch.
+
+        Raises
+        ------
+        BackendError
+            If the model cannot be run, or its answer is not what the contract says.
+        """
+
+    def close(self) -> None:
+        """Release what was opened. The backend cannot be used afterwards."""
+
+
+def checked_answer(
+    score: npt.NDArray[np.generic], anomaly_map: npt.NDArray[np.generic], count: int, contract: ModelContract
+) -> tuple[Scores, Maps]:
+    """Check a model's two outputs against the contract and drop their channel axes.
+
+    A served model can answer with empty or wrong tensors and still report success, so every answer is checked.
+
+    Parameters
+    ----------
+    score : expected float32 (count, 1)
+    anomaly_map : expected float32 (count, 1, rows, columns)
+
+    Raises
+    ------
+    BadAnswerError
+        If a shape or dtype differs, or a value is NaN or infinite.
+    """
+    _check_tensor("score", score, (count, 1))
+    _check_tensor("anomaly_map", anomaly_map, (count, 1, *contract.map_shape))
+    return score[:, 0].astype(np.float32, copy=False), anomaly_map[:, 0].astype(np.float32, copy=False)
+
+
+def _check_tensor(name: str, value: npt.NDArray[np.generic], shape: tuple[int, ...]) -> None:
+    if value.shape != shape or value.dtype != np.float32:
+        raise BadAnswerError(
+            f"the model answered `{name}` as {value.dtype} {value.shape} instead of float32 {shape}; "
+            "check the server's log and the model with fcdd-score --self-test"
+        )
+    if not np.isfinite(value).all():
+        raise BadAnswerError(
+            f"the model answered NaN or infinite values in `{name}`; check the model with fcdd-score --self-test"
+        )

@@ -1,0 +1,239 @@
+"""ModelContract: all that the runtime knows of a model, and the one thing that export and runtime share.
+
+The same JSON lies beside a model as `contract.json` and in the `contract` parameter of its Triton `config.pbtxt`.
+"""
+
+import dataclasses
+import json
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from fcdd_runtime.errors import ContractError
+
+SCHEMA_VERSION = 1
+CONTRACT_FILE = "contract.json"
+GOLDEN_FILE = "golden.npz"
+CONTRACT_PARAMETER = "contract"
+"""Name of the entry of `parameters` in config.pbtxt that holds the contract's JSON."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Resize:
+    """How an 8-bit breast image becomes the network's square image (PIL bilinear with antialiasing, on uint8)."""
+
+    rule: Literal["squash", "shorter_side_center_crop"]
+    """`squash`: both sides to `size` (published `preproc` "none"); `shorter_side_center_crop`: the shorter side to
+    `shorter_side`, then the central `size` x `size` pixels (published "aug1", as at test time)."""
+    size: int
+    """Side of the network's image, pixels."""
+    shorter_side: int
+    """Length of the shorter side before the crop, pixels; equals `size` for `squash`."""
+
+
+@dataclass(frozen=True)
+class MipRecipe:
+    """How a DICOM study becomes breast images. Never published with the network, so the exporting site states it."""
+
+    post_contrast_phase: int = 1
+    """Which phase after contrast the pre-contrast phase is subtracted from; 1 is the first after contrast."""
+    projection: Literal["axial"] = "axial"
+    """Maximum intensity projection along the patient's head-foot axis, so that anterior (the nipple) is up."""
+    window_low: float = 0.0
+    """Subtraction value (rescaled scanner units) that becomes grey 0; lower values clip."""
+    window_high_quantile: float = 0.998
+    """Quantile (0..1) of the subtraction values in all breast images of a study that becomes grey 255."""
+    posterior_margin_mm: float = 30.0
+    """How far behind the skin over the sternum a breast image reaches, mm."""
+    mirror_left: bool = False
+    """Whether the left breast's image is flipped left-right, so that lateral is on the same side in both."""
+
+
+@dataclass(frozen=True)
+class Upsampling:
+    """Receptive field of one map cell, from which the published heatmap upsampling follows."""
+
+    jump: int
+    """Distance of neighbouring cells' receptive fields, image pixels."""
+    extent: int
+    """Side of a receptive field, image pixels: the size of the Gaussian kernel."""
+    shift: float
+    """Centre of the first cell's receptive field, image pixels; the published code truncates it to an integer."""
+    std: float
+    """Standard deviation of the Gaussian, image pixels (`gauss_std` of the training configuration)."""
+
+
+@dataclass(frozen=True)
+class Display:
+    """How heatmaps are scaled for people. Has no influence on scores."""
+
+    quantile: float
+    """Quantile (0..1] of a heatmap, after subtracting its minimum, that is shown as full colour."""
+    reference_range: tuple[float, float]
+    """Minimum, and `quantile` above that minimum, of the heatmaps of the verification images: the scale that
+    makes the colours of different exams comparable (`global`), in heatmap units."""
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """The score at and above which a breast is flagged."""
+
+    threshold: float
+    """Anomaly score; flagged means score >= threshold."""
+    sensitivity: float | None
+    """Sensitivity (0..1) that the threshold was set for, where it is known."""
+    source: str
+    """What it was determined on, in words."""
+
+
+@dataclass(frozen=True)
+class ModelContract:
+    """What a model takes, what it gives, how its images are made and its maps shown, and what it was made from."""
+
+    schema_version: int
+    name: str
+    """Model name in the Triton repository, such as `fcdd_fp16`."""
+    network: str
+    """Class name of the published network, such as `FCDD_CNN224_VGG_NOPT`."""
+    objective: str
+    """Training objective of the published code, such as `fcdd`."""
+    inputs: tuple[str, ...]
+    """Names of the input tensors, each uint8 [N, 1, size, size], 0..255; outputs are always `score` float32 [N, 1]
+    and `anomaly_map` float32 [N, 1, *map_shape]."""
+    resize: Resize
+    recipe: MipRecipe
+    map_shape: tuple[int, int]
+    """Rows and columns of the anomaly map."""
+    map_kind: Literal["fcdd", "grad_cam"]
+    """`fcdd`: the score is the mean of the map, so it is an exact explanation; `grad_cam`: a saliency map."""
+    upsampling: Upsampling
+    display: Display
+    operating_point: OperatingPoint | None
+    precision: Literal["fp32", "fp16", "int8"]
+    target: Literal["tensorrt", "tensorrt-rtx", "onnxruntime", "python"]
+    """What runs the artefact: an engine of TensorRT or TensorRT-RTX, Triton's ONNX Runtime backend, or ONNX Runtime
+    in Triton's Python backend."""
+    artefact: str
+    """Path of the model file, relative to the model folder."""
+    max_batch_size: int
+    mean: tuple[float, ...]
+    """Normalisation inside the graph, per RGB channel, of pixels scaled to 0..1; for the record."""
+    std: tuple[float, ...]
+    """As `mean`: standard deviation of the training normals' pixels."""
+    snapshot_sha256: str
+    artefact_sha256: str
+    versions: dict[str, str]
+    """Package versions that the export ran with."""
+    notes: tuple[str, ...] = ()
+    """What a user of the model must know, such as an accepted drift and its reason."""
+
+    def to_json(self) -> str:
+        """Return the contract as JSON text, keys in declaration order, ending in a newline."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "ModelContract":
+        """Read a contract.
+
+        Raises
+        ------
+        ContractError
+            If the text is no JSON object, of another schema version, or an entry is missing, unknown or mistyped.
+        """
+        try:
+            document = json.loads(text)
+        except ValueError as error:
+            raise ContractError(f"the model's contract is not JSON ({error}); export the model again") from error
+        version = document.get("schema_version") if isinstance(document, dict) else None
+        if version != SCHEMA_VERSION:
+            raise ContractError(
+                f"the model's contract has schema version {version}, this program reads {SCHEMA_VERSION}; "
+                "export the model with the same release as the runtime"
+            )
+        try:
+            contract: ModelContract = _from_plain(cls, document)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ContractError(f"the model's contract is damaged ({error}); export the model again") from error
+        return contract
+
+
+def read_contract(folder: Path) -> ModelContract:
+    """Read the contract of an exported model folder.
+
+    Raises
+    ------
+    ContractError
+        If there is none, or it cannot be read.
+    """
+    path = folder / CONTRACT_FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ContractError(
+            f"{folder} has no readable {CONTRACT_FILE}; give a model folder written by fcdd-export"
+        ) from error
+    return ModelContract.from_json(text)
+
+
+def recipe_from_plain(values: dict[str, Any]) -> MipRecipe:
+    """Build a recipe from parsed TOML or JSON values; entries left out keep their defaults.
+
+    Raises
+    ------
+    ContractError
+        If an entry is unknown, mistyped or out of range.
+    """
+    try:
+        recipe: MipRecipe = _from_plain(MipRecipe, values)
+    except (TypeError, ValueError) as error:
+        raise ContractError(f"the MIP recipe cannot be used: {error}") from error
+    if recipe.post_contrast_phase < 1 or not 0 < recipe.window_high_quantile <= 1 or recipe.posterior_margin_mm < 0:
+        raise ContractError(
+            "the MIP recipe cannot be used: post_contrast_phase is at least 1, window_high_quantile in (0, 1], "
+            "posterior_margin_mm not negative"
+        )
+    return recipe
+
+
+def _from_plain(kind: Any, value: Any) -> Any:
+    """Turn parsed JSON into an instance of `kind`: a dataclass, tuple, dict, Literal, union or scalar type."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if dataclasses.is_dataclass(kind):
+        return _dataclass_from_plain(kind, value)
+    if origin is types.UnionType:
+        return None if value is None else _from_plain(arguments[0], value)
+    if origin is Literal:
+        if value not in arguments:
+            raise ValueError(f"{value!r} is none of {arguments}")
+        return value
+    if origin is tuple:
+        return _tuple_from_plain(arguments, value)
+    if origin is dict:
+        return {str(key): _from_plain(arguments[1], entry) for key, entry in value.items()}
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise TypeError(f"{value!r} is no {kind.__name__}")
+    return value
+
+
+def _dataclass_from_plain(kind: type[_T], value: Any) -> _T:
+    if not isinstance(value, dict):
+        raise TypeError(f"{value!r} is no set of {kind.__name__} entries")
+    hints = typing.get_type_hints(kind)
+    if unknown := sorted(set(value) - set(hints)):
+        raise ValueError(f"unknown entries {unknown}")
+    return kind(**{name: _from_plain(hints[name], entry) for name, entry in value.items()})
+
+
+def _tuple_from_plain(arguments: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"{value!r} is no list")
+    kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
+    if len(kinds) != len(value):
+        raise ValueError(f"{value!r} does not have {len(kinds)} entries")
+    return tuple(_from_plain(kind, entry) for kind, entry in zip(kinds, value, strict=True))

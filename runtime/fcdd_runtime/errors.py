@@ -1,0 +1,60 @@
+"""The error tree. Every message is one sentence that says what to do.
+
+    FcddError
+    ├── ContractError            (ValueError)       a model folder or server describes no model that we can run
+    ├── StudyError               (ValueError)       a DICOM study cannot be turned into breast images
+    ├── ImageError               (ValueError)       a ready-made MIP image cannot be used
+    ├── BackendError             (RuntimeError)     a model could not be run
+    │   ├── ServerUnreachableError (ConnectionError) nothing answers at the address
+    │   └── BadAnswerError       (ValueError)       an answer has the wrong size, type or values
+    ├── MissingExtraError        (ImportError)      an optional package is not installed
+    ├── SnapshotError            (ValueError)       a training snapshot is not one that the published code writes
+    └── GateError                (RuntimeError)     a check refused: drift or self-test (exit code 3)
+"""
+
+from typing import ClassVar
+
+
+class FcddError(Exception):
+    """Root of all errors that a user can cause; the commands print its one sentence and no traceback."""
+
+    exit_code: ClassVar[int] = 2
+    """Exit code of a command that ends with this error."""
+
+
+class ContractError(FcddError, ValueError):
+    """A contract is missing, unreadable, of another schema version, or contradicts the model beside it."""
+
+
+class StudyError(FcddError, ValueError):
+    """A DICOM study cannot be turned into breast images."""
+
+
+class ImageError(FcddError, ValueError):
+    """A ready-made MIP image is unreadable or not 8-bit grey."""
+
+
+class BackendError(FcddError, RuntimeError):
+    """A model could not be opened or run."""
+
+
+class ServerUnreachableError(BackendError, ConnectionError):
+    """No inference server answers at the address, or not in time."""
+
+
+class BadAnswerError(BackendError, ValueError):
+    """A model answered with the wrong shape, dtype, or with NaN or infinite values."""
+
+
+class MissingExtraError(FcddError, ImportError):
+    """A backend needs a package that is not installed."""
+
+
+class SnapshotError(FcddError, ValueError):
+    """A training snapshot is missing, damaged, or not one that the published code writes."""
+
+
+class GateError(FcddError, RuntimeError):
+    """A verification refused the model."""
+
+    exit_code: ClassVar[int] = 3

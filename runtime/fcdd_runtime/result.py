@@ -1,0 +1,96 @@
+"""What scoring a study returns: frozen, without any file format. Writers are in report.py."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fcdd_runtime.contract import ModelContract
+
+
+@dataclass(frozen=True)
+class Peak:
+    """Where a heatmap is highest, traced back to the voxel that a reader would look at."""
+
+    heatmap_pixel: tuple[int, int]
+    """Row and column of the heatmap's maximum, pixels of the network's image."""
+    image_pixel: tuple[int, int]
+    """Row and column, in the breast image, of the brightest pixel within one map cell of that maximum."""
+    patient_mm: tuple[float, float, float]
+    """Centre of the voxel that this pixel was projected from: LPS, mm."""
+    sop_instance_uid: str
+    """SOP Instance UID of that voxel's slice in the post-contrast phase."""
+    frame_number: int | None
+    """Frame in a multi-frame object, from 1; None in single-frame files."""
+
+
+@dataclass(frozen=True)
+class BreastResult:
+    """Score and heatmap of one breast."""
+
+    laterality: str
+    """`L` or `R`: the patient's side."""
+    score: float
+    """Anomaly score, at least 0."""
+    flagged: bool | None
+    """Whether the score reaches the operating point; None if the model has none."""
+    peak: Peak
+    image: npt.NDArray[np.uint8]
+    """The breast image before resizing: (rows, columns), 0..255, anterior up, the patient's right at the left."""
+    pixel_mm: tuple[float, float]
+    """Distance of neighbouring rows and of neighbouring columns of `image`, mm."""
+    anomaly_map: npt.NDArray[np.float32]
+    """Map as the model gave it: float32 (28, 28), at least 0."""
+    heatmap: npt.NDArray[np.float32]
+    """Map upsampled to the network's image: float32 (224, 224), at least 0."""
+
+
+@dataclass(frozen=True)
+class PhaseChoice:
+    """Which volumes were subtracted and how that was found out."""
+
+    pre: str
+    """Series number and description, and phase, of the pre-contrast volume."""
+    post: str
+    """The same of the post-contrast volume."""
+    method: str
+    """Which DICOM attribute told the phases apart, such as `TemporalPositionIdentifier`."""
+    count: int
+    """Number of phases found."""
+
+
+@dataclass(frozen=True)
+class SplitChoice:
+    """How left and right, and front and back, were found."""
+
+    method: str
+    """`sternum` (valley of the body surface between the breasts) or `image centre`."""
+    confidence: float
+    """0..1: depth of the sternum valley against the height of the lower breast; 0 for the image centre."""
+    midline_x_mm: float
+    """Patient x of the midline, mm."""
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """All that was found in one study."""
+
+    study_instance_uid: str
+    breasts: tuple[BreastResult, ...]
+    """In the order R, L, as seen on an axial image; one only in a unilateral study."""
+    phases: PhaseChoice
+    split: SplitChoice
+    contract: ModelContract
+    warnings: tuple[str, ...]
+    """One sentence each."""
+
+    @property
+    def exam_score(self) -> float:
+        """The larger of the breasts' scores."""
+        return max(breast.score for breast in self.breasts)
+
+    @property
+    def flagged(self) -> bool | None:
+        """Whether any breast reaches the operating point; None if the model has none."""
+        flags = [breast.flagged for breast in self.breasts]
+        return None if None in flags else any(flags)
