@@ -9,7 +9,7 @@ import types
 import typing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from fcdd_runtime.errors import ContractError
 
@@ -18,8 +18,11 @@ CONTRACT_FILE = "contract.json"
 GOLDEN_FILE = "golden.npz"
 CONTRACT_PARAMETER = "contract"
 """Name of the entry of `parameters` in config.pbtxt that holds the contract's JSON."""
+GOLDEN_PARAMETER = "golden"
+"""Name of the entry that holds the golden vectors: the bytes of golden.npz, base64."""
 
-_T = TypeVar("_T")
+Precision = Literal["fp32", "fp16", "int8"]
+Target = Literal["tensorrt", "tensorrt-rtx", "onnxruntime", "python"]
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,8 @@ class Display:
     quantile: float
     """Quantile (0..1] of a heatmap, after subtracting its minimum, that is shown as full colour."""
     reference_range: tuple[float, float]
-    """Minimum, and `quantile` above that minimum, of the heatmaps of the verification images: the scale that
-    makes the colours of different exams comparable (`global`), in heatmap units."""
+    """Minimum of the verification images' heatmaps, and how far above it their `quantile` lies (low and span, not
+    low and high): the scale that makes the colours of different exams comparable (`global`), heatmap units."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +116,8 @@ class ModelContract:
     upsampling: Upsampling
     display: Display
     operating_point: OperatingPoint | None
-    precision: Literal["fp32", "fp16", "int8"]
-    target: Literal["tensorrt", "tensorrt-rtx", "onnxruntime", "python"]
+    precision: Precision
+    target: Target
     """What runs the artefact: an engine of TensorRT or TensorRT-RTX, Triton's ONNX Runtime backend, or ONNX Runtime
     in Triton's Python backend."""
     artefact: str
@@ -130,6 +133,10 @@ class ModelContract:
     """Package versions that the export ran with."""
     notes: tuple[str, ...] = ()
     """What a user of the model must know, such as an accepted drift and its reason."""
+
+    def flags(self, score: float) -> bool | None:
+        """Whether a score reaches the operating point; None without one."""
+        return None if self.operating_point is None else score >= self.operating_point.threshold
 
     def to_json(self) -> str:
         """Return the contract as JSON text, keys in declaration order, ending in a newline."""
@@ -221,7 +228,7 @@ def _from_plain(kind: Any, value: Any) -> Any:
     return value
 
 
-def _dataclass_from_plain(kind: type[_T], value: Any) -> _T:
+def _dataclass_from_plain(kind: Any, value: Any) -> Any:
     if not isinstance(value, dict):
         raise TypeError(f"{value!r} is no set of {kind.__name__} entries")
     hints = typing.get_type_hints(kind)

@@ -1,15 +1,15 @@
 """The error tree. Every message is one sentence that says what to do.
 
-    FcddError
-    ├── ContractError            (ValueError)       a model folder or server describes no model that we can run
-    ├── StudyError               (ValueError)       a DICOM study cannot be turned into breast images
-    ├── ImageError               (ValueError)       a ready-made MIP image cannot be used
-    ├── BackendError             (RuntimeError)     a model could not be run
-    │   ├── ServerUnreachableError (ConnectionError) nothing answers at the address
-    │   └── BadAnswerError       (ValueError)       an answer has the wrong size, type or values
-    ├── MissingExtraError        (ImportError)      an optional package is not installed
-    ├── SnapshotError            (ValueError)       a training snapshot is not one that the published code writes
-    └── GateError                (RuntimeError)     a check refused: drift or self-test (exit code 3)
+FcddError
+├── ContractError            (ValueError)       a model folder or server describes no model that we can run
+├── StudyError               (ValueError)       a DICOM study cannot be turned into breast images
+├── ImageError               (ValueError)       a ready-made MIP image cannot be used
+├── BackendError             (RuntimeError)     a model could not be run
+│   ├── ServerUnreachableError (ConnectionError) nothing answers at the address
+│   └── BadAnswerError       (ValueError)       an answer has the wrong size, type or values
+├── MissingExtraError        (ImportError)      an optional package is not installed
+├── SnapshotError            (ValueError)       a training snapshot is not one that the published code writes
+└── GateError                (RuntimeError)     a check refused: drift or self-test (exit code 3)
 """
 
 from typing import ClassVar

@@ -1,0 +1,1 @@
+"""Trained FCDD snapshot -> verified models in a Triton model repository."""

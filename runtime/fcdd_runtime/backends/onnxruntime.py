@@ -1,0 +1,72 @@
+"""ONNX Runtime in this process, on the machine's GPU where it has one that ONNX Runtime can use, else on the CPU."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+
+from fcdd_runtime.backends.base import Batch, Maps, Scores, checked_answer
+from fcdd_runtime.contract import ModelContract, read_contract
+from fcdd_runtime.errors import BackendError, ContractError
+
+
+class OnnxRuntimeBackend:
+    """Runs the ONNX file of an exported model folder. May be used by several threads at once."""
+
+    contract: ModelContract
+
+    def __init__(self, folder: Path):
+        """Open a model folder.
+
+        Raises
+        ------
+        ContractError
+            If the contract is unreadable, or the model file is not the one that it was written for.
+        BackendError
+            If ONNX Runtime refuses the model.
+        """
+        self.contract = read_contract(folder)
+        artefact = _verified_artefact(folder, self.contract)
+        try:
+            self._session = onnxruntime.InferenceSession(artefact, providers=_providers())
+        except Exception as error:
+            raise BackendError(f"ONNX Runtime {onnxruntime.__version__} cannot open {folder} ({error})") from error
+
+    @property
+    def providers(self) -> list[str]:
+        """What really runs the model: a provider that fails to load is silently left out by ONNX Runtime."""
+        names: list[str] = self._session.get_providers()
+        return names
+
+    def infer(self, batch: Batch) -> tuple[Scores, Maps]:
+        """Score a batch; see `Backend.infer`."""
+        try:
+            score, anomaly_map = self._session.run(["score", "anomaly_map"], dict(batch))
+        except Exception as error:
+            raise BackendError(f"ONNX Runtime failed on {self.contract.name} ({error})") from error
+        return checked_answer(score, anomaly_map, len(batch["mip"]), self.contract)
+
+    def close(self) -> None:
+        """Release the model."""
+        del self._session
+
+
+def _verified_artefact(folder: Path, contract: ModelContract) -> bytes:
+    path = folder / contract.artefact
+    if path.suffix != ".onnx":
+        raise ContractError(f"{folder} holds an engine for {contract.target}; ONNX Runtime needs an ONNX model")
+    try:
+        artefact = path.read_bytes()
+    except OSError as error:
+        raise ContractError(f"{path} is missing or unreadable; export the model again") from error
+    if hashlib.sha256(artefact).hexdigest() != contract.artefact_sha256:
+        raise ContractError(f"{path} is not the file that was verified; export the model again")
+    return artefact
+
+
+def _providers() -> list[Any]:
+    """CUDA where it is built in, without TF32, which would change scores silently; the CPU otherwise."""
+    cuda = [("CUDAExecutionProvider", {"use_tf32": "0"})]
+    available = onnxruntime.get_available_providers()
+    return [*(cuda if "CUDAExecutionProvider" in available else []), "CPUExecutionProvider"]

@@ -1,0 +1,156 @@
+"""A model on a Triton Inference Server, over gRPC."""
+
+import base64
+from collections.abc import Callable
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import numpy as np
+from tritonclient import grpc as triton
+from tritonclient.utils import InferenceServerException
+
+from fcdd_runtime.backends.base import Batch, Maps, Scores, checked_answer
+from fcdd_runtime.contract import CONTRACT_PARAMETER, GOLDEN_PARAMETER, ModelContract
+from fcdd_runtime.errors import BackendError, BadAnswerError, ContractError, ServerUnreachableError
+from fcdd_runtime.self_test import GoldenVectors, golden_from_bytes
+
+T = TypeVar("T")
+
+
+class TritonBackend:
+    """Runs a model by its address, `grpc://HOST:PORT/MODEL`. May be used by several threads at once.
+
+    The contract comes from the server's model configuration, so a client needs no files.
+    """
+
+    contract: ModelContract
+
+    def __init__(self, url: str, deadline_s: float):
+        """Connect and read the contract.
+
+        Parameters
+        ----------
+        url : `grpc://HOST:PORT/MODEL`; `/MODEL` may be left out where the server has one model only
+        deadline_s : seconds that one call may take
+
+        Raises
+        ------
+        ServerUnreachableError
+            If nothing answers there in time.
+        ContractError
+            If the model is not there, or was not exported by this project.
+        """
+        address, model = _parts(url)
+        self._address, self._deadline_s = address, deadline_s
+        self._client = triton.InferenceServerClient(address)
+        try:
+            self._model = model or self._only_model()
+            parameters = self._read_parameters()
+            self.contract = ModelContract.from_json(parameters[CONTRACT_PARAMETER].string_value)
+            self._golden = parameters[GOLDEN_PARAMETER].string_value
+        except BaseException:
+            self._client.close()
+            raise
+
+    def infer(self, batch: Batch) -> tuple[Scores, Maps]:
+        """Score a batch; see `Backend.infer`."""
+        tensors = [_tensor(name, value) for name, value in batch.items()]
+        outputs = [triton.InferRequestedOutput(name) for name in ("score", "anomaly_map")]
+        answer = self._call(
+            lambda: self._client.infer(self._model, tensors, outputs=outputs, client_timeout=self._deadline_s)
+        )
+        return checked_answer(_array(answer, "score"), _array(answer, "anomaly_map"), len(batch["mip"]), self.contract)
+
+    def golden(self) -> GoldenVectors:
+        """Return the golden vectors that the server holds beside the contract.
+
+        Raises
+        ------
+        ContractError
+            If they are missing or damaged.
+        """
+        return golden_from_bytes(base64.b64decode(self._golden))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def _only_model(self) -> str:
+        index = self._call(lambda: self._client.get_model_repository_index(client_timeout=self._deadline_s))
+        names = sorted({model.name for model in index.models})
+        if len(names) != 1:
+            raise ContractError(
+                f"the server at {self._address} has the models {', '.join(names) or 'none'}; "
+                f"name one: grpc://{self._address}/MODEL"
+            )
+        return str(names[0])
+
+    def _read_parameters(self) -> Any:
+        answer = self._call(lambda: self._client.get_model_config(self._model, client_timeout=self._deadline_s))
+        parameters = answer.config.parameters
+        if CONTRACT_PARAMETER not in parameters:
+            raise ContractError(
+                f"the model {self._model!r} at {self._address} has no contract; serve one of fcdd-export"
+            )
+        return parameters
+
+    def _call(self, call: Callable[[], T]) -> T:
+        """Call the server; once more if it was unavailable, as it is for a moment while it restarts."""
+        try:
+            return call()
+        except InferenceServerException as error:
+            if _status(error) != "UNAVAILABLE":
+                raise self._translated(error) from error
+        try:
+            return call()
+        except InferenceServerException as error:
+            raise self._translated(error) from error
+
+    def _translated(self, error: InferenceServerException) -> Exception:
+        status, message = _status(error), error.message()
+        if status == "UNAVAILABLE" and "ready state" not in message and "version" not in message:
+            return ServerUnreachableError(f"no Triton server answers at grpc://{self._address}; start fcdd-serve")
+        if status == "DEADLINE_EXCEEDED":
+            return ServerUnreachableError(
+                f"the Triton server at grpc://{self._address} did not answer within {self._deadline_s:g} s; "
+                "look into its log"
+            )
+        if status in {"NOT_FOUND", "UNAVAILABLE"} or "unknown model" in message:
+            return ContractError(f"the Triton server at {self._address} has no such model ({message})")
+        return BackendError(f"the Triton server at {self._address} refused ({message})")
+
+
+def _parts(url: str) -> tuple[str, str]:
+    """Split an address into `HOST:PORT` and the model's name, which may be empty."""
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    model = parts.path.strip("/")
+    if parts.scheme != "grpc" or not parts.hostname or port is None or "/" in model:
+        raise BackendError(f"{url!r} is no address of a model; give grpc://HOST:PORT/MODEL")
+    return parts.netloc, model
+
+
+def _tensor(name: str, value: Any) -> triton.InferInput:
+    tensor = triton.InferInput(name, list(value.shape), "UINT8")
+    tensor.set_data_from_numpy(value)
+    return tensor
+
+
+def _array(answer: triton.InferResult, name: str) -> "np.ndarray[Any, np.dtype[Any]]":
+    """Decode an output; a server that lost its numpy answers empty buffers and reports success."""
+    try:
+        value = answer.as_numpy(name)
+    except ValueError as error:
+        raise BadAnswerError(
+            f"the server's answer `{name}` has fewer bytes than its shape says ({error}); look into its log"
+        ) from error
+    if value is None:
+        raise BadAnswerError(f"the server's answer lacks `{name}`; look into its log")
+    return np.asarray(value)
+
+
+def _status(error: InferenceServerException) -> str:
+    return str(error.status() or "").removeprefix("StatusCode.")

@@ -1,0 +1,111 @@
+"""8-bit grey images -> contract tensors, in chunks; and the way back from a network pixel to an image pixel."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from fcdd_runtime.backends.base import Backend, Maps, Scores
+from fcdd_runtime.contract import Resize
+from fcdd_runtime.errors import ImageError
+
+GreyImage = npt.NDArray[np.uint8]
+"""uint8 (rows, columns), 0..255, sizes may differ from image to image."""
+
+
+def infer_images(
+    images: Sequence[GreyImage], backend: Backend, references: Sequence[GreyImage] | None = None
+) -> tuple[Scores, Maps]:
+    """Resize, batch and score images, in order.
+
+    Parameters
+    ----------
+    images : at least one; the `mip` input
+    references : the `reference` input of two-input networks, one an image; None for the others
+
+    Returns
+    -------
+    scores : float32 (len(images),)
+    maps : float32 (len(images), rows, columns) as in the contract
+
+    Raises
+    ------
+    ImageError
+        If references are missing, superfluous, or not one an image.
+    BackendError
+        If the model cannot be run.
+    """
+    contract = backend.contract
+    columns = _input_columns(images, references, contract.inputs)
+    answers = [
+        backend.infer({name: stack_images(chunk, contract.resize) for name, chunk in chunks.items()})
+        for chunks in _chunked(columns, contract.max_batch_size)
+    ]
+    return np.concatenate([scores for scores, _ in answers]), np.concatenate([maps for _, maps in answers])
+
+
+def stack_images(images: Sequence[GreyImage], resize: Resize) -> npt.NDArray[np.uint8]:
+    """Resize images and stack them: uint8 (N, 1, size, size), C-contiguous."""
+    return np.stack([resize_image(image, resize) for image in images])[:, np.newaxis]
+
+
+def resize_image(image: GreyImage, resize: Resize) -> GreyImage:
+    """Resize one 8-bit image as the published loader does: PIL bilinear with antialiasing, on 8-bit values.
+
+    The centre crop's offset is rounded half to even, as torchvision's `CenterCrop` does.
+
+    Returns
+    -------
+    uint8 (resize.size, resize.size)
+    """
+    if image.ndim != 2 or image.dtype != np.uint8 or 0 in image.shape:
+        raise ImageError(f"a breast image is uint8 (rows, columns), this one is {image.dtype} {image.shape}")
+    height, width = resized_shape(image.shape, resize)
+    resized = Image.fromarray(np.ascontiguousarray(image)).resize((width, height), Image.Resampling.BILINEAR)
+    top, left = crop_offset((height, width), resize.size)
+    return np.asarray(resized, dtype=np.uint8)[top : top + resize.size, left : left + resize.size].copy()
+
+
+def resized_shape(shape: tuple[int, ...], resize: Resize) -> tuple[int, int]:
+    """Rows and columns of an image of `shape` after resizing and before the crop."""
+    if resize.rule == "squash":
+        return resize.size, resize.size
+    rows, columns = shape
+    if rows <= columns:
+        return resize.shorter_side, int(resize.shorter_side * columns / rows)
+    return int(resize.shorter_side * rows / columns), resize.shorter_side
+
+
+def crop_offset(shape: tuple[int, int], size: int) -> tuple[int, int]:
+    """First row and column of the central `size` x `size` pixels of an image of `shape`."""
+    return round((shape[0] - size) / 2), round((shape[1] - size) / 2)
+
+
+def image_position(pixel: tuple[float, float], shape: tuple[int, ...], resize: Resize) -> tuple[float, float]:
+    """Map a position in the network's image to the image of `shape` that it was resized from.
+
+    Positions are (row, column), pixels, with pixel centres at whole numbers; the inverse of `resize_image`.
+    """
+    height, width = resized_shape(shape, resize)
+    top, left = crop_offset((height, width), resize.size)
+    row = (pixel[0] + top + 0.5) * shape[0] / height - 0.5
+    column = (pixel[1] + left + 0.5) * shape[1] / width - 0.5
+    return row, column
+
+
+def _input_columns(
+    images: Sequence[GreyImage], references: Sequence[GreyImage] | None, inputs: tuple[str, ...]
+) -> dict[str, Sequence[GreyImage]]:
+    if "reference" not in inputs:
+        if references is not None:
+            raise ImageError("this network takes no reference image; leave --reference out")
+        return {"mip": images}
+    if references is None or len(references) != len(images):
+        raise ImageError("this network needs one reference image for every image; give --reference")
+    return {"mip": images, "reference": references}
+
+
+def _chunked(columns: dict[str, Sequence[GreyImage]], size: int) -> Iterator[dict[str, Sequence[GreyImage]]]:
+    for start in range(0, len(columns["mip"]), size):
+        yield {name: images[start : start + size] for name, images in columns.items()}

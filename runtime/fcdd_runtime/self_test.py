@@ -1,0 +1,108 @@
+"""Re-checks a model against the golden vectors that travel with it."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from fcdd_runtime.backends.base import Backend
+from fcdd_runtime.contract import GOLDEN_FILE
+from fcdd_runtime.errors import ContractError, GateError
+
+LIMITS = {"fp32": 1e-4, "fp16": 1e-2, "int8": 2e-2}
+"""Largest relative score error, and largest map error as a share of the largest golden map value, by precision.
+Another machine sums in another order (fp32), or keeps half-precision sums in other registers (fp16, int8)."""
+
+
+@dataclass(frozen=True)
+class GoldenVectors:
+    """Drawn images and what the artefact answered for them when it was verified."""
+
+    images: npt.NDArray[np.uint8]
+    """uint8 (N, 1, 224, 224)."""
+    scores: npt.NDArray[np.float32]
+    """float32 (N,)."""
+    maps: npt.NDArray[np.float32]
+    """float32 (N, 28, 28)."""
+
+    def first(self) -> "GoldenVectors":
+        """Return the first image alone: enough to see that a model answers, and answers right."""
+        return GoldenVectors(self.images[:1], self.scores[:1], self.maps[:1])
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """How far a model's answers are from its golden vectors."""
+
+    images: int
+    score_error: float
+    """Largest relative score error."""
+    map_error: float
+    """Largest map error, as a share of the largest golden map value."""
+    limit: float
+    """What both may be at most."""
+
+
+def read_golden(folder: Path) -> GoldenVectors:
+    """Read the golden vectors of an exported model folder.
+
+    Raises
+    ------
+    ContractError
+        If they are missing or damaged.
+    """
+    try:
+        data = (folder / GOLDEN_FILE).read_bytes()
+    except OSError as error:
+        raise ContractError(f"{folder} has no readable {GOLDEN_FILE}; export the model again") from error
+    return golden_from_bytes(data)
+
+
+def golden_from_bytes(data: bytes) -> GoldenVectors:
+    """Decode golden vectors.
+
+    Raises
+    ------
+    ContractError
+        If they are damaged.
+    """
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            return GoldenVectors(arrays["mip"], arrays["score"], arrays["anomaly_map"])
+    except Exception as error:  # a damaged archive raises almost anything
+        raise ContractError("the model's golden vectors are damaged; export the model again") from error
+
+
+def golden_to_bytes(golden: GoldenVectors) -> bytes:
+    """Encode golden vectors as an .npz archive; the same vectors always give the same bytes."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, mip=golden.images, score=golden.scores, anomaly_map=golden.maps)
+    return buffer.getvalue()
+
+
+def self_test(backend: Backend, golden: GoldenVectors) -> SelfTest:
+    """Run the golden images one by one and compare.
+
+    Raises
+    ------
+    GateError
+        If an answer differs by more than the limit of the model's precision.
+    """
+    answers = [backend.infer({"mip": image[np.newaxis]}) for image in golden.images]
+    scores = np.concatenate([score for score, _ in answers])
+    maps = np.concatenate([anomaly_map for _, anomaly_map in answers])
+    scale = max(float(golden.scores.max()) * 0.01, float(np.finfo(np.float32).tiny))
+    result = SelfTest(
+        images=len(scores),
+        score_error=float((np.abs(scores - golden.scores) / np.maximum(golden.scores, scale)).max()),
+        map_error=float(np.abs(maps - golden.maps).max() / golden.maps.max()),
+        limit=LIMITS[backend.contract.precision],
+    )
+    if not max(result.score_error, result.map_error) <= result.limit:
+        raise GateError(
+            f"{backend.contract.name} is not the model that was verified: scores differ by {result.score_error:.1e}, "
+            f"maps by {result.map_error:.1e}, limit {result.limit:.0e}; export it again or repair this machine"
+        )
+    return result

@@ -1,0 +1,187 @@
+"""What several test modules share: reference cases, a small snapshot, an exported repository and its server."""
+
+import dataclasses
+import importlib.util
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from fcdd_export.convert import ExportRequest, export_models
+from fcdd_export.network import published_network
+from fcdd_export.snapshot import Normalization, load_snapshot
+from fcdd_runtime.contract import MipRecipe, OperatingPoint, Precision
+from fcdd_runtime.images import read_image
+from fcdd_runtime.server import ServerOptions, running_server
+
+REFERENCE_VARIABLE = "FCDD_REFERENCE_DATA"
+
+CONFIG: dict[str, Any] = {
+    "objective": "fcdd",
+    "net": "FCDD_CNN224",
+    "preproc": "none",
+    "bias": True,
+    "oe_limit": float("inf"),
+    "gauss_std": 10,
+    "quantile": 0.97,
+}
+"""The entries of a training configuration that matter, and one that only Python's JSON takes."""
+
+WriteSnapshot = Callable[..., Path]
+ExportSnapshot = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def reference_data() -> Path:
+    """The folder that holds the published code's reference cases, which are too large for the repository."""
+    folder = os.environ.get(REFERENCE_VARIABLE)
+    if not folder:
+        pytest.skip(f"{REFERENCE_VARIABLE} is unset: it names the folder with upstream_cases, real_mr and trained_vgg")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def write_reference_snapshot(reference_data: Path) -> Callable[..., Path]:
+    """The reference cases' own generator of seeded snapshots."""
+    path = reference_data / "upstream_cases" / "make_snapshot.py"
+    spec = importlib.util.spec_from_file_location("make_snapshot", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    write: Callable[..., Path] = module.write_snapshot
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_snapshot() -> WriteSnapshot:
+    """Write a snapshot of seeded random weights in the published layout."""
+
+    def write(folder: Path, normalization: bool = True, seed: int = 0, **config: Any) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(seed)
+        settings = {**CONFIG, **config}
+        network = published_network(settings["net"], bias=settings["bias"])
+        for name, buffer in network.named_buffers():
+            if name.endswith("running_mean"):
+                buffer.normal_(0, 0.2)
+            elif name.endswith("running_var"):
+                buffer.uniform_(0.5, 1.5)
+        document = {"net": network.state_dict(), "opt": {}, "sched": {}, "epoch": 3}
+        torch.save(document, folder / "snapshot.pt")
+        (folder / "config.txt").write_text(f"{network!r}\n\n{json.dumps(settings)}\n\nfree text\n")
+        if normalization:
+            (folder / "normalization.json").write_text(json.dumps({"mean": [0.2] * 3, "std": [0.1] * 3}))
+        return folder
+
+    return write
+
+
+DATA = Path(__file__).parent / "data"
+
+
+@dataclass(frozen=True)
+class PublishedCase:
+    """What the published code computes for one network: arrays as in the reference data's README."""
+
+    snapshot: Path
+    images: list[npt.NDArray[np.uint8]]
+    normal_images: Path
+    expected: dict[str, npt.NDArray[Any]]
+
+
+@pytest.fixture(scope="session")
+def small_case() -> PublishedCase:
+    """FCDD_CNN224, which is small enough to lie in the repository."""
+    root = DATA / "upstream_cases"
+    return published_case(root, root / "FCDD_CNN224_seed7_aug1", "FCDD_CNN224_seed7_aug1_std8")
+
+
+@pytest.fixture(scope="session")
+def vgg_case(
+    reference_data: Path, write_reference_snapshot: WriteSnapshot, tmp_path_factory: pytest.TempPathFactory
+) -> PublishedCase:
+    """FCDD_CNN224_VGG_NOPT, whose weights the reference data's own generator makes."""
+    snapshot = write_reference_snapshot("FCDD_CNN224_VGG_NOPT", 7, tmp_path_factory.mktemp("vgg"))
+    return published_case(reference_data / "upstream_cases", snapshot, "FCDD_CNN224_VGG_NOPT_seed7_none_std10")
+
+
+def published_case(root: Path, snapshot: Path, name: str) -> PublishedCase:
+    with np.load(root / "expected" / f"{name}.npz") as arrays:
+        expected = dict(arrays)
+    images = [read_image(root / str(path)) for path in expected["names"]]
+    return PublishedCase(snapshot, images, root / "custom" / "train" / "breast_img" / "normal", expected)
+
+
+@pytest.fixture(scope="session")
+def export(tmp_path_factory: pytest.TempPathFactory) -> ExportSnapshot:
+    """Export a snapshot as `NAME_PRECISION` and return the model folder."""
+
+    def exported(snapshot: Path, name: str, precision: Precision, repository: Path, **changes: Any) -> Path:
+        trained = load_snapshot(snapshot)
+        request = ExportRequest(
+            snapshot=trained,
+            normalization=trained.normalization or Normalization((0.2,) * 3, (0.1,) * 3),
+            precisions=(precision,),
+            target="python",
+            verify_images=(),
+            recipe=MipRecipe(),
+            operating_point=None,
+            name=name,
+            max_batch_size=8,
+            repository=repository,
+            command="fcdd-export",
+        )
+        [(_, folder)] = export_models(dataclasses.replace(request, **changes))
+        return folder
+
+    return exported
+
+
+@pytest.fixture(scope="session")
+def repository(
+    tmp_path_factory: pytest.TempPathFactory,
+    write_snapshot: WriteSnapshot,
+    export: ExportSnapshot,
+    small_case: PublishedCase,
+    request: pytest.FixtureRequest,
+) -> Path:
+    """A model repository with `small_fp32`, `small_fp16`, and the published cases `cnn_fp32` and `vgg_fp32`."""
+    folder = tmp_path_factory.mktemp("repository")
+    snapshot = write_snapshot(tmp_path_factory.mktemp("small"))
+    point = OperatingPoint(0.5, None, "chosen for the tests")
+    export(snapshot, "small", "fp32", folder, operating_point=point)
+    export(snapshot, "small", "fp16", folder)
+    cases = {"cnn": small_case}
+    if os.environ.get(REFERENCE_VARIABLE):
+        cases["vgg"] = request.getfixturevalue("vgg_case")
+    for name, case in cases.items():
+        mean, std = (tuple(float(value) for value in case.expected[key]) for key in ("mean", "std"))
+        export(case.snapshot, name, "fp32", folder, normalization=Normalization(mean, std))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Triton server on that repository: `grpc://HOST:PORT`."""
+    http, grpc, metrics = free_ports(3)
+    log = tmp_path_factory.mktemp("triton") / "log"
+    with running_server(ServerOptions(repository, "127.0.0.1", http, grpc, metrics, log)):
+        yield f"grpc://127.0.0.1:{grpc}"
+
+
+def free_ports(count: int) -> list[int]:
+    """Ask the system for loopback ports that nobody listens on."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]
