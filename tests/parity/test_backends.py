@@ -1,0 +1,82 @@
+"""One contract, many ways to run it: every backend keeps the same promises."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from conftest import WriteSnapshot
+from fcdd_export.drawn import drawn_images
+from fcdd_export.network import ServedNetwork
+from fcdd_export.snapshot import load_snapshot
+from fcdd_export.verify import torch_outputs
+from fcdd_runtime.backends import open_folder, open_url
+from fcdd_runtime.backends.base import Backend
+from fcdd_runtime.backends.fake import FakeBackend
+from fcdd_runtime.contract import read_contract
+from fcdd_runtime.self_test import read_golden, self_test
+
+TOLERANCE = {"fp32": 1e-5, "fp16": 1e-2}
+"""Relative for scores, of the largest value for maps, against torch in FP32."""
+
+Open = Callable[[str], Backend]
+
+
+@pytest.fixture(params=["onnxruntime", "onnxruntime-cuda", "triton"])
+def open_model(repository: Path, request: pytest.FixtureRequest) -> Open:
+    """Open a model of the repository by its name."""
+    if request.param == "triton":
+        address = request.getfixturevalue("server")
+        return lambda name: open_url(f"{address}/{name}")
+    cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    if (request.param == "onnxruntime-cuda") != cuda:
+        pytest.skip("needs an NVIDIA GPU and onnxruntime-gpu" if not cuda else "this ONNX Runtime prefers the GPU")
+    return lambda name: open_folder(repository / name)
+
+
+@pytest.fixture(scope="module")
+def network(repository: Path, tmp_path_factory: pytest.TempPathFactory, write_snapshot: WriteSnapshot) -> ServedNetwork:
+    """The snapshot behind `small_fp32` and `small_fp16`, made again from its seed."""
+    snapshot = load_snapshot(write_snapshot(tmp_path_factory.mktemp("again")))
+    return ServedNetwork(snapshot.network, [0.2] * 3, [0.1] * 3)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("batch", [1, 3, 8])
+def test_a_backend_answers_what_torch_answers(
+    open_model: Open, precision: str, batch: int, network: ServedNetwork
+) -> None:
+    images = drawn_images(batch, seed=5)
+    expected = torch_outputs(network, images)
+    backend = open_model(f"small_{precision}")
+    scores, maps = backend.infer({"mip": images})
+    backend.close()
+    limit = TOLERANCE[precision]
+    np.testing.assert_allclose(scores, expected.scores, rtol=limit)
+    np.testing.assert_allclose(maps, expected.maps, atol=limit * float(expected.maps.max()))
+
+
+def test_a_backend_passes_its_golden_vectors(open_model: Open, repository: Path) -> None:
+    backend = open_model("small_fp16")
+    result = self_test(backend, read_golden(repository / "small_fp16"))
+    backend.close()
+    assert result.images == 3
+    assert max(result.score_error, result.map_error) <= result.limit
+
+
+@pytest.mark.parametrize("batch", [1, 8])
+def test_the_fake_answers_in_the_shapes_and_types_of_the_real_ones(open_model: Open, batch: int) -> None:
+    real = open_model("small_fp32")
+    fake = FakeBackend(real.contract)
+    images = drawn_images(batch)
+    for ours, theirs in zip(fake.infer({"mip": images}), real.infer({"mip": images}), strict=True):
+        assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
+    real.close()
+
+
+def test_a_backend_knows_its_contract(open_model: Open, repository: Path) -> None:
+    backend = open_model("small_fp32")
+    assert backend.contract == read_contract(repository / "small_fp32")
+    backend.close()

@@ -1,0 +1,67 @@
+"""The published code's numbers, through every backend that runs on this machine."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import PublishedCase
+from fcdd_export.calibration import normal_images_in, normalization_of
+from fcdd_export.network import ServedNetwork
+from fcdd_export.snapshot import load_snapshot
+from fcdd_runtime.backends import open_folder, open_url
+from fcdd_runtime.backends.base import Backend
+from fcdd_runtime.batch import infer_images, stack_images
+from fcdd_runtime.heatmap import upsample
+
+SCORE_LIMIT = 1e-4
+"""Relative."""
+MAP_LIMIT = 1e-4
+"""Of the largest value, for maps and heatmaps."""
+CASES = ["cnn", "vgg"]
+
+
+@pytest.fixture(params=CASES)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def case(name: str, request: pytest.FixtureRequest) -> PublishedCase:
+    found: PublishedCase = request.getfixturevalue({"cnn": "small_case", "vgg": "vgg_case"}[name])
+    return found
+
+
+@pytest.fixture(params=["onnxruntime", "triton"])
+def backend(name: str, case: PublishedCase, repository: Path, request: pytest.FixtureRequest) -> Iterator[Backend]:
+    opened: Backend
+    if request.param == "triton":
+        opened = open_url(f"{request.getfixturevalue('server')}/{name}_fp32")
+    else:
+        opened = open_folder(repository / f"{name}_fp32")
+    yield opened
+    opened.close()
+
+
+def test_scores_maps_and_heatmaps_are_the_published_ones(case: PublishedCase, backend: Backend) -> None:
+    scores, maps = infer_images(case.images, backend)
+    expected = case.expected
+    np.testing.assert_allclose(scores, expected["score"], rtol=SCORE_LIMIT)
+    np.testing.assert_allclose(maps, expected["anomaly_map"][:, 0], atol=MAP_LIMIT * expected["anomaly_map"].max())
+    heatmaps = upsample(maps, backend.contract.upsampling, backend.contract.resize.size)
+    np.testing.assert_allclose(heatmaps, expected["heatmap"][:, 0], atol=MAP_LIMIT * expected["heatmap"].max())
+
+
+def test_mean_and_std_of_the_training_normals_are_the_published_ones(case: PublishedCase) -> None:
+    normalization = normalization_of(normal_images_in(case.normal_images))
+    np.testing.assert_allclose(normalization.mean, case.expected["mean"], atol=1e-6)
+    np.testing.assert_allclose(normalization.std, case.expected["std"], atol=1e-6)
+
+
+def test_the_network_gets_the_published_input_to_the_last_bit(case: PublishedCase) -> None:
+    snapshot = load_snapshot(case.snapshot)
+    network = ServedNetwork(snapshot.network, case.expected["mean"].tolist(), case.expected["std"].tolist())
+    tensor = network.normalised(torch.from_numpy(stack_images(case.images[:1], snapshot.resize)))
+    np.testing.assert_array_equal(tensor.numpy().repeat(3, axis=1), case.expected["input_first"])
