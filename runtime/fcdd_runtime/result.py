@@ -36,7 +36,8 @@ class BreastResult:
     """Whether the score reaches the operating point; None if the model has none."""
     peak: Peak
     image: npt.NDArray[np.uint8]
-    """The breast image before resizing: (rows, columns), 0..255, anterior up, the patient's right at the left."""
+    """The breast image before resizing: (rows, columns), 0..255, anterior up, the patient's right at the left; where
+    the recipe mirrors left breasts, a left one is mirrored, and so are its pixels of `peak`, map and heatmap."""
     pixel_mm: tuple[float, float]
     """Distance of neighbouring rows and of neighbouring columns of `image`, mm."""
     anomaly_map: npt.NDArray[np.float32]

@@ -1,0 +1,39 @@
+"""Templates of `report_page/` filled with text that is escaped unless it says that it is markup."""
+
+import base64
+import html
+import io
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from string import Template
+
+from PIL import Image
+
+
+class Html(str):
+    """Markup, as opposed to text that has yet to be escaped."""
+
+    __slots__ = ()
+
+
+def filled(name: str, values: Mapping[str, str]) -> Html:
+    """Put values into a template of `report_page/`; what is not Html is escaped."""
+    escaped = {key: value if isinstance(value, Html) else html.escape(value) for key, value in values.items()}
+    return Html(Template(page_file(name)).substitute(escaped))
+
+
+def joined(parts: Iterable[str]) -> Html:
+    """Return parts one after the other."""
+    return Html("".join(parts))
+
+
+def data_uri(image: Image.Image) -> str:
+    """Return an image as the text of a `src` attribute."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def page_file(name: str) -> str:
+    """Return a file of `report_page/`."""
+    return (files("fcdd_runtime") / "report_page" / name).read_text(encoding="utf-8")
