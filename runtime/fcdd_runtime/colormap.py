@@ -48,7 +48,8 @@ def _rgb_from_lab(lab: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
     ratio = np.where(f > 6 / 29, f**3, 3 * (6 / 29) ** 2 * (f - 4 / 29))
     linear = np.clip((ratio * _WHITE) @ np.linalg.inv(_XYZ_FROM_RGB).T, 0, 1)
     encoded = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return np.rint(encoded * 255).astype(np.uint8)
+    rgb: npt.NDArray[np.uint8] = np.rint(encoded * 255).astype(np.uint8)
+    return rgb
 
 
 def _interpolated(

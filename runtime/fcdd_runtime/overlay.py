@@ -119,7 +119,7 @@ def heat_on_breast(heat: FloatArray, breast_shape: Shape, target_shape: Shape, r
     whole = Image.fromarray(np.pad(heat, margins, mode="edge"))
     scaled = np.asarray(whole.resize((target_shape[1], target_shape[0]), Image.Resampling.BILINEAR))
     seen = [_seen(count, margin, resize.size) for count, margin in zip(target_shape, margins, strict=True)]
-    return scaled * np.outer(*seen)
+    return np.asarray(scaled * np.outer(*seen), np.float32)
 
 
 def seen_part(breast: BreastResult, contract: ModelContract) -> tuple[float, float, float, float]:

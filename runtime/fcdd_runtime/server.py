@@ -226,6 +226,8 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _last_words(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    errors = [line for line in lines if line.startswith(("E", "error"))] or lines
-    return f"its last error in {log}: {errors[-1].strip()[:300]}" if errors else f"{log} is empty"
+    """Say why a server ended: the model that it could not load, or else its last line."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() or ["nothing"]
+    reasons = [line for line in lines if line.startswith("E") and "failed to load" in line] or lines[-1:]
+    reason = reasons[0].split("] ", 1)[-1].strip('"').split("\\n")[0]
+    return f"its log {log} says: {reason}"

@@ -15,7 +15,7 @@ from fcdd_export.graph import MAX_IR_VERSION, onnx_from_network
 from fcdd_export.network import ServedNetwork, pseudo_huber, published_network
 from fcdd_export.precision import fp16_from_onnx
 from fcdd_export.snapshot import load_snapshot
-from fcdd_export.verify import Outputs, onnxruntime_outputs, torch_outputs
+from fcdd_export.verify import Images, Outputs, onnxruntime_outputs, torch_outputs
 
 GREY = ([0.2] * 3, [0.1] * 3)
 COLOURED = ([0.1, 0.2, 0.3], [0.2, 0.1, 0.3])
@@ -32,7 +32,7 @@ def graph(network: ServedNetwork) -> onnx.ModelProto:
     return onnx_from_network(network)
 
 
-def published_outputs(network: torch.nn.Module, images: np.ndarray, mean: list[float], std: list[float]) -> Outputs:
+def published_outputs(network: torch.nn.Module, images: Images, mean: list[float], std: list[float]) -> Outputs:
     """Score by the published formulas in float64: three channels, batch norm apart, plain pseudo-Huber norm."""
     pixels = torch.from_numpy(images).double().repeat(1, 3, 1, 1) / 255
     normalised = (pixels - torch.tensor(mean).view(1, 3, 1, 1)) / torch.tensor(std).view(1, 3, 1, 1)

@@ -30,7 +30,7 @@ class TritonBackend:
 
         Parameters
         ----------
-        url : `grpc://HOST:PORT/MODEL`; `/MODEL` may be left out where the server has one model only
+        url : `grpc://HOST:PORT/MODEL`
         deadline_s : seconds that one call may take
 
         Raises
@@ -40,11 +40,10 @@ class TritonBackend:
         ContractError
             If the model is not there, or was not exported by this project.
         """
-        address, model = _parts(url)
-        self._address, self._deadline_s = address, deadline_s
-        self._client = triton.InferenceServerClient(address)
+        self._address, self._model = _parts(url)
+        self._deadline_s = deadline_s
+        self._client = triton.InferenceServerClient(self._address)
         try:
-            self._model = model or self._only_model()
             parameters = self._read_parameters()
             self.contract = ModelContract.from_json(parameters[CONTRACT_PARAMETER].string_value)
             self._golden = parameters[GOLDEN_PARAMETER].string_value
@@ -74,16 +73,6 @@ class TritonBackend:
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
-
-    def _only_model(self) -> str:
-        index = self._call(lambda: self._client.get_model_repository_index(client_timeout=self._deadline_s))
-        names = sorted({model.name for model in index.models})
-        if len(names) != 1:
-            raise ContractError(
-                f"the server at {self._address} has the models {', '.join(names) or 'none'}; "
-                f"name one: grpc://{self._address}/MODEL"
-            )
-        return str(names[0])
 
     def _read_parameters(self) -> Any:
         answer = self._call(lambda: self._client.get_model_config(self._model, client_timeout=self._deadline_s))
@@ -121,14 +110,14 @@ class TritonBackend:
 
 
 def _parts(url: str) -> tuple[str, str]:
-    """Split an address into `HOST:PORT` and the model's name, which may be empty."""
+    """Split an address into `HOST:PORT` and the model's name."""
     parts = urlsplit(url)
     try:
         port = parts.port
     except ValueError:
         port = None
     model = parts.path.strip("/")
-    if parts.scheme != "grpc" or not parts.hostname or port is None or "/" in model:
+    if parts.scheme != "grpc" or not parts.hostname or port is None or not model or "/" in model:
         raise BackendError(f"{url!r} is no address of a model; give grpc://HOST:PORT/MODEL")
     return parts.netloc, model
 

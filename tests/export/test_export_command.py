@@ -1,0 +1,198 @@
+"""fcdd-export as a user calls it: files, words and exit codes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from google.protobuf import text_format
+from PIL import Image
+from tritonclient.grpc import model_config_pb2
+
+from conftest import PublishedCase, WriteSnapshot
+from fcdd_export.cli import main
+from fcdd_export.drawn import drawn_images
+from fcdd_export.snapshot import load_snapshot
+from fcdd_runtime.contract import MipRecipe, OperatingPoint, read_contract
+from fcdd_runtime.self_test import read_golden
+
+FILES = {"config.pbtxt", "contract.json", "golden.npz", "export_report.json", "export_report.md", "1"}
+
+
+def run(*arguments: Any) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def snapshot(tmp_path: Path, write_snapshot: WriteSnapshot) -> Path:
+    return write_snapshot(tmp_path / "snapshot")
+
+
+def assert_refused(result: Result, code: int, words: str, repo: Path) -> None:
+    assert result.exit_code == code, result.output
+    assert words in result.stderr
+    assert "Traceback" not in result.output
+    assert not list(repo.glob("*")) if repo.exists() else True
+
+
+def test_an_export_writes_a_folder_that_stands_alone(snapshot: Path, tmp_path: Path) -> None:
+    repo = tmp_path / "repo"
+    result = run(snapshot, "--precision", "fp32", "--precision", "fp16", "--repo", repo, "--name", "breast")
+    assert result.exit_code == 0, result.output
+    assert [line.split()[0] for line in result.output.splitlines()] == ["fp32", "fp16"]
+    assert {path.name for path in repo.iterdir()} == {"breast_fp32", "breast_fp16"}
+    for folder in repo.iterdir():
+        assert {path.name for path in folder.iterdir()} == FILES
+        assert {path.name for path in (folder / "1").iterdir()} == {"model.onnx", "model.py"}
+    report = json.loads((repo / "breast_fp16" / "export_report.json").read_text())
+    assert [drift["way"] for drift in report["drift"]] == ["onnxruntime", "fp16 simulation"]
+    assert "| fp16 simulation |" in (repo / "breast_fp16" / "export_report.md").read_text()
+
+
+def test_the_contract_says_what_went_into_the_model(snapshot: Path, tmp_path: Path) -> None:
+    point = tmp_path / "point.json"
+    point.write_text('{"threshold": 0.7, "sensitivity": 0.97, "source": "validation of 2026"}')
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("post_contrast_phase = 2\nmirror_left = true\n")
+    options = ["--operating-point", point, "--recipe", recipe, "--max-batch-size", 16, "--repo", tmp_path / "repo"]
+    assert run(snapshot, *options).exit_code == 0
+    contract = read_contract(tmp_path / "repo" / "fcdd_fp16")
+    assert contract.operating_point == OperatingPoint(0.7, 0.97, "validation of 2026")
+    assert contract.recipe == MipRecipe(post_contrast_phase=2, mirror_left=True)
+    assert (contract.precision, contract.max_batch_size, contract.mean) == ("fp16", 16, (0.2, 0.2, 0.2))
+    assert contract.snapshot_sha256 == load_snapshot(snapshot).sha256
+    assert set(contract.versions) == {"fcdd-edge", "torch", "onnx", "onnxruntime", "numpy"}
+
+
+def test_the_configuration_batches_warms_up_and_holds_contract_and_golden_vectors(repository: Path) -> None:
+    folder = repository / "small_fp16"
+    config = text_format.Parse((folder / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
+    assert (config.name, config.backend, config.max_batch_size) == ("small_fp16", "python", 8)
+    assert config.HasField("dynamic_batching")
+    assert [warmup.batch_size for warmup in config.model_warmup] == [1, 8]
+    assert [(tensor.name, list(tensor.dims)) for tensor in config.input] == [("mip", [1, 224, 224])]
+    assert [(tensor.name, list(tensor.dims)) for tensor in config.output] == [
+        ("score", [1]),
+        ("anomaly_map", [1, 28, 28]),
+    ]
+    assert config.parameters["contract"].string_value == (folder / "contract.json").read_text()
+    assert config.parameters["golden"].string_value
+
+
+def test_golden_vectors_are_what_the_model_answers(repository: Path) -> None:
+    golden = read_golden(repository / "small_fp32")
+    assert golden.images.shape == (3, 1, 224, 224)
+    assert golden.images.dtype == np.uint8
+    np.testing.assert_allclose(golden.scores, golden.maps.mean((1, 2)), rtol=1e-5)
+
+
+def test_the_same_snapshot_gives_the_same_bytes(snapshot: Path, tmp_path: Path) -> None:
+    for repo in ("one", "two"):
+        assert run(snapshot, "--repo", tmp_path / repo).exit_code == 0
+    for name in ("config.pbtxt", "contract.json", "golden.npz", "1/model.onnx"):
+        one, two = ((tmp_path / repo / "fcdd_fp16" / name).read_bytes() for repo in ("one", "two"))
+        assert one == two, name
+
+
+def test_mean_and_std_come_from_the_training_normals(small_case: PublishedCase, tmp_path: Path) -> None:
+    result = run(small_case.snapshot, "--normal-images", small_case.normal_images, "--repo", tmp_path)
+    assert result.exit_code == 0, result.output
+    contract = read_contract(tmp_path / "fcdd_fp16")
+    np.testing.assert_allclose(contract.mean, small_case.expected["mean"], atol=1e-6)
+    np.testing.assert_allclose(contract.std, small_case.expected["std"], atol=1e-6)
+
+
+def test_mean_and_std_may_be_given_as_numbers(small_case: PublishedCase, tmp_path: Path) -> None:
+    assert run(small_case.snapshot, "--mean", "0.1,0.2,0.3", "--std", "0.5", "--repo", tmp_path).exit_code == 0
+    contract = read_contract(tmp_path / "fcdd_fp16")
+    assert (contract.mean, contract.std) == ((0.1, 0.2, 0.3), (0.5, 0.5, 0.5))
+
+
+def test_a_snapshot_without_mean_and_std_is_refused(small_case: PublishedCase, tmp_path: Path) -> None:
+    assert_refused(run(small_case.snapshot, "--repo", tmp_path), 2, "give --normal-images", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--mean", "0.1"],
+        ["--mean", "x", "--std", "1"],
+        ["--mean", "0.1", "--std", "0"],
+        ["--mean", "nan", "--std", "0.1"],
+        ["--mean", "0.1,0.2", "--std", "0.1"],
+        ["--mean", "0.1", "--std", "0.1", "--normal-images", "x"],
+        ["--name", "a/b"],
+        ["--recipe", "missing.toml"],
+        ["--operating-point", "missing.json"],
+        ["--verify-images", "missing"],
+        ["--precision", "fp8"],
+    ],
+)
+def test_options_that_cannot_be_used_end_with_2(options: list[str], snapshot: Path, tmp_path: Path) -> None:
+    assert_refused(run(snapshot, *options, "--repo", tmp_path / "repo"), 2, "Error: ", tmp_path / "repo")
+
+
+def test_anomalous_images_are_no_training_normals(snapshot: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "breast_img" / "anomalous"
+    folder.mkdir(parents=True)
+    Image.fromarray(drawn_images(1)[0, 0]).save(folder / "a.png")
+    for given in (folder, folder.parent):
+        result = run(snapshot, "--normal-images", given, "--repo", tmp_path / "repo")
+        assert_refused(result, 2, "anomalous", tmp_path / "repo")
+
+
+def break_weights(snapshot: Path, factor: float) -> None:
+    """Make the first activations too large for half precision, and the last ones as they were."""
+    document = torch.load(snapshot / "snapshot.pt", weights_only=True)
+    for name in ("bn2d1.weight", "bn2d1.bias"):
+        document["net"][name] *= factor
+    document["net"]["conv2.weight"] /= factor
+    torch.save(document, snapshot / "snapshot.pt")
+
+
+def test_a_network_that_overflows_half_precision_is_refused_and_nothing_is_published(
+    snapshot: Path, tmp_path: Path
+) -> None:
+    break_weights(snapshot, 1e6)
+    repo = tmp_path / "repo"
+    result = run(snapshot, "--precision", "fp32", "--precision", "fp16", "--repo", repo)
+    assert_refused(result, 3, "overflows", repo)
+    assert run(snapshot, "--precision", "fp32", "--repo", repo).exit_code == 0
+
+
+def test_a_refused_export_leaves_the_model_of_before(
+    snapshot: Path, tmp_path: Path, write_snapshot: WriteSnapshot
+) -> None:
+    repo = tmp_path / "repo"
+    assert run(snapshot, "--repo", repo).exit_code == 0
+    before = (repo / "fcdd_fp16" / "1" / "model.onnx").read_bytes()
+    break_weights(snapshot, 1e6)
+    assert run(snapshot, "--repo", repo).exit_code == 3
+    assert (repo / "fcdd_fp16" / "1" / "model.onnx").read_bytes() == before
+    assert [path.name for path in repo.iterdir()] == ["fcdd_fp16"]
+
+
+def test_verification_uses_the_images_given(snapshot: Path, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for index, image in enumerate(drawn_images(3, seed=9)[:, 0]):
+        Image.fromarray(image).save(tmp_path / "images" / f"{index}.png")
+    assert run(snapshot, "--verify-images", tmp_path / "images", "--repo", tmp_path / "repo").exit_code == 0
+    report = json.loads((tmp_path / "repo" / "fcdd_fp16" / "export_report.json").read_text())
+    assert {drift["images"] for drift in report["drift"]} == {3 + 5}  # and five at the ends of the input range
+
+
+def test_the_target_decides_tritons_backend(snapshot: Path, tmp_path: Path) -> None:
+    assert run(snapshot, "--target", "onnxruntime", "--repo", tmp_path / "repo").exit_code == 0
+    folder = tmp_path / "repo" / "fcdd_fp16"
+    assert 'backend: "onnxruntime"' in (folder / "config.pbtxt").read_text()
+    assert [path.name for path in (folder / "1").iterdir()] == ["model.onnx"]
+    onnx.checker.check_model(onnx.load(folder / "1" / "model.onnx"))
+
+
+def test_outside_a_checkout_a_snapshot_has_to_be_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert_refused(run(), 2, "give the folder of a snapshot", tmp_path)

@@ -1,0 +1,69 @@
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_report import make_contract
+
+from fcdd_runtime.contract import MipRecipe, ModelContract, OperatingPoint, read_contract, recipe_from_plain
+from fcdd_runtime.errors import ContractError
+
+
+def test_a_contract_survives_its_json() -> None:
+    for contract in (make_contract(), make_contract(operating_point=None, notes=("one", "two"))):
+        assert ModelContract.from_json(contract.to_json()) == contract
+
+
+def changed(**entries: Any) -> str:
+    return json.dumps({**json.loads(make_contract().to_json()), **entries})
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "not JSON"),
+        ("[]", "schema version None"),
+        (changed(schema_version=2), "schema version 2.*reads 1"),
+        (changed(precision="fp8"), "'fp8' is none of"),
+        (changed(max_batch_size="32"), "'32' is no int"),
+        (changed(surprise=1), "surprise"),
+        (changed(map_shape=[28]), "2 entries"),
+        (changed(resize={"rule": "squash"}), "size"),
+        (changed(operating_point={"threshold": True, "sensitivity": None, "source": ""}), "True is no float"),
+    ],
+)
+def test_a_contract_that_is_not_ours_is_refused(text: str, words: str) -> None:
+    with pytest.raises(ContractError, match=words):
+        ModelContract.from_json(text)
+
+
+def test_a_folder_without_a_contract_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match=str(tmp_path)):
+        read_contract(tmp_path)
+
+
+def test_a_score_at_the_threshold_is_flagged() -> None:
+    contract = make_contract(operating_point=OperatingPoint(0.4, None, "test"))
+    assert (contract.flags(0.4), contract.flags(0.39)) == (True, False)
+    assert dataclasses.replace(contract, operating_point=None).flags(1.0) is None
+
+
+def test_a_recipe_keeps_the_defaults_of_what_it_leaves_out() -> None:
+    assert recipe_from_plain({"post_contrast_phase": 2}) == MipRecipe(post_contrast_phase=2)
+    assert recipe_from_plain({"window_low": 5}).window_low == 5.0
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"post_contrast_phase": 0},
+        {"window_high_quantile": 1.1},
+        {"posterior_margin_mm": -1},
+        {"phase": 1},
+        {"mirror_left": "yes"},
+    ],
+)
+def test_a_recipe_out_of_range_is_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(ContractError, match="recipe cannot be used"):
+        recipe_from_plain(values)

@@ -1,0 +1,176 @@
+"""The gRPC client against servers that misbehave: each is a real gRPC server on loopback, scripted here."""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+import numpy as np
+import numpy.typing as npt
+import pytest
+from test_report import make_contract
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from fcdd_runtime.backends import open_url
+from fcdd_runtime.backends.triton import TritonBackend
+from fcdd_runtime.contract import CONTRACT_PARAMETER
+from fcdd_runtime.errors import BackendError, BadAnswerError, ContractError, ServerUnreachableError
+
+BATCH = {"mip": np.zeros((2, 1, 224, 224), np.uint8)}
+Infer = Callable[[Any, grpc.ServicerContext], Any]
+
+
+def answer(score: npt.NDArray[Any], anomaly_map: npt.NDArray[Any], declared: tuple[int, ...] | None = None) -> Any:
+    response = service_pb2.ModelInferResponse(model_name="fcdd_fp16")
+    for name, value in (("score", score), ("anomaly_map", anomaly_map)):
+        kind = {"float32": "FP32", "float64": "FP64"}[str(value.dtype)]
+        response.outputs.add(name=name, datatype=kind, shape=declared or value.shape)
+        response.raw_output_contents.append(value.tobytes())
+    return response
+
+
+def good(*_: Any) -> Any:
+    return answer(np.ones((2, 1), np.float32), np.ones((2, 1, 28, 28), np.float32))
+
+
+class Scripted(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
+    def __init__(self, infer: Infer, contract: str | None):
+        self.infer, self.contract, self.calls = infer, contract, 0
+
+    def ModelConfig(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        response = service_pb2.ModelConfigResponse()
+        if self.contract is not None:
+            response.config.parameters[CONTRACT_PARAMETER].string_value = self.contract
+        return response
+
+    def ModelInfer(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        self.calls += 1
+        return self.infer(request, context)
+
+
+@contextmanager
+def scripted(infer: Infer = good, contract: str | None = "") -> Iterator[tuple[str, Scripted]]:
+    text = make_contract().to_json() if contract == "" else contract
+    servicer = Scripted(infer, text)
+    server = grpc.server(futures.ThreadPoolExecutor(2))
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"grpc://127.0.0.1:{port}/fcdd_fp16", servicer
+    finally:
+        server.stop(None).wait()
+
+
+def infer_once(url: str, deadline_s: float = 5) -> Any:
+    backend = TritonBackend(url, deadline_s)
+    try:
+        return backend.infer(BATCH)
+    finally:
+        backend.close()
+
+
+def test_a_good_answer_comes_back_without_its_channel_axes() -> None:
+    with scripted() as (url, servicer):
+        scores, maps = infer_once(url)
+    assert (scores.shape, maps.shape, servicer.calls) == ((2,), (2, 28, 28), 1)
+
+
+EMPTY = np.zeros((0,), np.float32)
+ONES, MAPS = np.ones((2, 1), np.float32), np.ones((2, 1, 28, 28), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("response", "words"),
+    [
+        (answer(EMPTY, EMPTY), r"`score` as float32 \(0,\)"),
+        (answer(ONES[:1], MAPS), r"`score` as float32 \(1, 1\)"),
+        (answer(ONES, MAPS[:, :, :14]), "`anomaly_map`"),
+        (answer(ONES.astype(np.float64), MAPS), "float64"),
+        (answer(ONES * np.float32("nan"), MAPS), "NaN"),
+        (answer(ONES, MAPS * np.float32("inf")), "infinite"),
+        (answer(EMPTY, EMPTY, declared=(2, 1)), "fewer bytes"),
+        (service_pb2.ModelInferResponse(model_name="fcdd_fp16"), "lacks `score`"),
+    ],
+)
+def test_an_answer_of_the_wrong_size_type_or_value_is_refused(response: Any, words: str) -> None:
+    with scripted(lambda *_: response) as (url, _), pytest.raises(BadAnswerError, match=words):
+        infer_once(url)
+
+
+def unavailable(times: int) -> Infer:
+    left = [times]
+
+    def infer(request: Any, context: grpc.ServicerContext) -> Any:
+        left[0] -= 1
+        if left[0] >= 0:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "restarting")
+        return good()
+
+    return infer
+
+
+def test_a_server_that_is_unavailable_once_is_asked_again() -> None:
+    with scripted(unavailable(1)) as (url, servicer):
+        scores, _ = infer_once(url)
+    assert (len(scores), servicer.calls) == (2, 2)
+
+
+def test_a_server_that_stays_unavailable_is_asked_twice_and_no_more() -> None:
+    with scripted(unavailable(9)) as (url, servicer), pytest.raises(ServerUnreachableError, match="fcdd-serve"):
+        infer_once(url)
+    assert servicer.calls == 2
+
+
+def test_another_error_of_the_server_is_passed_on_and_not_retried() -> None:
+    def infer(request: Any, context: grpc.ServicerContext) -> Any:
+        context.abort(grpc.StatusCode.INTERNAL, "out of memory")
+
+    with scripted(infer) as (url, servicer), pytest.raises(BackendError, match="out of memory"):
+        infer_once(url)
+    assert servicer.calls == 1
+
+
+def test_a_late_answer_meets_the_deadline() -> None:
+    def infer(request: Any, context: grpc.ServicerContext) -> Any:
+        while context.is_active():
+            time.sleep(0.01)
+        return good()
+
+    with scripted(infer) as (url, _), pytest.raises(ServerUnreachableError, match=r"within 0\.3 s"):
+        infer_once(url, deadline_s=0.3)
+
+
+def test_a_model_without_a_contract_is_not_ours() -> None:
+    with scripted(contract=None) as (url, _), pytest.raises(ContractError, match="has no contract"):
+        open_url(url)
+
+
+def test_nobody_listening_is_said_in_one_sentence() -> None:
+    with scripted() as (url, _):
+        pass
+    with pytest.raises(ServerUnreachableError, match="no Triton server answers"):
+        open_url(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "localhost:8001/m",
+        "http://localhost:8001/m",
+        "grpc://localhost/m",
+        "grpc://h:1",
+        "grpc://h:1/a/b",
+        "grpc://h:x/m",
+    ],
+)
+def test_an_address_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(BackendError, match="grpc://HOST:PORT/MODEL"):
+        open_url(url)
+
+
+def test_a_model_that_the_server_does_not_have_is_named(server: str) -> None:
+    with pytest.raises(ContractError, match="no_such"):
+        open_url(f"{server}/no_such")
