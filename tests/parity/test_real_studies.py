@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+
 from fcdd_runtime.cli import score
 
 

@@ -1,0 +1,234 @@
+"""A DICOM file's header -> the slices in it: geometry, what tells phases apart, and where the pixels are."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from fcdd_runtime.errors import StudyError
+from fcdd_runtime.pixels import StoredPixels, read_frame, stored_pixels
+from fcdd_runtime.volume import FloatArray, SliceSource
+
+Vector = tuple[float, float, float]
+
+HEADER_KEYWORDS = [
+    *("SpecificCharacterSet", "ImageType", "SOPClassUID", "SOPInstanceUID", "Modality", "SeriesDescription"),
+    *("AcquisitionDate", "ContentDate", "AcquisitionDateTime", "AcquisitionTime", "ContentTime", "TriggerTime"),
+    *("BodyPartExamined", "ScanningSequence", "ScanOptions", "RepetitionTime", "EchoTime", "FlipAngle"),
+    *("EchoPulseSequence", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "AcquisitionNumber"),
+    *("InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "FrameOfReferenceUID"),
+    *("TemporalPositionIdentifier", "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows"),
+    *("Columns", "PixelSpacing", "BitsAllocated", "BitsStored", "PixelRepresentation", "RescaleIntercept"),
+    *("RescaleSlope", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+]
+"""All that is kept of a header; no patient identity."""
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Where a slice lies in patient space: LPS, mm."""
+
+    origin_mm: Vector
+    """Centre of pixel (0, 0)."""
+    row_step_mm: Vector
+    """From one row to the next."""
+    column_step_mm: Vector
+    """From one column to the next."""
+
+    @property
+    def normal(self) -> Vector:
+        """Unit vector across the slice."""
+        cross = np.cross(self.column_step_mm, self.row_step_mm)
+        x, y, z = cross / np.linalg.norm(cross)
+        return float(x), float(y), float(z)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One image plane: a single-frame file, or one frame of a multi-frame file. Values that are absent are None."""
+
+    path: Path
+    source: SliceSource
+    plane: Plane | None
+    pixels: StoredPixels | None
+    damage: str
+    """Why the pixels cannot be read, as the rest of a sentence that begins with the file's name; empty if they can."""
+    slope: float
+    intercept: float
+    image_type: tuple[str, ...]
+    """ImageType, or FrameType of a frame."""
+    protocol: tuple[str, ...]
+    """What volumes that may be subtracted have in common, such as the echo time."""
+    temporal_position: float | None
+    """TemporalPositionIdentifier, or TemporalPositionIndex of a frame."""
+    trigger_time: float | None
+    """TriggerTime, s."""
+    acquisition_time: float | None
+    """AcquisitionTime, or FrameAcquisitionDateTime of a frame, s since the calendar's first day."""
+    content_time: float | None
+    """ContentTime in the same unit."""
+    acquisition_number: float | None
+    instance_number: float | None
+
+    def read(self) -> FloatArray:
+        """Read the pixels: float32 (rows, columns) in rescaled scanner units.
+
+        Raises
+        ------
+        StudyError
+            If they are damaged, or cannot be decoded.
+        """
+        if self.damage or self.pixels is None:
+            raise StudyError(f"{self.path.name} {self.damage}; export the study again")
+        return read_frame(self.pixels, (self.source.frame_number or 1) - 1, self.slope, self.intercept)
+
+
+def slices_in_file(path: Path, file: BinaryIO, header: Dataset) -> Iterator[Slice]:
+    """Yield the slices of an MR file whose header has just been read, in frame order.
+
+    Parameters
+    ----------
+    file : the file, positioned where reading the header stopped
+    """
+    pixels, damage = stored_pixels(path, file, header)
+    frames = header.get("PerFrameFunctionalGroupsSequence")
+    if frames is None:
+        yield _slice(path, header, lambda _: header, None, (pixels, damage))
+        return
+    shared = (header.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
+    if pixels is not None and pixels.frames != len(frames) and not damage:
+        damage = f"declares {pixels.frames} frames and describes {len(frames)}"
+    for number, frame in enumerate(frames, start=1):
+        yield _slice(path, header, _functional_groups(frame, shared), number, (pixels, damage))
+
+
+Groups = Callable[[str], Dataset]
+"""Name of a functional group -> its values; in a single-frame file the header itself, whatever the name."""
+
+
+def _functional_groups(frame: Dataset, shared: Dataset) -> Groups:
+    def group(name: str) -> Dataset:
+        items = frame.get(name) or shared.get(name)
+        return items[0] if items else Dataset()
+
+    return group
+
+
+def _slice(
+    path: Path, header: Dataset, group: Groups, frame: int | None, pixels: tuple[StoredPixels | None, str]
+) -> Slice:
+    content = group("FrameContentSequence")
+    rescale = group("PixelValueTransformationSequence")
+    slope, intercept = _rescale(rescale, "RescaleSlope", 1.0), _rescale(rescale, "RescaleIntercept", 0.0)
+    trigger_ms = _number(header, "TriggerTime")
+    return Slice(
+        path=path,
+        source=SliceSource(str(header.get("SOPInstanceUID", "")), frame),
+        plane=_plane(group),
+        pixels=pixels[0],
+        damage=pixels[1] or ("has an invalid rescale slope or intercept" if not slope or intercept is None else ""),
+        slope=slope or 1.0,
+        intercept=intercept or 0.0,
+        image_type=_words(group("MRImageFrameTypeSequence"), "FrameType") or _words(header, "ImageType"),
+        protocol=_protocol(header, group),
+        temporal_position=_first(content, "TemporalPositionIndex", "TemporalPositionIdentifier"),
+        trigger_time=None if trigger_ms is None else trigger_ms / 1000,
+        acquisition_time=_acquisition_time(header, content),
+        content_time=_time(header, "ContentDate", "ContentTime"),
+        acquisition_number=_first(content, "FrameAcquisitionNumber", "AcquisitionNumber"),
+        instance_number=_number(header, "InstanceNumber"),
+    )
+
+
+def _plane(group: Groups) -> Plane | None:
+    origin = _numbers(group("PlanePositionSequence"), "ImagePositionPatient", 3)
+    cosines = _numbers(group("PlaneOrientationSequence"), "ImageOrientationPatient", 6)
+    spacing = _numbers(group("PixelMeasuresSequence"), "PixelSpacing", 2)
+    if origin is None or cosines is None or spacing is None or min(spacing) <= 0:
+        return None
+    along_row, down_column = np.array(cosines[:3]), np.array(cosines[3:])
+    lengths = np.linalg.norm(along_row), np.linalg.norm(down_column)
+    if abs(lengths[0] - 1) > 0.01 or abs(lengths[1] - 1) > 0.01 or abs(along_row @ down_column) > 0.01:
+        return None
+    return Plane(
+        _vector(np.array(origin)),
+        row_step_mm=_vector(down_column / lengths[1] * spacing[0]),
+        column_step_mm=_vector(along_row / lengths[0] * spacing[1]),
+    )
+
+
+def _vector(values: Any) -> Vector:
+    x, y, z = (float(value) for value in values)
+    return x, y, z
+
+
+def _rescale(group: Dataset, keyword: str, default: float) -> float | None:
+    """Return the value, the default where it is absent, and None where it is there but invalid."""
+    return _number(group, keyword) if group.get(keyword) not in (None, "") else default
+
+
+def _protocol(header: Dataset, group: Groups) -> tuple[str, ...]:
+    timing, echo = group("MRTimingAndRelatedParametersSequence"), group("MREchoSequence")
+    suppression = str(group("MRModifierSequence").get("SpectrallySelectedSuppression", ""))
+    numbers = {
+        "TR": _number(timing, "RepetitionTime"),
+        "TE": _first(echo, "EffectiveEchoTime", "EchoTime"),
+        "flip angle": _number(timing, "FlipAngle"),
+    }
+    return (
+        "\\".join(_words(header, "ScanningSequence") or _words(header, "EchoPulseSequence")),
+        suppression or ("FS" if "FS" in _words(header, "ScanOptions") else ""),
+        *(f"{name} {value:.4g}" for name, value in numbers.items() if value is not None),
+    )
+
+
+def _acquisition_time(header: Dataset, content: Dataset) -> float | None:
+    for group, keyword in ((content, "FrameAcquisitionDateTime"), (header, "AcquisitionDateTime")):
+        if text := str(group.get(keyword) or ""):
+            return _seconds(text[:8], text[8:])
+    return _time(header, "AcquisitionDate", "AcquisitionTime")
+
+
+def _time(header: Dataset, date_keyword: str, time_keyword: str) -> float | None:
+    return _seconds(str(header.get(date_keyword) or ""), str(header.get(time_keyword) or ""))
+
+
+def _seconds(day: str, time: str) -> float | None:
+    """Turn DICOM `YYYYMMDD` (may be empty) and `HHMMSS.F` into seconds; None if there is no valid time."""
+    digits = time.replace(":", "").split("+")[0].split("-")[0].strip()
+    try:
+        days = date(int(day[:4]), int(day[4:6]), int(day[6:8])).toordinal() if day else 0
+        seconds = int(digits[:2]) * 3600 + int(digits[2:4] or 0) * 60 + float(digits[4:] or 0)
+    except ValueError:
+        return None
+    return days * 86400 + seconds
+
+
+def _first(group: Dataset, *keywords: str) -> float | None:
+    return next((value for keyword in keywords if (value := _number(group, keyword)) is not None), None)
+
+
+def _number(group: Dataset, keyword: str) -> float | None:
+    try:
+        value = float(group.get(keyword))
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _numbers(group: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
+    try:
+        values = tuple(float(value) for value in group.get(keyword))
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return values if len(values) == count and all(map(math.isfinite, values)) else None
+
+
+def _words(group: Dataset, keyword: str) -> tuple[str, ...]:
+    value = group.get(keyword) or ()
+    return (value.upper(),) if isinstance(value, str) else tuple(str(word).upper() for word in value)

@@ -1,0 +1,128 @@
+"""Slices of one phase -> a Volume on a regular grid, or one sentence that says why not."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from fcdd_runtime.errors import StudyError
+from fcdd_runtime.headers import Plane, Slice
+from fcdd_runtime.volume import Grid, Volume
+
+Points = npt.NDArray[np.float64]
+
+STEP_TOLERANCE = 0.1
+"""How far a slice may lie from its place on the grid, as a share of the slice step or of the pixel size."""
+GRID_TOLERANCE_MM = 0.01
+"""How far the corners of two volumes that are subtracted may lie apart, mm."""
+
+
+def volume_from_slices(slices: Sequence[Slice], name: str) -> Volume:
+    """Put the slices of one phase in order along their normal.
+
+    Parameters
+    ----------
+    slices : one for each position, in any order
+    name : what the phase is called in messages
+
+    Raises
+    ------
+    StudyError
+        If a slice is damaged, missing, of another matrix or pixel size, shifted or not parallel.
+    """
+    for one in slices:
+        if one.damage or one.plane is None:
+            raise StudyError(f"{name} cannot be used: {one.path.name} {one.damage or 'has no position'}")
+    if len(slices) < 2:
+        raise StudyError(f"{name} has one slice only; a volume needs at least two")
+    first = _plane(slices[0])
+    ordered = sorted(slices, key=lambda one: float(np.dot(_plane(one).origin_mm, first.normal)))
+    rows, columns = _matrix(ordered, name)
+    _check_parallel(ordered, name, (rows, columns))
+    origins = np.array([_plane(one).origin_mm for one in ordered])
+    _check_regular(origins, first, name)
+    # DICOM writes decimals of 16 characters; what rounding leaves in the last of them is no difference in space.
+    step = np.round((origins[-1] - origins[0]) / (len(ordered) - 1), 9)
+    grid = Grid(
+        shape=(len(ordered), rows, columns),
+        origin_mm=_plane(ordered[0]).origin_mm,
+        step_mm=((float(step[0]), float(step[1]), float(step[2])), first.row_step_mm, first.column_step_mm),
+    )
+    return Volume(grid, tuple(one.source for one in ordered), lambda index: ordered[index].read())
+
+
+def check_equal_grids(pre: Volume, post: Volume) -> None:
+    """Make sure that two volumes can be subtracted voxel by voxel.
+
+    Raises
+    ------
+    StudyError
+        If their shapes differ, or a corner of one lies more than GRID_TOLERANCE_MM from that of the other.
+    """
+    if pre.grid.shape[1:] != post.grid.shape[1:]:
+        raise StudyError(
+            f"the pre- and post-contrast phases have unequal matrices, {_times(pre.grid.shape[1:])} and "
+            f"{_times(post.grid.shape[1:])} pixels; give a study in which they are equal"
+        )
+    if pre.grid.shape != post.grid.shape:
+        raise StudyError(
+            f"a slice is missing: the pre-contrast phase has {pre.grid.shape[0]} slices and the post-contrast phase "
+            f"{post.grid.shape[0]}; export the study again"
+        )
+    apart = float(np.linalg.norm(_corners(pre.grid) - _corners(post.grid), axis=1).max())
+    if apart > GRID_TOLERANCE_MM:
+        raise StudyError(
+            f"the pre- and post-contrast phases lie on unequal grids, {apart:.2f} mm apart; give a study in which "
+            "both have the same positions"
+        )
+
+
+def _plane(one: Slice) -> Plane:
+    if one.plane is None:
+        raise StudyError(f"{one.path.name} has no position")
+    return one.plane
+
+
+def _matrix(slices: Sequence[Slice], name: str) -> tuple[int, int]:
+    sizes = sorted({(one.pixels.rows, one.pixels.columns) for one in slices if one.pixels is not None})
+    if len(sizes) != 1:
+        listed = " and ".join(_times(size) for size in sizes)
+        raise StudyError(f"{name} mixes matrix sizes ({listed} pixels); export the study again")
+    return sizes[0]
+
+
+def _times(sizes: Sequence[int]) -> str:
+    return " x ".join(map(str, sizes))
+
+
+def _check_parallel(slices: Sequence[Slice], name: str, matrix: tuple[int, int]) -> None:
+    """Compare where each slice's far edges lie with the first slice's; a turn or another pixel size moves them."""
+    steps = np.array([(_plane(one).row_step_mm, _plane(one).column_step_mm) for one in slices])
+    moved = np.linalg.norm(steps - steps[0], axis=2) * np.array(matrix)
+    if (moved > STEP_TOLERANCE * np.linalg.norm(steps[0], axis=1)).any():
+        raise StudyError(f"{name} has slices that are not parallel or differ in pixel size; export the study again")
+
+
+def _check_regular(origins: Points, plane: Plane, name: str) -> None:
+    """Check equal steps along the normal, and no sideways shift from the line through first and last slice."""
+    heights = origins @ np.array(plane.normal)
+    gaps = np.diff(heights)
+    step = float(np.median(gaps))
+    wrong = np.flatnonzero(np.abs(gaps - step) > STEP_TOLERANCE * step)
+    if len(wrong):
+        raise StudyError(
+            f"{name} has a missing slice: two neighbours are {gaps[wrong[0]]:.2f} mm apart where the others are "
+            f"{step:.2f} mm; export the study again"
+        )
+    along = (heights - heights[0]) / (heights[-1] - heights[0])
+    aside = np.linalg.norm(origins - origins[0] - along[:, None] * (origins[-1] - origins[0]), axis=1)
+    pixel = min(np.linalg.norm(plane.row_step_mm), np.linalg.norm(plane.column_step_mm))
+    if aside.max() > STEP_TOLERANCE * pixel:
+        raise StudyError(f"{name} has slices that are shifted against each other; export the study again")
+
+
+def _corners(grid: Grid) -> Points:
+    last = [size - 1 for size in grid.shape]
+    return np.array(
+        [grid.patient_mm((i, j, k)) for i in (0, last[0]) for j in (0, last[1]) for k in (0, last[2])], dtype=np.float64
+    )

@@ -1,0 +1,186 @@
+"""Files -> studies: which DICOM MR slices there are and which series and study they belong to. No pixels are read."""
+
+import os
+import warnings
+import zipfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_file_meta_info
+from pydicom.tag import Tag
+from pydicom.uid import DeflatedExplicitVRLittleEndian, EnhancedMRImageStorage, MRImageStorage
+
+from fcdd_runtime.archive import unpack
+from fcdd_runtime.errors import StudyError
+from fcdd_runtime.headers import HEADER_KEYWORDS, Slice, slices_in_file
+
+_LEGACY_CONVERTED_ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.4"
+_MR_IMAGE_CLASSES = (MRImageStorage, EnhancedMRImageStorage, _LEGACY_CONVERTED_ENHANCED_MR)
+
+
+@dataclass(frozen=True)
+class Series:
+    """One DICOM series."""
+
+    series_instance_uid: str
+    number: int | None
+    description: str
+    body_part: str
+    """BodyPartExamined, upper case; empty if absent."""
+    frame_of_reference_uid: str
+    """Empty if absent."""
+    slices: tuple[Slice, ...]
+    """In the order of their SOP Instance UIDs and frames, which says nothing about space or time."""
+
+    @property
+    def label(self) -> str:
+        """Number and description, for messages."""
+        number = "without number" if self.number is None else str(self.number)
+        return f'series {number} "{self.description}"' if self.description else f"series {number}"
+
+
+@dataclass(frozen=True)
+class Study:
+    """All MR series of one study."""
+
+    study_instance_uid: str
+    series: tuple[Series, ...]
+    """In the order of their numbers."""
+    warnings: tuple[str, ...]
+    """One sentence each."""
+
+
+def read_studies(path: Path, scratch: Path) -> tuple[list[Study], list[str]]:
+    """Find the MR studies in a folder, a DICOM file or a zip.
+
+    Parameters
+    ----------
+    path : a folder (any depth, any file names, other files among them), one DICOM file, or a zip of a folder
+    scratch : an existing empty folder that a zip is unpacked into; it must stay until the pixels have been read
+
+    Returns
+    -------
+    studies : in the order of their Study Instance UIDs
+    warnings : one sentence for each file that could not be assigned to a study
+
+    Raises
+    ------
+    StudyError
+        If there is nothing usable.
+    """
+    notes: list[str] = []
+    files = _files(path, scratch, notes)
+    dicom_files = [file for file in files if _is_dicom(file, notes)]
+    # Odd values in headers make pydicom warn, value included; what matters is checked where it is used.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        parts = [part for file in dicom_files if (part := _mr_series(file, notes)) is not None]
+    if not parts:
+        raise StudyError(_why_nothing(path, files, dicom_files, notes))
+    return _studies(parts), notes
+
+
+def _files(path: Path, scratch: Path, notes: list[str]) -> list[Path]:
+    if path.is_file():
+        if not zipfile.is_zipfile(path) and path.suffix.lower() != ".zip":
+            return [path]
+        unpack(path, scratch)
+        path = scratch
+    if not path.is_dir():
+        raise StudyError(f"{path} does not exist; give a folder of DICOM files, a DICOM file or a zip")
+
+    def note(error: OSError) -> None:
+        notes.append(f"The folder {Path(error.filename).name} could not be read ({error.strerror}).")
+
+    found = [Path(folder, name) for folder, _, names in os.walk(path, onerror=note) for name in names]
+    return sorted(file for file in found if file.is_file())
+
+
+def _is_dicom(path: Path, notes: list[str]) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError as error:
+        notes.append(f"{path.name} could not be read ({error.strerror}).")
+        return False
+
+
+def _mr_series(path: Path, notes: list[str]) -> tuple[str, Series] | None:
+    """Read one file's header: its Study Instance UID and its series with this file's slices, or None with a note."""
+    try:
+        # Deflated files are refused before their header is read: it can inflate without limit.
+        if read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+            notes.append(f"{path.name} is deflated and was not read; convert it to explicit VR little endian.")
+            return None
+        with path.open("rb") as file:
+            header = dcmread(file, stop_before_pixels=True, specific_tags=list(HEADER_KEYWORDS))
+            if not _is_mr_image(header):
+                return None
+            _check_identity_is_whole(header)
+            return str(header.StudyInstanceUID), _series(header, tuple(slices_in_file(path, file, header)))
+    except Exception:  # a damaged header makes pydicom raise almost anything, RecursionError included
+        notes.append(f"{path.name} has a damaged or truncated header and was not read; export it again.")
+        return None
+
+
+def _is_mr_image(header: Dataset) -> bool:
+    sop_class = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID")
+    return sop_class in _MR_IMAGE_CLASSES and header.get("Modality", "MR") == "MR"
+
+
+def _check_identity_is_whole(header: Dataset) -> None:
+    """Refuse a header that ends with its UIDs: the last one may be cut short and name another series or study."""
+    if max(header.keys()) <= Tag("SeriesInstanceUID"):
+        raise EOFError
+
+
+def _series(header: Dataset, slices: tuple[Slice, ...]) -> Series:
+    try:
+        number = int(header.SeriesNumber)
+    except (AttributeError, TypeError, ValueError):
+        number = None
+    return Series(
+        series_instance_uid=str(header.get("SeriesInstanceUID", "")),
+        number=number,
+        description=str(header.get("SeriesDescription") or ""),
+        body_part=str(header.get("BodyPartExamined") or "").upper(),
+        frame_of_reference_uid=str(header.get("FrameOfReferenceUID") or ""),
+        slices=slices,
+    )
+
+
+def _why_nothing(path: Path, files: list[Path], dicom_files: list[Path], notes: list[str]) -> str:
+    if not files:
+        return f"{path} is empty; give a folder of DICOM files, a DICOM file or a zip"
+    if notes:
+        return f"nothing usable was found in {path}: {notes[0].rstrip('.')}"
+    if not dicom_files:
+        return f"{path} holds no DICOM file; give a folder of DICOM files, a DICOM file or a zip"
+    return f"{path} holds no MR image, only other DICOM objects; give a breast MRI study"
+
+
+def _studies(parts: list[tuple[str, Series]]) -> list[Study]:
+    by_study: dict[str, dict[str, list[Series]]] = {}
+    for study_uid, part in parts:
+        by_study.setdefault(study_uid, {}).setdefault(part.series_instance_uid, []).append(part)
+    return [_study(uid, [_joined(parts) for parts in by_study[uid].values()]) for uid in sorted(by_study)]
+
+
+def _study(uid: str, joined: list[tuple[Series, str]]) -> Study:
+    series = sorted((one for one, _ in joined), key=lambda one: (one.number or 0, one.series_instance_uid))
+    return Study(uid, tuple(series), tuple(note for _, note in joined if note))
+
+
+def _joined(parts: list[Series]) -> tuple[Series, str]:
+    """Join the files of a series; a file that is there twice, copied, counts once."""
+    slices: dict[tuple[object, ...], Slice] = {}
+    for one in (one for part in parts for one in part.slices):
+        key = (one.source, one.plane, one.temporal_position, one.instance_number)
+        if key not in slices or slices[key].damage:
+            slices[key] = one
+    ordered = sorted(slices.values(), key=lambda one: (one.source.sop_instance_uid, one.source.frame_number or 0))
+    series = replace(parts[0], slices=tuple(ordered))
+    copies = sum(len(part.slices) for part in parts) - len(slices)
+    return series, f"{series.label} holds {copies} copied slices, which were left out." if copies else ""

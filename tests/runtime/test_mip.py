@@ -1,0 +1,127 @@
+"""Subtraction and projection: signed, streamed, in the patient's orientation, and every pixel knows its voxel."""
+
+from collections.abc import Callable
+from itertools import permutations, product
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from fcdd_runtime.mip import Projection, project
+from fcdd_runtime.volume import Grid, SliceSource, Volume, volume_from_array
+
+Vector = tuple[float, float, float]
+
+STEP_MM = {"z": 3.0, "y": 1.5, "x": 2.0}
+CORNER_MM = np.array([-20.0, -30.0, 40.0])
+RANDOM = np.random.default_rng(3)
+PRE = RANDOM.integers(0, 500, (7, 9, 11))
+POST = RANDOM.integers(0, 500, (7, 9, 11))
+
+
+def acquired(voxels: npt.NDArray[np.generic], axes: str = "zyx", backwards: str = "") -> Volume:
+    """Turn voxels (z foot to head, y front to back, x right to left) into the volume of some acquisition."""
+    order = ["zyx".index(axis) for axis in axes]
+    flipped = voxels.transpose(order)[tuple(slice(None, None, -1 if axis in backwards else 1) for axis in axes)]
+    origin, steps = CORNER_MM.copy(), []
+    for axis in axes:
+        unit = np.eye(3)["xyz".index(axis)] * STEP_MM[axis]
+        size = voxels.shape["zyx".index(axis)]
+        origin = origin + unit * (size - 1) if axis in backwards else origin
+        steps.append(_vector(-unit if axis in backwards else unit))
+    sources = tuple(SliceSource(f"1.2.{index}", None) for index in range(len(flipped)))
+    first, second, third = flipped.shape
+    return volume_from_array(
+        flipped, Grid((first, second, third), _vector(origin), (steps[0], steps[1], steps[2])), sources
+    )
+
+
+def _vector(values: npt.NDArray[np.float64]) -> Vector:
+    return float(values[0]), float(values[1]), float(values[2])
+
+
+def every_patient_mm(projection: Projection) -> npt.NDArray[np.float64]:
+    rows, columns = projection.maximum.shape
+    return np.array([[projection.patient_mm(row, column) for column in range(columns)] for row in range(rows)])
+
+
+def test_the_maximum_is_that_of_the_signed_difference() -> None:
+    projection = project(acquired(PRE.astype(np.uint16)), acquired(POST.astype(np.uint16)))
+    np.testing.assert_array_equal(projection.maximum, (POST - PRE).max(axis=0))
+    np.testing.assert_array_equal(projection.depth, (POST - PRE).argmax(axis=0))
+    np.testing.assert_allclose(projection.pre_mean, PRE.mean(axis=0), rtol=1e-6)
+    assert projection.maximum.dtype == projection.pre_mean.dtype == np.float32
+
+
+def test_where_everything_darkens_the_maximum_is_negative() -> None:
+    projection = project(acquired(POST + 1000), acquired(POST))
+    np.testing.assert_array_equal(projection.maximum, np.full((9, 11), -1000))
+
+
+@pytest.mark.parametrize("axes", ["".join(order) for order in permutations("zyx")])
+@pytest.mark.parametrize("backwards", ["".join(c) for c in product(["", "z"], ["", "y"], ["", "x"])])
+def test_every_orientation_gives_the_same_images_and_positions(axes: str, backwards: str) -> None:
+    straight = project(acquired(PRE), acquired(POST))
+    turned = project(acquired(PRE, axes, backwards), acquired(POST, axes, backwards))
+    np.testing.assert_array_equal(turned.maximum, straight.maximum)
+    np.testing.assert_array_equal(turned.pre_mean, straight.pre_mean)
+    np.testing.assert_allclose(every_patient_mm(turned), every_patient_mm(straight), atol=1e-9)
+    assert turned.pixel_mm == straight.pixel_mm == (1.5, 2.0)
+    assert turned.x_mm(3) == pytest.approx(straight.x_mm(3)) == pytest.approx(CORNER_MM[0] + 6)
+
+
+@pytest.mark.parametrize("axes", ["zyx", "xzy", "xyz", "yzx"])
+@pytest.mark.parametrize("backwards", ["", "z"])
+def test_of_equal_values_the_one_nearest_to_the_feet_wins(axes: str, backwards: str) -> None:
+    pre, post = np.zeros((5, 3, 4)), np.zeros((5, 3, 4))
+    post[[1, 3]] = 7
+    projection = project(acquired(pre, axes, backwards), acquired(post, axes, backwards))
+    np.testing.assert_allclose(every_patient_mm(projection)[..., 2], CORNER_MM[2] + STEP_MM["z"])
+
+
+@pytest.mark.parametrize("axes", ["zyx", "xzy", "yxz"])
+def test_voxel_and_source_name_the_slice_that_holds_the_maximum(axes: str) -> None:
+    pre, post = acquired(PRE, axes, "x"), acquired(POST, axes, "x")
+    projection = project(pre, post)
+    for row, column in ((0, 0), (4, 7), (8, 10)):
+        index, in_row, in_column = projection.voxel(row, column)
+        difference = post.read_slice(index)[in_row, in_column] - pre.read_slice(index)[in_row, in_column]
+        assert difference == projection.maximum[row, column]
+        assert projection.source(row, column) == post.sources[index]
+
+
+@pytest.mark.parametrize("axes", ["zyx", "xzy"])
+def test_each_slice_is_read_once_and_no_phase_is_held_in_memory(axes: str) -> None:
+    reads: list[tuple[str, int]] = []
+
+    def noting(name: str, volume: Volume) -> Volume:
+        def read_slice(index: int) -> npt.NDArray[np.float32]:
+            reads.append((name, index))
+            return volume.read_slice(index)
+
+        return Volume(volume.grid, volume.sources, read_slice)
+
+    pre, post = acquired(PRE, axes), acquired(POST, axes)
+    project(noting("pre", pre), noting("post", post))
+    assert sorted(reads) == sorted((name, index) for name in ("pre", "post") for index in range(pre.grid.shape[0]))
+    assert [index for _, index in reads[::2]] == [index for _, index in reads[1::2]]
+
+
+def turned_about(axis: str, degrees: float) -> Callable[[Vector], Vector]:
+    one, other = (index for index in range(3) if "xyz"[index] != axis)
+    turn = np.eye(3)
+    turn[one, one] = turn[other, other] = np.cos(np.deg2rad(degrees))
+    turn[one, other], turn[other, one] = -np.sin(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    return lambda vector: _vector(turn @ np.array(vector))
+
+
+@pytest.mark.parametrize("axis", ["x", "y", "z"])
+def test_an_oblique_volume_is_projected_along_its_nearest_axis(axis: str) -> None:
+    turn = turned_about(axis, 20)
+    straight = [acquired(voxels, "xzy", "y") for voxels in (PRE, POST)]
+    one, two, three = straight[0].grid.step_mm
+    grid = Grid(straight[0].grid.shape, straight[0].grid.origin_mm, (turn(one), turn(two), turn(three)))
+    pre, post = (Volume(grid, volume.sources, volume.read_slice) for volume in straight)
+    projection = project(pre, post)
+    np.testing.assert_array_equal(projection.maximum, (POST - PRE).max(axis=0))
+    assert projection.patient_mm(2, 5) == grid.patient_mm(projection.voxel(2, 5))

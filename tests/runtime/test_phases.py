@@ -1,0 +1,398 @@
+"""Study -> pre- and post-contrast volume: the right voxels for every vendor's way, or one sentence why not."""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from mock_study import MockStudy, Phantom, breast_phantom
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+
+from fcdd_runtime.contract import MipRecipe
+from fcdd_runtime.errors import StudyError
+from fcdd_runtime.phases import Phases, split_phases
+from fcdd_runtime.study import Study, read_studies
+from fcdd_runtime.volume import Volume
+
+PHANTOM = breast_phantom(phases=4)
+SLICES = PHANTOM.voxels.shape[1]
+ATTRIBUTES = ["TemporalPositionIdentifier", "TriggerTime", "AcquisitionTime", "ContentTime", "AcquisitionNumber"]
+REFERENCE = os.environ.get("FCDD_REFERENCE_DATA")
+needs_reference = pytest.mark.skipif(
+    REFERENCE is None, reason="FCDD_REFERENCE_DATA does not name the folder of real MR files"
+)
+
+
+def study_in(folder: Path) -> Study:
+    (study,), _ = read_studies(folder, folder)
+    return study
+
+
+def split(folder: Path, post_contrast_phase: int = 1) -> Phases:
+    return split_phases(study_in(folder), MipRecipe(post_contrast_phase=post_contrast_phase))
+
+
+def voxels(volume: Volume) -> npt.NDArray[np.float32]:
+    return np.stack([volume.read_slice(index) for index in range(volume.grid.shape[0])])
+
+
+def assert_phases(phases: Phases, pre: int = 0, post: int = 1, phantom: Phantom = PHANTOM) -> None:
+    np.testing.assert_array_equal(voxels(phases.pre), phantom.voxels[pre])
+    np.testing.assert_array_equal(voxels(phases.post), phantom.voxels[post])
+
+
+def change(path: Path, edit: Callable[[Dataset], Any]) -> None:
+    header = dcmread(path)
+    edit(header)
+    header.save_as(path)
+
+
+def set_values(path: Path, **values: Any) -> None:
+    header = dcmread(path)
+    for keyword, value in values.items():
+        setattr(header, keyword, value)
+    header.save_as(path)
+
+
+def with_phases(*phases: int, phantom: Phantom = PHANTOM) -> Phantom:
+    return replace(phantom, voxels=phantom.voxels[list(phases)])
+
+
+@pytest.mark.parametrize("series_per_phase", [False, True])
+@pytest.mark.parametrize("attribute", ATTRIBUTES)
+def test_any_attribute_tells_phases_apart_whatever_the_instance_numbers(
+    tmp_path: Path, attribute: str, series_per_phase: bool
+) -> None:
+    mock = MockStudy(
+        PHANTOM,
+        phase_attribute=attribute,
+        series_per_phase=series_per_phase,
+        random_instance_numbers=True,
+        rescale=True,
+    )
+    mock.write(tmp_path)
+    phases = split(tmp_path, post_contrast_phase=2)
+    assert_phases(phases, post=2)
+    assert phases.choice.method == attribute
+    assert phases.choice.count == 4
+    assert phases.warnings == ()
+
+
+@pytest.mark.parametrize("series_per_phase", [False, True])
+@pytest.mark.parametrize("attribute", ["TemporalPositionIdentifier", "AcquisitionTime"])
+def test_enhanced_objects_give_the_same_volumes(tmp_path: Path, attribute: str, series_per_phase: bool) -> None:
+    MockStudy(PHANTOM, enhanced=True, phase_attribute=attribute, series_per_phase=series_per_phase, rescale=True).write(
+        tmp_path
+    )
+    phases = split(tmp_path, post_contrast_phase=3)
+    assert_phases(phases, post=3)
+    named = {"TemporalPositionIdentifier": "TemporalPositionIndex", "AcquisitionTime": "FrameAcquisitionDateTime"}
+    assert phases.choice.method == named[attribute]
+
+
+def test_instance_number_blocks_are_the_last_resort_and_are_warned_about(tmp_path: Path) -> None:
+    MockStudy(PHANTOM, phase_attribute="InstanceNumber").write(tmp_path)
+    phases = split(tmp_path)
+    assert_phases(phases)
+    assert phases.choice.method == "InstanceNumber"
+    assert any("InstanceNumber only" in warning for warning in phases.warnings)
+
+
+def test_random_instance_numbers_alone_tell_nothing_and_are_refused(tmp_path: Path) -> None:
+    MockStudy(PHANTOM, phase_attribute="InstanceNumber", random_instance_numbers=True).write(tmp_path)
+    with pytest.raises(StudyError, match="only one phase"):
+        split(tmp_path)
+
+
+def test_a_pre_contrast_series_and_a_series_of_all_post_contrast_phases_are_joined(tmp_path: Path) -> None:
+    MockStudy(with_phases(0), series_number=3, attributes={"AcquisitionTime": "100000"}).write(tmp_path)
+    MockStudy(with_phases(1, 2, 3), series_number=2, phase_attribute="AcquisitionTime").write(tmp_path)
+    phases = split(tmp_path)
+    assert_phases(phases)
+    assert phases.choice.pre.startswith("series 3")
+    assert phases.choice.count == 4
+
+
+def test_times_that_jitter_within_a_phase_are_merged(tmp_path: Path) -> None:
+    mock = MockStudy(PHANTOM, phase_attribute="AcquisitionTime")
+    for number, path in enumerate(mock.write(tmp_path)):
+        late = f"10{10 + number // SLICES:02d}20.{25 + number % 3 * 30}"
+        set_values(path, AcquisitionTime=late)
+    assert_phases(split(tmp_path))
+
+
+def test_a_phase_that_crosses_midnight_comes_later(tmp_path: Path) -> None:
+    mock = MockStudy(with_phases(0, 1), phase_attribute="AcquisitionTime")
+    for number, path in enumerate(mock.write(tmp_path)):
+        day, time = (("20240102", "235930"), ("20240103", "000030"))[number // SLICES]
+        set_values(path, AcquisitionDate=day, AcquisitionTime=time)
+    assert_phases(split(tmp_path))
+
+
+def test_slices_with_a_time_of_their_own_do_not_pass_for_phases(tmp_path: Path) -> None:
+    paths = MockStudy(with_phases(0), phase_attribute="InstanceNumber").write(tmp_path)
+    for number, path in enumerate(paths):
+        set_values(path, AcquisitionTime=f"10{number:02d}00")
+    with pytest.raises(StudyError, match="only one phase"):
+        split(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("description", "image_type"),
+    [
+        ("dyn t1 fs_SUB", ("ORIGINAL", "PRIMARY", "M", "ND")),
+        ("t1", ("DERIVED", "PRIMARY", "M", "SUBTRACTION")),
+        ("t1", ("DERIVED", "SECONDARY", "MIP")),
+        ("t1", ("DERIVED", "SECONDARY", "PROJECTION IMAGE")),
+        ("t1", ("ORIGINAL", "PRIMARY", "LOCALIZER")),
+        ("t1", ("DERIVED", "SECONDARY", "MPR")),
+        ("t2_tirm_tra", ("ORIGINAL", "PRIMARY", "M", "ND")),
+        ("ep2d DWI", ("ORIGINAL", "PRIMARY", "M", "ND")),
+    ],
+)
+def test_scanner_made_and_other_series_are_left_out_even_if_they_have_more_phases(
+    tmp_path: Path, description: str, image_type: tuple[str, ...]
+) -> None:
+    MockStudy(with_phases(0, 1)).write(tmp_path)
+    other = with_phases(3, 2, 1)
+    MockStudy(other, series_number=1, description=description, image_type=image_type).write(tmp_path)
+    assert_phases(split(tmp_path))
+
+
+def test_a_study_that_is_derived_as_a_whole_is_used(tmp_path: Path) -> None:
+    MockStudy(PHANTOM, image_type=("DERIVED", "SECONDARY", "OTHER")).write(tmp_path)
+    assert_phases(split(tmp_path))
+
+
+def test_a_series_with_another_echo_time_is_no_phase_of_the_acquisition(tmp_path: Path) -> None:
+    MockStudy(PHANTOM, series_per_phase=True, phase_attribute="AcquisitionTime").write(tmp_path)
+    earlier = {"EchoTime": "9.0", "AcquisitionTime": "090000"}
+    MockStudy(with_phases(3), series_number=1, attributes=earlier).write(tmp_path)
+    assert_phases(split(tmp_path))
+
+
+def test_the_first_of_repeated_slices_is_taken_with_a_warning(tmp_path: Path) -> None:
+    MockStudy(PHANTOM, repeats=2).write(tmp_path / "classic")
+    MockStudy(PHANTOM, repeats=2, enhanced=True).write(tmp_path / "enhanced")
+    for folder in ("classic", "enhanced"):
+        phases = split(tmp_path / folder)
+        assert_phases(phases)
+        assert any("40 slices repeat a position and phase" in warning for warning in phases.warnings)
+
+
+@pytest.mark.parametrize("axes", ["zyx", "xzy", "yzx"])
+@pytest.mark.parametrize("backwards", ["", "z", "yx"])
+def test_the_grid_places_every_voxel_where_it_is_in_the_patient(tmp_path: Path, axes: str, backwards: str) -> None:
+    MockStudy(with_phases(0, 1), axes=axes, backwards=backwards).write(tmp_path)
+    post = split(tmp_path).post
+    index, row, column = np.unravel_index(int(voxels(post).argmax()), post.grid.shape)
+    assert post.grid.patient_mm((float(index), float(row), float(column))) == pytest.approx(PHANTOM.bright_mm)
+
+
+def test_sub_millimetre_slice_steps_are_kept(tmp_path: Path) -> None:
+    fine = replace(PHANTOM, spacing_mm=(0.37, 2.5, 2.5))
+    MockStudy(fine).write(tmp_path)
+    phases = split(tmp_path)
+    assert_phases(phases)
+    assert phases.post.grid.step_mm[0] == pytest.approx((0, 0, 0.37))
+
+
+def test_sources_name_the_file_or_frame_that_a_slice_is_read_from(tmp_path: Path) -> None:
+    paths = MockStudy(PHANTOM).write(tmp_path / "classic")
+    MockStudy(PHANTOM, enhanced=True).write(tmp_path / "enhanced")
+    classic, enhanced = split(tmp_path / "classic").post, split(tmp_path / "enhanced").post
+    assert [one.sop_instance_uid for one in classic.sources] == [
+        dcmread(path).SOPInstanceUID for path in paths[SLICES : 2 * SLICES]
+    ]
+    assert [one.frame_number for one in enhanced.sources] == [2 + 4 * index for index in range(SLICES)]
+
+
+def test_an_aborted_last_phase_that_is_not_needed_is_left_out_with_a_warning(tmp_path: Path) -> None:
+    for path in MockStudy(PHANTOM, phase_attribute="TriggerTime").write(tmp_path)[-6:]:
+        path.unlink()
+    phases = split(tmp_path)
+    assert_phases(phases)
+    assert phases.warnings == ('series 5 "dyn t1 fs", phase 4 of 4 is incomplete (4 of 10 slices) and was left out.',)
+    with pytest.raises(StudyError, match="a slice is missing"):
+        split(tmp_path, post_contrast_phase=3)
+
+
+@pytest.mark.parametrize("attribute", ATTRIBUTES)
+@pytest.mark.parametrize("lost", [0, 4, 9, 10, 14, 19])
+def test_a_missing_slice_is_refused_wherever_it_is(tmp_path: Path, attribute: str, lost: int) -> None:
+    MockStudy(with_phases(0, 1), phase_attribute=attribute).write(tmp_path)[lost].unlink()
+    with pytest.raises(StudyError, match=r"missing slice|slice is missing"):
+        split(tmp_path)
+
+
+@pytest.mark.parametrize("lost", [0, 4, 9, 10, 14, 19])
+def test_a_missing_slice_is_refused_where_each_phase_has_a_series(tmp_path: Path, lost: int) -> None:
+    MockStudy(PHANTOM, phase_attribute="ContentTime", series_per_phase=True).write(tmp_path)[lost].unlink()
+    with pytest.raises(StudyError, match=r"missing slice|slice is missing"):
+        split(tmp_path)
+
+
+def test_a_slice_that_both_phases_miss_is_refused(tmp_path: Path) -> None:
+    paths = MockStudy(with_phases(0, 1)).write(tmp_path)
+    paths[4].unlink()
+    paths[14].unlink()
+    with pytest.raises(StudyError, match=r"missing slice: two neighbours are 8\.00 mm apart"):
+        split(tmp_path)
+
+
+@pytest.mark.parametrize("outermost", [0, SLICES - 1])
+def test_an_outermost_slice_that_both_phases_miss_is_refused(tmp_path: Path, outermost: int) -> None:
+    paths = MockStudy(PHANTOM).write(tmp_path)
+    paths[outermost].unlink()
+    paths[SLICES + outermost].unlink()
+    with pytest.raises(StudyError, match="has 9 slices where another phase has 10"):
+        split(tmp_path)
+
+
+def test_a_truncated_slice_is_refused_by_name_if_it_is_needed_and_not_otherwise(tmp_path: Path) -> None:
+    paths = MockStudy(PHANTOM).write(tmp_path)
+    needed, other = paths[SLICES + 3], paths[2 * SLICES + 3]
+    other.write_bytes(other.read_bytes()[:-500])
+    assert_phases(split(tmp_path))
+    needed.write_bytes(needed.read_bytes()[:-500])
+    with pytest.raises(StudyError, match=f"{needed.name} is truncated"):
+        split(tmp_path)
+
+
+@pytest.mark.parametrize("phase", [0, 1])
+@pytest.mark.parametrize("enhanced", [False, True])
+def test_a_file_cut_anywhere_never_yields_volumes(tmp_path: Path, enhanced: bool, phase: int) -> None:
+    paths = MockStudy(with_phases(0, 1), enhanced=enhanced, series_per_phase=True).write(tmp_path)
+    path = paths[phase if enhanced else phase * SLICES + 4]
+    content = path.read_bytes()
+    for bytes_left in [*range(0, min(len(content), 2000), 197), len(content) // 2, len(content) - 1]:
+        path.write_bytes(content[:bytes_left])
+        with pytest.raises(StudyError):
+            split(tmp_path)
+
+
+def test_a_slice_without_a_position_is_refused_by_name(tmp_path: Path) -> None:
+    path = MockStudy(PHANTOM).write(tmp_path)[0]
+    change(path, lambda header: header.pop("ImagePositionPatient"))
+    with pytest.raises(StudyError, match=f"{path.name} in series 5"):
+        split(tmp_path)
+
+
+def test_mixed_matrix_sizes_in_a_phase_are_refused(tmp_path: Path) -> None:
+    path = MockStudy(PHANTOM).write(tmp_path)[3]
+
+    def shrink(header: Dataset) -> None:
+        header.Rows, header.PixelData = 32, header.PixelData[: 32 * 96 * 2]
+
+    change(path, shrink)
+    with pytest.raises(StudyError, match="mixes matrix sizes"):
+        split(tmp_path)
+
+
+def test_slices_that_are_not_parallel_are_refused(tmp_path: Path) -> None:
+    path = MockStudy(PHANTOM).write(tmp_path)[3]
+    turned = [1, 0, 0, 0, float(np.cos(0.05)), float(np.sin(0.05))]
+    set_values(path, ImageOrientationPatient=turned)
+    with pytest.raises(StudyError, match="not parallel"):
+        split(tmp_path)
+
+
+@pytest.mark.parametrize("series_per_phase", [False, True])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_grid_that_moves_between_the_phases_is_refused(tmp_path: Path, axis: int, series_per_phase: bool) -> None:
+    paths = MockStudy(PHANTOM, series_per_phase=series_per_phase).write(tmp_path)
+
+    def move(header: Dataset) -> None:
+        position = list(header.ImagePositionPatient)
+        position[axis] += 0.5
+        header.ImagePositionPatient = position
+
+    for path in paths[:SLICES]:
+        change(path, move)
+    with pytest.raises(StudyError, match=r"unequal grids, 0\.50 mm apart"):
+        split(tmp_path)
+
+
+def test_phases_of_another_matrix_are_refused_and_no_later_phase_passes_for_the_first(tmp_path: Path) -> None:
+    coarse = replace(PHANTOM, voxels=PHANTOM.voxels[:1, :, ::2, ::2], spacing_mm=(4.0, 5.0, 5.0))
+    MockStudy(coarse, series_number=1, attributes={"TemporalPositionIdentifier": 0}).write(tmp_path)
+    MockStudy(with_phases(1, 2, 3), series_number=2, series_per_phase=True).write(tmp_path)
+    with pytest.raises(StudyError, match="unequal matrices, 32 x 48 and 64 x 96"):
+        split(tmp_path)
+
+
+def test_one_phase_only_is_refused(tmp_path: Path) -> None:
+    MockStudy(with_phases(0)).write(tmp_path)
+    with pytest.raises(StudyError, match='only one phase was found, series 5 "dyn t1 fs"'):
+        split(tmp_path)
+
+
+def test_series_that_do_not_belong_together_give_no_pair(tmp_path: Path) -> None:
+    MockStudy(with_phases(0)).write(tmp_path)
+    MockStudy(with_phases(1), series_number=6, attributes={"EchoTime": "80", "RepetitionTime": "4000"}).write(tmp_path)
+    with pytest.raises(StudyError, match="no pre- and post-contrast pair was found"):
+        split(tmp_path)
+
+
+def test_too_few_phases_for_the_recipe_are_refused(tmp_path: Path) -> None:
+    MockStudy(PHANTOM).write(tmp_path)
+    with pytest.raises(StudyError, match="asks for post-contrast phase 4"):
+        split(tmp_path, post_contrast_phase=4)
+
+
+def test_two_dynamic_series_of_one_kind_and_time_are_ambiguous_and_listed(tmp_path: Path) -> None:
+    MockStudy(PHANTOM, series_number=5, description="dyn").write(tmp_path)
+    MockStudy(PHANTOM, series_number=6, description="dyn corrected").write(tmp_path)
+    with pytest.raises(StudyError, match=r'ambiguous.*series 5 "dyn" \+ series 6 "dyn corrected"'):
+        split(tmp_path)
+
+
+def test_two_dynamic_series_of_equal_length_and_another_kind_are_ambiguous_and_listed(tmp_path: Path) -> None:
+    MockStudy(PHANTOM, series_number=5, image_type=("DERIVED", "PRIMARY", "W")).write(tmp_path)
+    MockStudy(PHANTOM, series_number=6, image_type=("DERIVED", "PRIMARY", "F")).write(tmp_path)
+    with pytest.raises(StudyError, match=r"ambiguous.*series 5.*; series 6"):
+        split(tmp_path)
+
+
+def test_phases_in_different_frames_of_reference_are_refused(tmp_path: Path) -> None:
+    paths = MockStudy(PHANTOM, series_per_phase=True).write(tmp_path)
+    for path in paths[:SLICES]:
+        set_values(path, FrameOfReferenceUID="1.2.3")
+    with pytest.raises(StudyError, match="different frames of reference"):
+        split(tmp_path)
+
+
+def test_another_body_part_is_warned_about(tmp_path: Path) -> None:
+    MockStudy(PHANTOM, attributes={"BodyPartExamined": "BRAIN"}).write(tmp_path)
+    assert split(tmp_path).warnings == ("The body part is BRAIN, which is not the breast; the scores mean nothing.",)
+
+
+@needs_reference
+def test_a_real_scan_is_the_same_in_classic_and_in_enhanced_files() -> None:
+    real = Path(str(REFERENCE)) / "real_mr"
+    classic, enhanced = split(real / "philips_classic_3phase"), split(real / "philips_enhanced_3phase")
+    for one, other in ((classic.pre, enhanced.pre), (classic.post, enhanced.post)):
+        assert one.grid == other.grid
+        np.testing.assert_array_equal(voxels(one), voxels(other))
+    assert {one.sop_instance_uid for one in classic.pre.sources} == {
+        str(header.SOPInstanceUID)
+        for path in (real / "philips_classic_3phase").iterdir()
+        if (header := dcmread(path, stop_before_pixels=True)).InstanceNumber <= 40
+    }
+    for phases in (classic, enhanced):
+        assert phases.choice.count == 3
+        assert any("120 slices repeat" in warning for warning in phases.warnings)
+        assert any("BRAIN, which is not the breast" in warning for warning in phases.warnings)
+
+
+@needs_reference
+def test_a_real_enhanced_object_without_frame_of_reference_is_read() -> None:
+    phases = split(Path(str(REFERENCE)) / "real_mr" / "philips_enhanced_4phase")
+    assert phases.choice.count == 4
+    assert phases.post.grid.shape == (8, 64, 64)
+    assert [one.frame_number for one in phases.pre.sources] == list(range(1, 33, 4))
