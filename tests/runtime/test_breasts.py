@@ -48,7 +48,8 @@ def brightest(image: BreastImage) -> tuple[int, int]:
 
 def with_bright(phantom: Phantom, value: int) -> Phantom:
     voxels = phantom.voxels.copy()
-    voxels[(1, *phantom.bright)] = value
+    brightest = (1, *phantom.bright)
+    voxels[brightest] = value
     return replace(phantom, voxels=voxels)
 
 
