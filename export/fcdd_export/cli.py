@@ -112,7 +112,8 @@ def _model_name(name: str) -> str:
 
 
 def _line(model: VerifiedModel, path: Path) -> str:
-    contract, drift = model.contract, max(model.drifts, key=lambda drift: drift.score_largest)
+    contract = model.contract
+    drift = max((drift for drift in model.drifts if not drift.extreme), key=lambda drift: drift.score_largest)
     return (
         f"{contract.precision}  {contract.target}  {len(model.artefact) / 1e6:.1f} MB  "
         f"drift: score {drift.score_largest:.1e}, map {drift.map_largest:.1e}  {model.seconds:.1f} s  {path}"

@@ -2,10 +2,9 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import onnx
 
 from fcdd_export.drawn import drawn_images, extreme_images, golden_images
@@ -67,6 +66,15 @@ class ExportRequest:
     """The command line, for the report."""
 
 
+@dataclass(frozen=True)
+class _Reference:
+    """Images, and what torch answers for them in FP32."""
+
+    images: Images
+    outputs: Outputs
+    extreme: bool
+
+
 def export_models(request: ExportRequest) -> list[tuple[VerifiedModel, Path]]:
     """Export every precision asked for; nothing is published unless all of them pass the gate.
 
@@ -76,28 +84,29 @@ def export_models(request: ExportRequest) -> list[tuple[VerifiedModel, Path]]:
         If a model drifts beyond the limits of its precision.
     """
     network = ServedNetwork(request.snapshot.network, request.normalization.mean, request.normalization.std)
-    images = _verification_images(request)
-    reference = torch_outputs(network, images)
-    models = [_verified(request, precision, network, images, reference) for precision in request.precisions]
+    references = [
+        _Reference(images, torch_outputs(network, images), extreme)
+        for images, extreme in ((_verification_images(request), False), (extreme_images(), True))
+    ]
+    models = [_verified(request, precision, network, references) for precision in request.precisions]
     return [(model, write_model(model, request.repository)) for model in models]
 
 
 def _verified(
-    request: ExportRequest, precision: Precision, network: ServedNetwork, images: Images, reference: Outputs
+    request: ExportRequest, precision: Precision, network: ServedNetwork, references: list[_Reference]
 ) -> VerifiedModel:
     started = time.perf_counter()
     graph = onnx_from_network(network)
     if precision == "fp16":
         graph = fp16_from_onnx(graph)
-    outputs = onnxruntime_outputs(graph, images)
-    drifts = [measure_drift("onnxruntime", outputs, reference, request.operating_point)]
+    drifts = [_artefact_drift(graph, reference, request.operating_point) for reference in references]
     if precision == "fp16":
-        drifts.append(_simulated_drift(network, images, reference, request.operating_point))
+        drifts += [_simulated_drift(network, reference, request.operating_point) for reference in references]
     for drift in drifts:
         check_drift(drift, precision)
     artefact = onnx_bytes(graph)
     return VerifiedModel(
-        contract=_contract(request, precision, sha256_of(artefact), reference),
+        contract=_contract(request, precision, sha256_of(artefact), references[0].outputs),
         artefact=artefact,
         golden=_golden(graph),
         drifts=tuple(drifts),
@@ -106,17 +115,22 @@ def _verified(
     )
 
 
-def _simulated_drift(
-    network: ServedNetwork, images: Images, reference: Outputs, operating_point: OperatingPoint | None
-) -> Drift:
-    outputs, largest = fp16_simulation(network, images)
-    return measure_drift("fp16 simulation", outputs, reference, operating_point, largest)
+def _artefact_drift(graph: onnx.ModelProto, reference: _Reference, operating_point: OperatingPoint | None) -> Drift:
+    outputs = onnxruntime_outputs(graph, reference.images)
+    return measure_drift("onnxruntime", outputs, reference.outputs, operating_point, extreme=reference.extreme)
+
+
+def _simulated_drift(network: ServedNetwork, reference: _Reference, operating_point: OperatingPoint | None) -> Drift:
+    outputs, largest = fp16_simulation(network, reference.images)
+    drift = measure_drift("fp16 simulation", outputs, reference.outputs, operating_point, extreme=reference.extreme)
+    return replace(drift, activation_largest=largest)
 
 
 def _verification_images(request: ExportRequest) -> Images:
-    """The user's images or drawn ones first, then the ends of the input range."""
-    given = stack_images(request.verify_images, request.snapshot.resize) if request.verify_images else drawn_images(16)
-    return np.concatenate([given, extreme_images()])
+    """The user's images, or drawn ones."""
+    if not request.verify_images:
+        return drawn_images(16)
+    return stack_images(request.verify_images, request.snapshot.resize)
 
 
 def _golden(graph: onnx.ModelProto) -> GoldenVectors:
@@ -128,7 +142,7 @@ def _golden(graph: onnx.ModelProto) -> GoldenVectors:
 def _contract(request: ExportRequest, precision: Precision, artefact_sha256: str, reference: Outputs) -> ModelContract:
     snapshot = request.snapshot
     upsampling = upsampling_of(snapshot.net, snapshot.gauss_std)
-    heatmaps = upsample(reference.maps[: -len(extreme_images())], upsampling, snapshot.resize.size)
+    heatmaps = upsample(reference.maps, upsampling, snapshot.resize.size)
     return ModelContract(
         schema_version=SCHEMA_VERSION,
         name=f"{request.name}_{precision}",

@@ -35,14 +35,24 @@ def report_markdown(contract: ModelContract, drifts: tuple[Drift, ...], seconds:
     }
     lines = [f"# {contract.name}", "", "Research use only. Not a medical device.", "", "| | |", "|---|---|"]
     lines += [f"| {name} | {value} |" for name, value in facts.items()]
-    lines += ["", "## Drift against torch in FP32", "", _DRIFT_HEAD, "|---|---:|---:|---:|---:|---:|---:|---:|---:|"]
+    lines += [
+        "",
+        "## Drift against torch in FP32",
+        "",
+        _DRIFT_HEAD,
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
     lines += [_drift_row(drift) for drift in drifts]
-    lines += ["", f"Limits: score {limits.score:.0e}, map {limits.map:.0e}, no value that is not finite."]
+    lines += [
+        "",
+        f"Limits: score {limits.score:.0e}, map {limits.map:.0e}, either on extremes {limits.extreme:.0e}; "
+        "no value that is not finite.",
+    ]
     return "\n".join(lines) + "\n"
 
 
 _DRIFT_HEAD = (
-    "| run by | images | largest score error | mean score error | rank correlation | largest map error "
+    "| run by | on | images | largest score error | mean score error | rank correlation | largest map error "
     "| decision flips | not finite | largest activation |"
 )
 
@@ -56,9 +66,10 @@ def _drift_row(drift: Drift) -> str:
             (drift.activation_largest, "{:.4g}"),
         )
     ]
+    images = "extremes" if drift.extreme else "images"
     return (
-        f"| {drift.way} | {drift.images} | {drift.score_largest:.2e} | {drift.score_mean:.2e} | {optional[0]} "
-        f"| {drift.map_largest:.2e} | {optional[1]} | {drift.nonfinite} | {optional[2]} |"
+        f"| {drift.way} | {images} | {drift.images} | {drift.score_largest:.2e} | {drift.score_mean:.2e} "
+        f"| {optional[0]} | {drift.map_largest:.2e} | {optional[1]} | {drift.nonfinite} | {optional[2]} |"
     )
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -15,7 +17,7 @@ def outputs(*scores: float) -> Outputs:
 
 
 def test_equal_outputs_have_no_drift() -> None:
-    drift = measure_drift("onnxruntime", outputs(1, 2, 3), outputs(1, 2, 3), None)
+    drift = measure_drift("onnxruntime", outputs(1, 2, 3), outputs(1, 2, 3))
     assert (drift.score_largest, drift.map_largest, drift.nonfinite) == (0, 0, 0)
     assert drift.rank_correlation == pytest.approx(1)
     check_drift(drift, "fp32")
@@ -30,20 +32,26 @@ def test_drift_is_relative_and_counts_flipped_decisions() -> None:
 
 
 def test_rank_correlation_sees_a_changed_order() -> None:
-    drift = measure_drift("onnxruntime", outputs(3, 2, 1), outputs(1, 2, 3), None)
+    drift = measure_drift("onnxruntime", outputs(3, 2, 1), outputs(1, 2, 3))
     assert drift.rank_correlation == pytest.approx(-1)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_a_score_that_moved_by_two_percent_is_refused(precision: str) -> None:
-    drift = measure_drift("onnxruntime", outputs(1.02, 2, 3), outputs(1, 2, 3), None)
+    drift = measure_drift("onnxruntime", outputs(1.02, 2, 3), outputs(1, 2, 3))
     with pytest.raises(GateError, match="changes scores by 2.00e-02"):
         check_drift(drift, precision)
 
 
+def test_images_at_the_ends_of_the_range_may_drift_further_but_not_without_limit() -> None:
+    check_drift(measure_drift("onnxruntime", outputs(1.02), outputs(1), extreme=True), "fp16")
+    with pytest.raises(GateError, match="more than 5e-02"):
+        check_drift(measure_drift("onnxruntime", outputs(1.06), outputs(1), extreme=True), "fp16")
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_value_that_is_not_finite_is_refused(value: float) -> None:
-    drift = measure_drift("onnxruntime", outputs(1, 2, value), outputs(1, 2, 3), None)
+    drift = measure_drift("onnxruntime", outputs(1, 2, value), outputs(1, 2, 3))
     assert drift.nonfinite == 1 + 28 * 28
     with pytest.raises(GateError, match="not finite"):
         check_drift(drift, "fp16")
@@ -65,7 +73,8 @@ def loud_network(factor: float) -> ServedNetwork:
 def simulated_drift(network: ServedNetwork) -> Drift:
     images = drawn_images(2)
     simulated, largest = fp16_simulation(network, images)
-    return measure_drift("fp16 simulation", simulated, torch_outputs(network, images), None, largest)
+    drift = measure_drift("fp16 simulation", simulated, torch_outputs(network, images))
+    return replace(drift, activation_largest=largest)
 
 
 def test_the_simulation_passes_a_network_within_half_precision() -> None:

@@ -1,0 +1,1 @@
+"""Benchmarks of exported FCDD models: accuracy figures with their intervals."""

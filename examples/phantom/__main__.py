@@ -1,0 +1,101 @@
+"""`python -m phantom`: draw a study, draw images, train the small network on drawn studies, evaluate a model."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+from PIL import Image
+
+from fcdd_runtime.backends import open_folder
+from fcdd_runtime.commands import reporting_errors
+from phantom.dataset import SPLITS, Split, examples_of, labels_of, network_images
+from phantom.dicom import write_phantom
+from phantom.draw import Phantom, draw_phantom
+from phantom.evaluate import evaluation, findings_of, operating_point
+
+_FOLDER = Path(__file__).parent
+IMAGES = Split(first_seed=400_000, studies=16, lesion_share=0.5)
+
+
+@click.group()
+def main() -> None:
+    """Drawn bilateral breast DCE studies with known lesions. No patient data, research use only."""
+
+
+@main.command()
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=1, show_default=True)
+@click.option("--lesions", type=click.IntRange(0, 10), default=1, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write to.")
+@reporting_errors
+def draw(seed: int, lesions: int, out: Path) -> None:
+    """Draw a study: DICOM files in OUT/dicom, and where the lesions are in OUT/truth.json."""
+    phantom = draw_phantom(seed, lesions)
+    files = write_phantom(phantom, out / "dicom")
+    _write_json(out / "truth.json", _truth(phantom))
+    click.echo(f"{len(files)} files in {out / 'dicom'}, {len(phantom.volumes)} phases")
+    for lesion in phantom.lesions:
+        x, y, z = lesion.centre_mm
+        click.echo(
+            f"lesion in {lesion.laterality}: centre ({x:.1f}, {y:.1f}, {z:.1f}) mm LPS, "
+            f"radius {lesion.radius_mm:.1f} mm"
+        )
+
+
+@main.command()
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=_FOLDER / "mips", show_default=True)
+@reporting_errors
+def images(out: Path) -> None:
+    """Draw breast images as PNG, half of the studies with a lesion: what an export is verified on."""
+    out.mkdir(parents=True, exist_ok=True)
+    for example in examples_of(IMAGES):
+        kind = "lesion" if example.lesions else "normal"
+        name = f"{example.seed}_{example.image.laterality}_{kind}.png"
+        Image.fromarray(example.image.pixels).save(out / name, optimize=True)
+
+
+@main.command()
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), default=_FOLDER / "snapshot", show_default=True
+)
+@reporting_errors
+def train(out: Path) -> None:
+    """Train the network on drawn studies and write the snapshot with its operating point."""
+    from phantom import train as training  # noqa: PLC0415 (torch is needed here only)
+
+    options = training.TrainingOptions()
+    examples = list(examples_of(SPLITS["train"]))
+    pixels, labels = network_images(examples), labels_of(examples)
+    statistics = training.pixel_statistics(pixels[~labels])
+    network = training.train(pixels, labels, options)
+    training.write_snapshot(network, statistics, options, out)
+    validation = list(examples_of(SPLITS["validation"]))
+    scores = training.scores_of(network, network_images(validation), statistics)
+    _write_json(out / "operating_point.json", operating_point(scores, labels_of(validation)))
+
+
+@main.command()
+@click.option("--model", type=click.Path(path_type=Path), required=True, help="Model folder, from fcdd-export.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="JSON file to write; else printed only.")
+@reporting_errors
+def evaluate(model: Path, out: Path | None) -> None:
+    """Evaluate an exported model on the test studies, which were used for nothing else."""
+    backend = open_folder(model)
+    report = evaluation(findings_of(list(examples_of(SPLITS["test"])), backend), backend.contract)
+    backend.close()
+    click.echo(json.dumps(report, indent=2))
+    if out is not None:
+        _write_json(out, report)
+
+
+def _truth(phantom: Phantom) -> dict[str, Any]:
+    return {"seed": phantom.seed, "lesions": [asdict(lesion) for lesion in phantom.lesions]}
+
+
+def _write_json(path: Path, document: dict[str, Any]) -> None:
+    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m phantom")

@@ -1,0 +1,83 @@
+"""Many phantoms -> breast images with their truth, by the same steps that a real study takes in the runtime."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fcdd_runtime.batch import stack_images
+from fcdd_runtime.breasts import BreastImage, split_breasts
+from fcdd_runtime.contract import MipRecipe, Resize
+from fcdd_runtime.mip import project
+from fcdd_runtime.volume import SliceSource, Volume, volume_from_array
+from phantom.dicom import phantom_uid
+from phantom.draw import Phantom, draw_phantom
+from phantom.lesions import Lesion
+
+RECIPE = MipRecipe()
+RESIZE = Resize("squash", 224, 224)
+
+
+@dataclass(frozen=True)
+class Split:
+    """A run of seeds, one a study; no two splits share a seed."""
+
+    first_seed: int
+    studies: int
+    lesion_share: float
+    """Share of the studies (0..1), evenly spread, that have one lesion; their other breast has none."""
+
+
+SPLITS = {
+    "train": Split(first_seed=100_000, studies=800, lesion_share=0.75),
+    "validation": Split(first_seed=200_000, studies=200, lesion_share=0.5),
+    "test": Split(first_seed=300_000, studies=200, lesion_share=0.5),
+}
+
+
+@dataclass(frozen=True)
+class Example:
+    """One breast of a drawn study."""
+
+    seed: int
+    image: BreastImage
+    lesions: tuple[Lesion, ...]
+    """Those in this breast."""
+
+
+def examples_of(split: Split) -> Iterator[Example]:
+    """Draw a split's studies in order, and yield the breasts of each."""
+    for number in range(split.studies):
+        lesions = int((number + 1) * split.lesion_share) - int(number * split.lesion_share)
+        yield from breasts_of(draw_phantom(split.first_seed + number, lesions=lesions, phases=2))
+
+
+def breasts_of(phantom: Phantom) -> tuple[Example, ...]:
+    """Subtract, project and split a drawn study as the runtime does with the default recipe."""
+    pre, post = phantom_volume(phantom, 0), phantom_volume(phantom, RECIPE.post_contrast_phase)
+    images, _ = split_breasts(project(pre, post), RECIPE)
+    return tuple(
+        Example(
+            phantom.seed, image, tuple(lesion for lesion in phantom.lesions if lesion.laterality == image.laterality)
+        )
+        for image in images
+    )
+
+
+def phantom_volume(phantom: Phantom, phase: int) -> Volume:
+    """Return one phase as the runtime would read it from the files that `write_phantom` writes."""
+    sources = tuple(
+        SliceSource(phantom_uid(phantom.seed, "image", phase, index), None) for index in range(phantom.grid.shape[0])
+    )
+    return volume_from_array(phantom.volumes[phase], phantom.grid, sources)
+
+
+def network_images(examples: Sequence[Example]) -> npt.NDArray[np.uint8]:
+    """Return the examples as the network's input: uint8 (N, 1, 224, 224)."""
+    return stack_images([example.image.pixels for example in examples], RESIZE)
+
+
+def labels_of(examples: Sequence[Example]) -> npt.NDArray[np.bool_]:
+    """Return which examples have a lesion: bool (N,)."""
+    return np.array([bool(example.lesions) for example in examples])

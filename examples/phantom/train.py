@@ -1,0 +1,191 @@
+"""Train FCDD_CNN224 on drawn breast images with the FCDD loss, and write it as the published code writes snapshots.
+
+Loss and balancing are those of the published semi-supervised training (`supervise_mode` "other"): every normal
+image once an epoch and as many anomalous ones, drawn once with replacement; per image, with the score s = mean of
+the pseudo-Huber map, s for a normal and -log(1 - exp(-s)) for an anomalous one (Liznerski et al., ICLR 2021, eq. 2
+and 3; Ruff et al., ICLR 2021).
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from fcdd_export.network import pseudo_huber, published_network
+
+NET = "FCDD_CNN224"
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """What the training was run with; recorded in the snapshot's config.txt."""
+
+    epochs: int = 14
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    """Of Adam, in the first epoch."""
+    decay: float = 0.8
+    """Factor on the learning rate from one epoch to the next."""
+    weight_decay: float = 1e-6
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Normalisation of pixels scaled to 0..1; the three channels of a grey image are equal."""
+
+    mean: float
+    std: float
+    """With n - 1."""
+
+
+@dataclass(frozen=True)
+class _Data:
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.bool_]
+    statistics: Statistics
+
+
+def train(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.bool_], options: TrainingOptions) -> nn.Sequential:
+    """Train a network from random weights.
+
+    The same input gives the same weights on one machine with one PyTorch build.
+
+    Parameters
+    ----------
+    images : uint8 (N, 1, 224, 224)
+    labels : bool (N,), True is anomalous
+    """
+    torch.manual_seed(options.seed)
+    torch.use_deterministic_algorithms(True)
+    rng = np.random.default_rng(options.seed)
+    network = published_network(NET)
+    data = _Data(images, labels, pixel_statistics(images[~labels]))
+    optimiser = torch.optim.Adam(network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
+    schedule = torch.optim.lr_scheduler.ExponentialLR(optimiser, options.decay)
+    chosen = balanced(labels, rng)
+    for epoch in range(options.epochs):
+        order = rng.permutation(chosen)
+        loss = _train_epoch(network, optimiser, data, order, options.batch_size)
+        schedule.step()
+        print(f"epoch {epoch + 1} of {options.epochs}: loss {loss:.4f}", flush=True)
+    network.eval()
+    return network
+
+
+def pixel_statistics(normals: npt.NDArray[np.uint8]) -> Statistics:
+    """Return mean and standard deviation (n - 1) over all pixels of the normal images, scaled to 0..1."""
+    counts = np.bincount(normals.ravel(), minlength=256)
+    values = np.arange(256) / 255
+    mean = float(counts @ values / counts.sum())
+    return Statistics(mean, float(np.sqrt(counts @ (values - mean) ** 2 / (counts.sum() - 1))))
+
+
+def balanced(labels: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Return the indices of all normals, and of as many anomalous examples, drawn with replacement."""
+    normals, anomalies = np.flatnonzero(~labels), np.flatnonzero(labels)
+    return np.concatenate([normals, rng.choice(anomalies, normals.size, replace=True)])
+
+
+def fcdd_loss(output: Tensor, anomalous: Tensor) -> Tensor:
+    """Return the mean loss of a batch.
+
+    Parameters
+    ----------
+    output : float32 (N, 1, 28, 28), the network's answer before the pseudo-Huber norm
+    anomalous : bool (N,)
+    """
+    score = pseudo_huber(output).flatten(1).mean(1)
+    # expm1 keeps the digits of 1 - exp(-s) where s is small.
+    return torch.where(anomalous, -torch.log(-torch.expm1(-score) + 1e-31), score).mean()
+
+
+def normalised(images: npt.NDArray[np.uint8], statistics: Statistics) -> Tensor:
+    """Return uint8 (N, 1, 224, 224) as the published loader feeds it: float32 (N, 3, 224, 224)."""
+    grey = (torch.from_numpy(images).float() / 255 - statistics.mean) / statistics.std
+    return grey.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def scores_of(network: nn.Sequential, images: npt.NDArray[np.uint8], statistics: Statistics) -> npt.NDArray[np.float32]:
+    """Return the anomaly scores of uint8 (N, 1, 224, 224) images: float32 (N,)."""
+    starts = range(0, len(images), 32)
+    maps = [pseudo_huber(network(normalised(images[start : start + 32], statistics))) for start in starts]
+    return torch.cat(maps).mean((1, 2, 3)).numpy()
+
+
+def write_snapshot(network: nn.Sequential, statistics: Statistics, options: TrainingOptions, folder: Path) -> None:
+    """Write snapshot.pt, config.txt and normalization.json into `folder`; the optimiser's state is left empty."""
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {
+        "net": {name: entry.contiguous() for name, entry in network.state_dict().items()},
+        "opt": {"state": {}, "param_groups": []},
+        "sched": {"last_epoch": options.epochs},
+        "epoch": options.epochs,
+    }
+    torch.save(state, folder / "snapshot.pt")
+    text = repr(network).replace("Sequential(", f"{NET}(", 1)
+    config = json.dumps(_published_config(options))
+    (folder / "config.txt").write_text(f"{text}\n\n{config}\n\n", encoding="utf-8")
+    channels = {"mean": [statistics.mean] * 3, "std": [statistics.std] * 3}
+    (folder / "normalization.json").write_text(json.dumps(channels, indent=2) + "\n", encoding="utf-8")
+
+
+def _train_epoch(
+    network: nn.Sequential,
+    optimiser: torch.optim.Optimizer,
+    data: _Data,
+    order: npt.NDArray[np.int64],
+    batch_size: int,
+) -> float:
+    """Train once on `order`, the last partial batch left out as it would upset batch norm; return the mean loss."""
+    network.train()
+    batches = order[: len(order) // batch_size * batch_size].reshape(-1, batch_size)
+    losses = []
+    for batch in batches:
+        output = network(normalised(data.images[batch], data.statistics))
+        loss = fcdd_loss(output, torch.from_numpy(data.labels[batch]))
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        losses.append(loss.item())
+    return float(np.mean(losses))
+
+
+def _published_config(options: TrainingOptions) -> dict[str, object]:
+    """Return the JSON entries of config.txt under the published code's names."""
+    return {
+        "datadir": "drawn",
+        "objective": "fcdd",
+        "batch_size": options.batch_size,
+        "epochs": options.epochs,
+        "workers": 0,
+        "learning_rate": options.learning_rate,
+        "weight_decay": options.weight_decay,
+        "optimizer_type": "adam",
+        "scheduler_type": "lambda",
+        "lr_sched_param": [options.decay],
+        "load": None,
+        "dataset": "custom",
+        "validation_ratio": 0.0,
+        "validation_every_epochs": 1,
+        "net": NET,
+        "preproc": "none",
+        "acc_batches": 1,
+        "bias": True,
+        "cuda": False,
+        "supervise_mode": "other",
+        "noise_mode": "imagenet22k",
+        "oe_limit": float("inf"),
+        "online_supervision": True,
+        "nominal_label": 0,
+        "blur_heatmaps": True,
+        "gauss_std": 10,
+        "quantile": 0.97,
+        "resdown": 64,
+        "normal_class": 0,
+    }

@@ -1,0 +1,92 @@
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from fcdd_benchmarks.accuracy import (
+    auc_with_interval,
+    midranks,
+    roc_auc,
+    sensitivity_at,
+    specificity_at,
+    threshold_for_sensitivity,
+)
+
+
+def _drawn(seed: int, ties: bool) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    rng = np.random.default_rng(seed)
+    labels = np.arange(60) % 4 == 0
+    scores = rng.normal(labels, 1.0)
+    return (np.round(scores) if ties else scores), labels
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("seed", range(5))
+def test_auc_equals_the_share_of_ordered_pairs(seed: int, ties: bool) -> None:
+    scores, labels = _drawn(seed, ties)
+    pairs = [(high > low) + (high == low) / 2 for high in scores[labels] for low in scores[~labels]]
+    assert roc_auc(scores, labels) == pytest.approx(np.mean(pairs))
+
+
+def test_auc_of_perfect_reversed_and_constant_scores() -> None:
+    labels = np.array([False, False, True, True])
+    assert roc_auc(np.array([1.0, 2.0, 3.0, 4.0]), labels) == 1
+    assert roc_auc(np.array([4.0, 3.0, 2.0, 1.0]), labels) == 0
+    assert roc_auc(np.ones(4), labels) == 0.5
+
+
+def test_equal_values_share_the_mean_of_their_ranks() -> None:
+    assert midranks(np.array([3.0, 1.0, 3.0, 2.0])).tolist() == [3.5, 1.0, 3.5, 2.0]
+
+
+def test_interval_contains_the_estimate_and_narrows_with_more_examples() -> None:
+    scores, labels = _drawn(0, ties=False)
+    few = auc_with_interval(scores, labels, resamples=300)
+    many = auc_with_interval(np.tile(scores, 9), np.tile(labels, 9), resamples=300)
+    assert few.low < few.auc < few.high
+    assert many.auc == pytest.approx(few.auc)
+    assert many.high - many.low < (few.high - few.low) / 2
+    assert (few.normals, few.anomalies) == (45, 15)
+
+
+def test_interval_repeats_with_its_seed() -> None:
+    scores, labels = _drawn(1, ties=False)
+    assert auc_with_interval(scores, labels, 50, seed=3) == auc_with_interval(scores, labels, 50, seed=3)
+    assert auc_with_interval(scores, labels, 50, seed=3) != auc_with_interval(scores, labels, 50, seed=4)
+
+
+@pytest.mark.parametrize("sensitivity", [0.05, 0.5, 0.9, 0.95, 1.0])
+def test_threshold_reaches_the_sensitivity_and_the_next_higher_score_does_not(sensitivity: float) -> None:
+    labels = np.arange(120) % 6 == 0
+    scores = np.random.default_rng(2).permutation(120).astype(np.float64)
+    threshold = threshold_for_sensitivity(scores, labels, sensitivity)
+    assert sensitivity_at(scores, labels, threshold) >= sensitivity
+    assert sensitivity_at(scores, labels, threshold + 0.5) < sensitivity
+
+
+def test_sensitivity_and_specificity_count_a_score_at_the_threshold_as_flagged() -> None:
+    scores, labels = np.array([1.0, 2.0, 2.0, 3.0]), np.array([False, False, True, True])
+    assert sensitivity_at(scores, labels, 2.0) == 1
+    assert specificity_at(scores, labels, 2.0) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("scores", "labels"),
+    [
+        (np.array([1.0, 2.0]), np.array([True, True])),
+        (np.array([1.0, 2.0]), np.array([False, False])),
+        (np.array([1.0, np.nan]), np.array([True, False])),
+        (np.array([1.0, 2.0, 3.0]), np.array([True, False])),
+        (np.array([1.0, 2.0]), np.array([1, 0])),
+    ],
+    ids=["no normal", "no anomaly", "not a number", "shapes differ", "labels are no bool"],
+)
+def test_unusable_scores_and_labels_are_refused(scores: npt.NDArray[np.float64], labels: npt.NDArray[np.bool_]) -> None:
+    with pytest.raises(ValueError):
+        roc_auc(scores, labels)
+
+
+@pytest.mark.parametrize("sensitivity", [0.0, 1.1, -0.5])
+def test_impossible_sensitivity_is_refused(sensitivity: float) -> None:
+    scores, labels = _drawn(0, ties=False)
+    with pytest.raises(ValueError, match="sensitivity"):
+        threshold_for_sensitivity(scores, labels, sensitivity)
