@@ -17,9 +17,9 @@ STUDY = OUT / "phantom_study"
 
 def main() -> None:
     """Run the demo from the root of a checkout."""
-    OUT.mkdir(exist_ok=True)
+    shutil.rmtree(OUT, ignore_errors=True)
+    OUT.mkdir()
     run("fcdd-export", "--precision", "fp16")
-    shutil.rmtree(STUDY, ignore_errors=True)
     run("python", "-m", "phantom", "draw", "--seed", "3", "--lesions", "1", "--out", str(STUDY))
     with server() as address:
         run("fcdd-score", str(STUDY / "dicom"), "--url", f"{address}/fcdd_fp16", "--out", str(OUT))
