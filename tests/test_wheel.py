@@ -53,3 +53,9 @@ def test_what_an_extra_would_bring_is_named_where_it_is_missing(installed: Path,
     )
     assert done.returncode == 2
     assert done.stderr == "Error: running a model folder needs ONNX Runtime: pip install 'fcdd-edge[onnxruntime]'\n"
+
+
+def test_fcdd_export_without_its_extra_says_which_one_it_needs(installed: Path) -> None:
+    done = subprocess.run([installed / "fcdd-export"], capture_output=True, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+    assert "pip install 'fcdd-edge[export]'" in done.stderr

@@ -18,7 +18,7 @@ from fcdd_export.snapshot import (
     load_snapshot,
     read_operating_point,
 )
-from fcdd_runtime.commands import reporting_errors
+from fcdd_runtime.commands import PathOption, ending_in_order, reporting_errors
 from fcdd_runtime.contract import MipRecipe
 from fcdd_runtime.errors import SnapshotError
 
@@ -27,15 +27,15 @@ BUNDLED_IMAGES = Path("examples/phantom/mips")
 
 
 @click.command(context_settings={"show_default": True})
-@click.argument("snapshot", required=False, type=click.Path(path_type=Path))
+@click.argument("snapshot", required=False, type=PathOption())
 @click.option("--precision", "precisions", multiple=True, type=click.Choice(["fp32", "fp16"]), default=["fp16"])
-@click.option("--normal-images", type=click.Path(path_type=Path), help="Training normals: mean and std are theirs.")
+@click.option("--normal-images", type=PathOption(), help="Training normals: mean and std are theirs.")
 @click.option("--mean", help="Mean of the training normals' pixels (0..1): one number, or three with commas.")
 @click.option("--std", help="Standard deviation of the same, likewise.")
-@click.option("--verify-images", type=click.Path(path_type=Path), help="MIP images to verify on; else drawn ones.")
-@click.option("--recipe", type=click.Path(path_type=Path), help="TOML file: how DICOM studies become MIP images.")
-@click.option("--operating-point", type=click.Path(path_type=Path), help="JSON file: threshold, sensitivity, source.")
-@click.option("--repo", type=click.Path(path_type=Path), default=Path("triton_repo"), help="Triton model repository.")
+@click.option("--verify-images", type=PathOption(), help="MIP images to verify on; else drawn ones.")
+@click.option("--recipe", type=PathOption(), help="TOML file: how DICOM studies become MIP images.")
+@click.option("--operating-point", type=PathOption(), help="JSON file: threshold, sensitivity, source.")
+@click.option("--repo", type=PathOption(), default=Path("triton_repo"), help="Triton model repository.")
 @click.option("--name", default="fcdd", help="Models are named NAME_PRECISION.")
 @click.option(
     "--target",
@@ -70,8 +70,9 @@ def main(snapshot: Path | None, **options: Any) -> None:
         repository=options["repo"],
         command=shlex.join(["fcdd-export", *sys.argv[1:]]),
     )
-    for model, path in export_models(request):
-        click.echo(_line(model, path))
+    with ending_in_order():
+        for model, path in export_models(request):
+            click.echo(_line(model, path))
 
 
 def _bundled_snapshot() -> Path:

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-import tempfile
+import os
 from dataclasses import dataclass
 from importlib import metadata, resources
 from pathlib import Path
@@ -14,6 +14,7 @@ from tritonclient.grpc import model_config_pb2
 from fcdd_export.report import report_json, report_markdown
 from fcdd_export.verify import Drift
 from fcdd_runtime.contract import CONTRACT_FILE, CONTRACT_PARAMETER, GOLDEN_FILE, GOLDEN_PARAMETER, ModelContract
+from fcdd_runtime.files import replaced_folder
 from fcdd_runtime.self_test import GoldenVectors, golden_to_bytes
 
 VERSION_FOLDER = "1"
@@ -44,13 +45,10 @@ def write_model(model: VerifiedModel, repository: Path) -> Path:
     the model folder, `repository / contract.name`
     """
     repository.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".fcdd-export-", dir=repository) as scratch:
-        draft = Path(scratch) / "draft"
+    target = repository / model.contract.name
+    with replaced_folder(target, _drafts(repository)) as draft:
         _write_files(model, draft)
-        target = repository / model.contract.name
-        if target.exists():
-            target.rename(Path(scratch) / "replaced")
-        return draft.rename(target)
+    return target
 
 
 def model_config(contract: ModelContract, golden: GoldenVectors) -> model_config_pb2.ModelConfig:
@@ -97,8 +95,15 @@ def onnx_bytes(model: onnx.ModelProto) -> bytes:
     return serialised
 
 
+def _drafts(repository: Path) -> Path:
+    """Drafts lie beside the repository where that is possible: Triton takes every folder inside for a model."""
+    beside = repository.resolve().parent
+    same_file_system = beside.stat().st_dev == repository.stat().st_dev
+    return beside if same_file_system and os.access(beside, os.W_OK) else repository
+
+
 def _write_files(model: VerifiedModel, folder: Path) -> None:
-    (folder / VERSION_FOLDER).mkdir(parents=True)
+    (folder / VERSION_FOLDER).mkdir()
     (folder / model.contract.artefact).write_bytes(model.artefact)
     if model.contract.target == "python":
         backend = resources.files("fcdd_export") / "triton_model.py"

@@ -5,6 +5,8 @@ import json
 import math
 import pickle
 import warnings
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -130,7 +132,7 @@ def _existing(path: Path) -> Path:
 
 def _read_config(path: Path) -> dict[str, Any]:
     """Find the one JSON line: the file also holds the network's repr before it and free text after it."""
-    text = _existing(path).read_text(encoding="utf-8", errors="replace")
+    text = _existing(path).read_text(encoding="utf-8-sig", errors="replace")
     for line in text.splitlines():
         if line.startswith("{"):
             try:
@@ -153,6 +155,7 @@ def _checked_config(config: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _read_state_dict(path: Path) -> dict[str, Tensor]:
+    _check_archive(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -161,17 +164,32 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
         raise SnapshotError(
             f"{path} is damaged or holds more than tensors, and is not opened for safety; save plain state dicts"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise SnapshotError(f"{path} is truncated or no torch file; copy it again from the training machine") from error
+    except Exception as error:  # damaged files make torch raise almost anything
+        raise SnapshotError(f"{path} is damaged or no torch file; copy it again from the training machine") from error
     weights = document.get("net") if isinstance(document, dict) else None
-    if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
+    if not isinstance(weights, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()
+    ):
         raise SnapshotError(f"{path} has no state dict under 'net'; give a snapshot of the published training code")
     return weights
+
+
+def _check_archive(path: Path) -> None:
+    """Check the sums that torch writes into its archive and does not check itself: a flipped bit is another network."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, zlib.error) as error:
+        raise SnapshotError(f"{path} is truncated or no torch file; copy it again from the training machine") from error
+    if damaged is not None:
+        raise SnapshotError(f"{path} is damaged ({damaged}); copy it again from the training machine")
 
 
 def _network(config: dict[str, Any], weights: dict[str, Tensor]) -> nn.Sequential:
     network = published_network(config["net"], bias=bool(config.get("bias", True)))
     expected = network.state_dict()
+    if any(name.startswith("module.") for name in weights):
+        raise SnapshotError("the weights are those of a DataParallel wrapper; save them without the prefix 'module.'")
     if missing := sorted(set(expected) - set(weights)):
         raise SnapshotError(
             f"the weights lack {_listed(missing)} of {config['net']}; config.txt and snapshot.pt must match"
@@ -192,13 +210,16 @@ def _check_tensor(name: str, tensor: Tensor, expected: Tensor) -> None:
             f"the weight {name} has shape {tuple(tensor.shape)} instead of {tuple(expected.shape)}; "
             "config.txt and snapshot.pt must come from the same training"
         )
+    plain = tensor.layout == torch.strided and not tensor.is_quantized
+    if not plain or tensor.is_floating_point() != expected.is_floating_point() or tensor.is_complex():
+        raise SnapshotError(f"the weight {name} is no plain tensor of real numbers; save the network in float32")
     if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
         raise SnapshotError(f"the weight {name} holds NaN or infinite values; train again or take an earlier snapshot")
 
 
 def _resize(config: dict[str, Any]) -> Resize:
     preproc = config.get("preproc") or ""
-    if preproc not in RESIZES:
+    if not isinstance(preproc, str) or preproc not in RESIZES:
         names = ", ".join(name for name in RESIZES if name)
         raise SnapshotError(f"config.txt has preproc {preproc!r}, which does not resize to 224 pixels; taken: {names}")
     return RESIZES[preproc]

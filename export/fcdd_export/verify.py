@@ -39,7 +39,7 @@ class Limits:
     score: float
     """Largest relative score error."""
     map: float
-    """Largest map error, as a share of the largest map value of the set."""
+    """Largest map error, as a share of the image's largest map value."""
     extreme: float
     """The same two for images at the ends of the input range. They are there to find overflows; in a flat image
     every cell is rounded alike, so that errors add up which the mean of a real image's score takes out."""
@@ -69,7 +69,8 @@ class Drift:
     rank_correlation: float | None
     """Spearman's correlation of the scores; None for fewer than three images."""
     map_largest: float
-    """Largest map error as a share of the set's largest map value."""
+    """Largest map error as a share of that image's largest map value; images whose maps stay below 5 % of the set's
+    largest value count as that much."""
     flips: int | None
     """Images on the other side of the operating point; None without one."""
     nonfinite: int
@@ -119,7 +120,8 @@ def measure_drift(
     floor = max(0.01 * float(reference.scores.max()), float(np.finfo(np.float32).tiny))
     with np.errstate(invalid="ignore"):
         relative = np.abs(outputs.scores - reference.scores) / np.maximum(reference.scores, floor)
-        map_error = np.abs(outputs.maps - reference.maps).max() / max(float(reference.maps.max()), floor)
+        largest = np.maximum(reference.maps.max((1, 2)), 0.05 * float(reference.maps.max()))
+        map_error = (np.abs(outputs.maps - reference.maps).max((1, 2)) / np.maximum(largest, floor)).max()
     return Drift(
         way=way,
         extreme=extreme,

@@ -1,1 +1,40 @@
-"""DICOM breast MRI study -> FCDD anomaly scores and heatmaps. Research use only, not a medical device."""
+"""DICOM breast MRI study -> FCDD anomaly scores and heatmaps. Research use only, not a medical device.
+
+backend = open_url("grpc://127.0.0.1:8001/fcdd_fp16")    # or open_folder(Path("triton_repo/fcdd_fp16"))
+studies, notes = read_studies(Path("study"), scratch)
+result = score_study(studies[0], backend)
+write_study_report(result, Path("out"))
+backend.close()
+"""
+
+from fcdd_runtime.backends import open_folder, open_url
+from fcdd_runtime.backends.base import Backend
+from fcdd_runtime.backends.fake import FakeBackend
+from fcdd_runtime.contract import MipRecipe, ModelContract, read_contract
+from fcdd_runtime.errors import FcddError
+from fcdd_runtime.heatmap import upsample
+from fcdd_runtime.report import write_study_report
+from fcdd_runtime.result import BreastResult, StudyResult
+from fcdd_runtime.score_study import score_study
+from fcdd_runtime.self_test import read_golden, self_test
+from fcdd_runtime.study import Study, read_studies
+
+__all__ = [
+    "Backend",
+    "BreastResult",
+    "FakeBackend",
+    "FcddError",
+    "MipRecipe",
+    "ModelContract",
+    "Study",
+    "StudyResult",
+    "open_folder",
+    "open_url",
+    "read_contract",
+    "read_golden",
+    "read_studies",
+    "score_study",
+    "self_test",
+    "upsample",
+    "write_study_report",
+]

@@ -99,10 +99,10 @@ def _input_columns(
 ) -> dict[str, Sequence[GreyImage]]:
     if "reference" not in inputs:
         if references is not None:
-            raise ImageError("this network takes no reference image; leave --reference out")
+            raise ImageError("this network takes no reference images")
         return {"mip": images}
     if references is None or len(references) != len(images):
-        raise ImageError("this network needs one reference image for every image; give --reference")
+        raise ImageError("this network needs one reference image for every image")
     return {"mip": images, "reference": references}
 
 

@@ -1,6 +1,6 @@
 """fcdd-score and fcdd-serve: parse, call one function, map known errors to exit codes."""
 
-import signal
+import shutil
 import sys
 import tempfile
 import time
@@ -13,8 +13,8 @@ import click
 
 from fcdd_runtime.backends import open_folder, open_url
 from fcdd_runtime.backends.base import Backend
-from fcdd_runtime.commands import reporting_errors
-from fcdd_runtime.errors import BackendError, FcddError, GateError, StudyError
+from fcdd_runtime.commands import PathOption, ending_in_order, reporting_errors
+from fcdd_runtime.errors import BackendError, FcddError, GateError, ServerUnreachableError, StudyError
 from fcdd_runtime.files import replaced_file
 from fcdd_runtime.images import is_image_folder
 from fcdd_runtime.report import SummaryRow, study_folder_name, summary_rows, write_study_report, write_summary
@@ -49,10 +49,10 @@ class _Run:
 
 
 @click.command(context_settings={"show_default": True})
-@click.argument("inputs", nargs=-1, metavar="INPUT...", type=click.Path(path_type=Path))
-@click.option("--model", type=click.Path(path_type=Path), help="Exported model folder, run in this process.")
+@click.argument("inputs", nargs=-1, metavar="INPUT...", type=PathOption())
+@click.option("--model", type=PathOption(), help="Exported model folder, run in this process.")
 @click.option("--url", help="Model on a Triton server: grpc://HOST:PORT/MODEL.")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for the results.")
+@click.option("--out", type=PathOption(file_okay=False), help="Folder for the results.")
 @click.option("--save-maps", is_flag=True, help="For image folders: also write maps.npz.")
 @click.option("--self-test", "only_test", is_flag=True, help="Re-check the model against its golden vectors; no INPUT.")
 @reporting_errors
@@ -68,7 +68,7 @@ def score(
         raise click.UsageError("give either --model or --url")
     if only_test == bool(inputs) or only_test == bool(out):
         raise click.UsageError("give INPUT and --out, or --self-test without them")
-    with _opened(model, url) as (backend, golden):
+    with ending_in_order(), _opened(model, url) as (backend, golden):
         if only_test:
             _report_self_test(backend, golden())
         elif out is not None:
@@ -76,12 +76,12 @@ def score(
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--repo", type=click.Path(path_type=Path), default=Path("triton_repo"), help="Triton model repository.")
+@click.option("--repo", type=PathOption(), default=Path("triton_repo"), help="Triton model repository.")
 @click.option("--host", default="127.0.0.1", help="Address to listen on. There is no access control: keep loopback.")
 @click.option("--http-port", type=click.IntRange(1, 65535), default=8000)
 @click.option("--grpc-port", type=click.IntRange(1, 65535), default=8001)
 @click.option("--metrics-port", type=click.IntRange(1, 65535), default=8002)
-@click.option("--log", type=click.Path(path_type=Path), default=Path("fcdd-serve.log"), help="Triton's own output.")
+@click.option("--log", type=PathOption(), default=Path("fcdd-serve.log"), help="Triton's own output.")
 @click.option("--canary-interval", type=click.FloatRange(1), default=10, help="Seconds between health checks.")
 @reporting_errors
 def serve(repo: Path, host: str, log: Path, canary_interval: float, **ports: int) -> None:
@@ -90,9 +90,8 @@ def serve(repo: Path, host: str, log: Path, canary_interval: float, **ports: int
     Prints one line, `ready grpc://HOST:PORT`, once every model has answered its golden image; from then on they are
     asked again at every interval, and the server is stopped with an error when one no longer answers right.
     """
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _exit_in_order)
-    with running_server(ServerOptions(repository=repo, host=host, log=log, **ports)) as server:
+    options = ServerOptions(repository=repo, host=host, log=log, **ports)
+    with ending_in_order(exit_code=0), running_server(options) as server:
         click.echo(f"ready grpc://{host}:{ports['grpc_port']}")
         _watch(server, canary_interval)
 
@@ -128,17 +127,27 @@ def _score_all(inputs: tuple[Path, ...], run: _Run) -> int:
     if len(image_folders) > 1:
         raise click.UsageError("give one folder of images a call; their results have one file")
     run.out.mkdir(parents=True, exist_ok=True)
-    for path in inputs:
-        if path in image_folders:
-            _score_image_folder(path, run)
-        else:
-            _score_input(path, run)
-    if run.rows:
-        with replaced_file(run.out / "summary.csv") as file:
-            write_summary(run.rows, file)
+    try:
+        for path in inputs:
+            if path in image_folders:
+                _score_image_folder(path, run)
+            else:
+                _score_input(path, run)
+    finally:
+        _write_summary(run)
     if run.failed:
         return SOME_FAILED if run.done else NONE_USABLE
     return 0
+
+
+def _write_summary(run: _Run) -> None:
+    """List this call's breasts; without any, a list of an earlier call must not be taken for this one's."""
+    path = run.out / "summary.csv"
+    if not run.rows:
+        path.unlink(missing_ok=True)
+        return
+    with replaced_file(path) as file:
+        write_summary(run.rows, file)
 
 
 def _score_input(path: Path, run: _Run) -> None:
@@ -146,7 +155,7 @@ def _score_input(path: Path, run: _Run) -> None:
         try:
             studies, notes = read_studies(path, Path(scratch))
         except StudyError as error:
-            run.fail(f"{path}: {error}")
+            run.fail(str(error) if str(path) in str(error) else f"{path}: {error}")
             return
         for study in studies:
             # A file that cannot be read may belong to any of the studies, so each result says so.
@@ -162,16 +171,26 @@ def _score_one(path: Path, study: Study, run: _Run) -> None:
     try:
         result = score_study(study, run.backend)
         write_study_report(result, run.out / name)
-    except BackendError:
+    except ServerUnreachableError:
         raise
     except FcddError as error:
-        run.fail(f"{path}: study {name}: {error}")
+        for warning in study.warnings:
+            run.warn(f"{path}: {warning}")
+        run.fail(f"{path}: study {name}: {error}{_without_former(run.out / name)}")
         return
     for warning in result.warnings:
         run.warn(f"{path}: {warning}")
     run.done += 1
     run.rows += summary_rows(result)
     click.echo(_line(result, run.out / name))
+
+
+def _without_former(folder: Path) -> str:
+    """Remove what an earlier call wrote for a study that now failed: it would look current."""
+    if not folder.exists():
+        return ""
+    shutil.rmtree(folder)
+    return "; its earlier result was removed"
 
 
 def _line(result: StudyResult, folder: Path) -> str:
@@ -183,7 +202,7 @@ def _line(result: StudyResult, folder: Path) -> str:
 def _score_image_folder(path: Path, run: _Run) -> None:
     try:
         result = score_images(path, run.backend)
-    except BackendError:
+    except ServerUnreachableError:
         raise
     except FcddError as error:
         run.fail(str(error))
@@ -206,10 +225,3 @@ def _watch(server: RunningServer, interval: float) -> None:
             # A busy machine may be late once; a dead model stays silent.
             time.sleep(1)
             server.check()
-
-
-def _exit_in_order(*_: object) -> None:
-    """Leave through the context managers, which stop the server."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
-    sys.exit(0)

@@ -5,6 +5,7 @@ The same JSON lies beside a model as `contract.json` and in the `contract` param
 
 import dataclasses
 import json
+import math
 import types
 import typing
 from dataclasses import dataclass
@@ -163,6 +164,7 @@ class ModelContract:
             )
         try:
             contract: ModelContract = _from_plain(cls, document)
+            _check_ranges(contract)
         except (KeyError, TypeError, ValueError) as error:
             raise ContractError(f"the model's contract is damaged ({error}); export the model again") from error
         return contract
@@ -196,14 +198,38 @@ def recipe_from_plain(values: dict[str, Any]) -> MipRecipe:
     """
     try:
         recipe: MipRecipe = _from_plain(MipRecipe, values)
+        _check_recipe(recipe)
     except (TypeError, ValueError) as error:
         raise ContractError(f"the MIP recipe cannot be used: {error}") from error
-    if recipe.post_contrast_phase < 1 or not 0 < recipe.window_high_quantile <= 1 or recipe.posterior_margin_mm < 0:
-        raise ContractError(
-            "the MIP recipe cannot be used: post_contrast_phase is at least 1, window_high_quantile in (0, 1], "
-            "posterior_margin_mm not negative"
-        )
     return recipe
+
+
+def _check_recipe(recipe: MipRecipe) -> None:
+    if (
+        recipe.post_contrast_phase < 1
+        or not 0 < recipe.window_high_quantile <= 1
+        or not 0 <= recipe.posterior_margin_mm <= 1000
+    ):
+        raise ValueError(
+            "post_contrast_phase is at least 1, window_high_quantile in (0, 1], posterior_margin_mm in 0 to 1000"
+        )
+
+
+def _check_ranges(contract: ModelContract) -> None:
+    """Refuse what would answer nonsense instead of failing. Numbers that are not finite are refused on reading."""
+    _check_recipe(contract.recipe)
+    upsampling, resize, point = contract.upsampling, contract.resize, contract.operating_point
+    sound = {
+        "inputs": contract.inputs in (("mip",), ("mip", "reference")),
+        "resize": 1 <= resize.size <= resize.shorter_side,
+        "map_shape": min(contract.map_shape) >= 1,
+        "upsampling": upsampling.jump >= 1 and upsampling.extent >= 1 and upsampling.std > 0 <= upsampling.shift,
+        "display": 0 < contract.display.quantile <= 1,
+        "operating_point": point is None or point.sensitivity is None or 0 <= point.sensitivity <= 1,
+        "max_batch_size": contract.max_batch_size >= 1,
+    }
+    if wrong := [name for name, fine in sound.items() if not fine]:
+        raise ValueError(f"{', '.join(wrong)} out of range")
 
 
 def _from_plain(kind: Any, value: Any) -> Any:
@@ -223,6 +249,8 @@ def _from_plain(kind: Any, value: Any) -> Any:
         return {str(key): _from_plain(arguments[1], entry) for key, entry in value.items()}
     if kind is float and type(value) is int:
         return float(value)
+    if kind is float and type(value) is float and not math.isfinite(value):
+        raise ValueError(f"{value} is not finite")
     if type(value) is not kind:
         raise TypeError(f"{value!r} is no {kind.__name__}")
     return value

@@ -58,3 +58,8 @@ class GateError(FcddError, RuntimeError):
     """A verification refused the model."""
 
     exit_code: ClassVar[int] = 3
+
+
+def one_line(message: object) -> str:
+    """Fit another library's message into a sentence: white space folded, at most 300 characters."""
+    return " ".join(str(message).split())[:300]

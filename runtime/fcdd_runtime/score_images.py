@@ -65,6 +65,8 @@ def write_image_scores(result: ImageScores, backend: Backend, folder: Path, save
     ]
     with replaced_file(folder / RESULTS_FILE) as path:
         path.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    # Maps of an earlier call would have other names than these rows.
+    (folder / MAPS_FILE).unlink(missing_ok=True)
     if save_maps:
         contract = backend.contract
         heatmaps = upsample(result.maps, contract.upsampling, contract.resize.size)

@@ -5,6 +5,7 @@ golden image as it did when it was verified.
 """
 
 import contextlib
+import ctypes
 import os
 import secrets
 import shutil
@@ -28,6 +29,8 @@ START_LIMIT_S = 180.0
 STOP_LIMIT_S = 20.0
 POLL_S = 0.2
 CANARY_DEADLINE_S = 20.0
+PR_SET_PDEATHSIG = 1
+"""From Linux's prctl.h."""
 RESTRICTED_APIS = "shared-memory,model-repository,logging,trace"
 """What can read memory, swap models or write files: closed to everyone over HTTP and gRPC."""
 
@@ -63,6 +66,8 @@ class RunningServer:
     urls: tuple[str, ...]
     """Address of every model, `grpc://HOST:PORT/MODEL`."""
     log: Path
+    log_start: int
+    """Where this start's output begins in the log, bytes: an earlier start's is kept before it."""
 
     def check(self) -> None:
         """Send every model its golden image.
@@ -73,9 +78,13 @@ class RunningServer:
             If the server has ended, or a model does not answer, or not as it did when it was verified.
         """
         if self.process.poll() is not None:
-            raise BackendError(f"tritonserver ended by itself; {_last_words(self.log)}")
+            raise self.ended()
         for url in self.urls:
             _canary(url)
+
+    def ended(self) -> BackendError:
+        """Return the error that says why the process is no more."""
+        return BackendError(f"tritonserver ended by itself; {_last_words(self.log, self.log_start)}")
 
 
 @contextlib.contextmanager
@@ -89,13 +98,13 @@ def running_server(options: ServerOptions) -> Iterator[RunningServer]:
     BackendError
         If the repository holds no model, a port is taken, or the server does not come up in time.
     """
-    models = _models(options.repository)
+    models = complete_models(options.repository)
     for port in (options.http_port, options.grpc_port, options.metrics_port):
         _check_port(options.host, port)
-    with tempfile.TemporaryDirectory(prefix="fcdd-serve-") as scratch, options.log.open("wb") as log:
-        process = _start(_find_installation(Path(scratch)), options, log.fileno())
-        urls = tuple(f"grpc://{options.host}:{options.grpc_port}/{model}" for model in models)
-        server = RunningServer(process, urls, options.log)
+    with tempfile.TemporaryDirectory(prefix="fcdd-serve-") as scratch, options.log.open("ab") as log:
+        process = _start(_find_installation(Path(scratch)), _linked(models, Path(scratch)), options, log.fileno())
+        urls = tuple(f"grpc://{options.host}:{options.grpc_port}/{model.name}" for model in models)
+        server = RunningServer(process, urls, options.log, log_start=log.tell())
         try:
             _wait_until_ready(server)
             yield server
@@ -103,15 +112,31 @@ def running_server(options: ServerOptions) -> Iterator[RunningServer]:
             _stop(process)
 
 
-def _models(repository: Path) -> list[str]:
-    models = sorted(path.parent.name for path in repository.glob("*/config.pbtxt"))
-    if not models:
-        raise BackendError(f"{repository} holds no model; write one with fcdd-export --repo {repository}")
-    if bare := [model for model in models if not any((repository / model).glob("[0-9]*/*"))]:
-        raise BackendError(
-            f"{repository} has the configuration but not the weights of {', '.join(bare)}; write them with fcdd-export"
-        )
-    return models
+def complete_models(repository: Path) -> list[Path]:
+    """Return the folders of a repository that hold a model with its weights, sorted by name.
+
+    A configuration alone, as version control keeps it, is no model; neither is what an interrupted export left.
+
+    Raises
+    ------
+    BackendError
+        If there is none.
+    """
+    models = sorted(path.parent for path in repository.glob("[!.]*/config.pbtxt"))
+    complete = [model for model in models if any(model.glob("[0-9]*/*"))]
+    if not complete:
+        what = "the weights of no model" if models else "no model"
+        raise BackendError(f"{repository} holds {what}; write one with fcdd-export --repo {repository}")
+    return complete
+
+
+def _linked(models: list[Path], scratch: Path) -> Path:
+    """Lay out a repository of the complete models alone: Triton refuses to start where one folder is none."""
+    repository = scratch / "models"
+    repository.mkdir()
+    for model in models:
+        (repository / model.name).symlink_to(model.resolve())
+    return repository
 
 
 def _check_port(host: str, port: int) -> None:
@@ -142,7 +167,7 @@ def _bundled(package: Path, scratch: Path) -> Installation:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     stub = package / "tritonserver" / "python_backend_stubs" / version / "triton_python_backend_stub"
     if not stub.is_file():
-        raise MissingExtraError(f"nvidia-pytriton has no tritonserver for Python {version}; use Python 3.10 to 3.12")
+        raise MissingExtraError(f"nvidia-pytriton has no tritonserver for Python {version}; use another")
     backend = scratch / "backends" / "python"
     backend.mkdir(parents=True)
     for part in (package / "tritonserver" / "backends" / "python").iterdir():
@@ -156,7 +181,7 @@ def _bundled(package: Path, scratch: Path) -> Installation:
     )
 
 
-def _start(installation: Installation, options: ServerOptions, log: int) -> "subprocess.Popen[bytes]":
+def _start(installation: Installation, repository: Path, options: ServerOptions, log: int) -> "subprocess.Popen[bytes]":
     environment = dict(os.environ)
     if installation.library_path:
         parts = [installation.library_path, environment.get("LD_LIBRARY_PATH", "")]
@@ -164,20 +189,26 @@ def _start(installation: Installation, options: ServerOptions, log: int) -> "sub
     # The bundled server's stub finds this environment's packages by the first python3 on the path.
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment.get('PATH', '')}"
     return subprocess.Popen(
-        [*installation.command, *_flags(options)],
+        [*installation.command, *_flags(repository, options)],
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=subprocess.STDOUT,
         # A terminal's Ctrl-C reaches this program alone, which then stops the server in order.
         start_new_session=True,
+        preexec_fn=_end_with_parent,  # noqa: PLW1509 (one system call, no lock is taken)
     )
 
 
-def _flags(options: ServerOptions) -> list[str]:
+def _end_with_parent() -> None:
+    """Have the kernel stop the server when this program is killed: nobody would watch it any more."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _flags(repository: Path, options: ServerOptions) -> list[str]:
     closed = f"{RESTRICTED_APIS}:fcdd-admin={secrets.token_urlsafe(32)}"
     return [
-        f"--model-repository={options.repository.resolve()}",
+        f"--model-repository={repository}",
         "--model-control-mode=none",
         f"--http-address={options.host}",
         f"--http-port={options.http_port}",
@@ -200,7 +231,7 @@ def _wait_until_ready(server: RunningServer) -> None:
             raise
         except FcddError as error:
             if server.process.poll() is not None:
-                raise
+                raise server.ended() from error
             if time.monotonic() > limit:
                 raise BackendError(f"tritonserver is not ready after {START_LIMIT_S:g} s ({error})") from error
         time.sleep(POLL_S)
@@ -225,9 +256,9 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
             process.wait()
 
 
-def _last_words(log: Path) -> str:
+def _last_words(log: Path, start: int) -> str:
     """Say why a server ended: the model that it could not load, or else its last line."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() or ["nothing"]
+    lines = log.read_bytes()[start:].decode("utf-8", errors="replace").splitlines() or ["nothing"]
     reasons = [line for line in lines if line.startswith("E") and "failed to load" in line] or lines[-1:]
     reason = reasons[0].split("] ", 1)[-1].strip('"').split("\\n")[0]
     return f"its log {log} says: {reason}"

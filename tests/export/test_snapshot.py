@@ -149,3 +149,43 @@ def test_an_unusable_operating_point_is_refused(text: str, tmp_path: Path) -> No
     path.write_text(text)
     with pytest.raises(SnapshotError, match="threshold"):
         read_operating_point(path)
+
+
+def test_a_flipped_byte_in_the_weights_is_noticed(tmp_path: Path, write_snapshot: WriteSnapshot) -> None:
+    weights = write_snapshot(tmp_path) / "snapshot.pt"
+    data = bytearray(weights.read_bytes())
+    data[len(data) // 2] ^= 0x40
+    weights.write_bytes(data)
+    with pytest.raises(SnapshotError, match="damaged"):
+        load_snapshot(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        torch.zeros(8, dtype=torch.complex64),
+        torch.zeros(8, dtype=torch.int8),
+        torch.zeros(8).to_sparse(),
+        torch.quantize_per_tensor(torch.zeros(8), 0.1, 0, torch.qint8),
+    ],
+    ids=["complex", "whole numbers", "sparse", "quantised"],
+)
+def test_weights_that_are_no_plain_real_numbers_are_refused(
+    odd: torch.Tensor, tmp_path: Path, write_snapshot: WriteSnapshot
+) -> None:
+    change_weights(write_snapshot(tmp_path), conv1__bias=odd)
+    with pytest.raises(SnapshotError, match=r"conv1\.bias is no plain tensor|damaged"):
+        load_snapshot(tmp_path)
+
+
+def test_weights_of_a_data_parallel_wrapper_are_named(tmp_path: Path, write_snapshot: WriteSnapshot) -> None:
+    change_weights(write_snapshot(tmp_path), module__conv1__bias=torch.zeros(8))
+    with pytest.raises(SnapshotError, match=r"'module\.'"):
+        load_snapshot(tmp_path)
+
+
+def test_a_byte_order_mark_before_the_configuration_is_no_damage(tmp_path: Path, write_snapshot: WriteSnapshot) -> None:
+    config = write_snapshot(tmp_path) / "config.txt"
+    line = next(line for line in config.read_text().splitlines() if line.startswith("{"))
+    config.write_text(line, encoding="utf-8-sig")
+    assert load_snapshot(tmp_path).net == "FCDD_CNN224"

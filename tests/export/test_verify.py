@@ -27,7 +27,7 @@ def test_drift_is_relative_and_counts_flipped_decisions() -> None:
     drift = measure_drift("onnxruntime", outputs(1.1, 2, 4), outputs(1, 2, 4), OperatingPoint(1.05, None, "test"))
     assert drift.score_largest == pytest.approx(0.1, rel=1e-5)
     assert drift.score_mean == pytest.approx(0.1 / 3, rel=1e-5)
-    assert drift.map_largest == pytest.approx(0.1 / 4, rel=1e-5)
+    assert drift.map_largest == pytest.approx(0.1, rel=1e-5)  # of that image's own map, however bright others are
     assert drift.flips == 1
 
 

@@ -1,3 +1,5 @@
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +49,7 @@ def test_images_that_would_mislead_are_refused(tmp_path: Path) -> None:
     whole.write_bytes(whole.read_bytes()[:500])
     for path, words in (
         (save(Image.fromarray(colour), tmp_path / "colour.png"), "colours"),
-        (deep, "more than 8 bits"),
+        (deep, "not 8 bits"),
         (tmp_path / "pages.tiff", "several pages"),
         (tmp_path / "text.png", "cannot be read"),
         (whole, "cannot be read"),
@@ -66,3 +68,39 @@ def test_pictures_beside_dicom_files_do_not_make_an_image_folder(tmp_path: Path)
     assert is_image_folder(tmp_path)
     (tmp_path / "IM0001").write_bytes(bytes(128) + b"DICM" + bytes(10))
     assert not is_image_folder(tmp_path)
+
+
+def png(mode: int, bits: int, row: bytes) -> bytes:
+    """A PNG of one row: colour type, bit depth, and the row's bytes."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    head = struct.pack(">IIBBBBB", 2, 1, bits, mode, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" + row)) + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize(
+    ("mode", "bits", "row"),
+    [(0, 16, bytes(4)), (2, 16, bytes(12)), (4, 16, bytes(8)), (0, 1, b"\xc0")],
+    ids=["grey 16", "RGB 16", "grey and alpha 16", "grey 1"],
+)
+def test_other_depths_than_8_bits_are_refused_however_pillow_shows_them(
+    mode: int, bits: int, row: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "a.png").write_bytes(png(mode, bits, row))
+    with pytest.raises(ImageError, match="not 8 bits"):
+        read_image(tmp_path / "a.png")
+
+
+def test_the_same_builder_makes_a_png_that_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png(0, 8, bytes([3, 200])))
+    assert read_image(tmp_path / "a.png").tolist() == [[3, 200]]
+
+
+def test_names_are_sorted_as_text(tmp_path: Path) -> None:
+    for name in ("a/1.png", "a-b/1.png"):
+        save(Image.fromarray(GREY), tmp_path / name)
+    assert [path.relative_to(tmp_path).as_posix() for path in find_images(tmp_path)] == ["a-b/1.png", "a/1.png"]

@@ -2,7 +2,11 @@
 
 import csv
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -236,3 +240,53 @@ def test_a_server_out_of_reach_ends_with_2_and_writes_nothing(study: MockStudy, 
     result = run(tmp_path / "study", "--url", "grpc://127.0.0.1:9/m", "--out", tmp_path / "out")
     assert_one_sentence(result, code=2)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_study_that_now_fails_loses_its_earlier_result(model: Path, study: MockStudy, tmp_path: Path) -> None:
+    command = (tmp_path / "study", "--model", model, "--out", tmp_path / "out")
+    assert run(*command).exit_code == 0
+    for path in sorted((tmp_path / "study").iterdir())[5:]:
+        path.unlink()
+    result = run(*command)
+    assert_one_sentence(result, code=2)
+    assert "its earlier result was removed" in result.stderr
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_maps_of_an_earlier_call_do_not_stay_beside_other_scores(model: Path, tmp_path: Path) -> None:
+    write_images(tmp_path / "images", 2)
+    assert run(tmp_path / "images", "--model", model, "--out", tmp_path / "out", "--save-maps").exit_code == 0
+    assert run(tmp_path / "images", "--model", model, "--out", tmp_path / "out").exit_code == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["results.json"]
+
+
+@pytest.mark.parametrize("arguments", [("", "--model", "m", "--out", "out"), ("x", "--model", "", "--out", "out")])
+def test_an_empty_path_is_not_the_current_folder(arguments: tuple[str, ...]) -> None:
+    result = run(*arguments)
+    assert (result.exit_code, "empty path" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
+def test_an_interrupted_run_leaves_no_unpacked_study(
+    number: int, code: int, model: Path, study: MockStudy, tmp_path: Path
+) -> None:
+    shutil.make_archive(str(tmp_path / "zipped"), "zip", tmp_path / "study")
+    (tmp_path / "scratch").mkdir()
+    script = (
+        "import os, sys\n"
+        "import fcdd_runtime.cli as cli\n"
+        f"cli.score_study = lambda *_: os.kill(os.getpid(), {int(number)})\n"
+        "cli.score()\n"
+    )
+    arguments = [tmp_path / "zipped.zip", "--model", model, "--out", tmp_path / "out"]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *map(str, arguments)],
+        env={**os.environ, "TMPDIR": str(tmp_path / "scratch")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (code, "")
+    assert list((tmp_path / "scratch").glob("fcdd-*")) == []
+    assert list((tmp_path / "out").iterdir()) == []

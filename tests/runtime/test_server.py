@@ -5,12 +5,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -19,6 +21,8 @@ from conftest import free_ports
 from fcdd_export.drawn import drawn_images
 from fcdd_runtime.backends import open_url
 from fcdd_runtime.errors import ServerUnreachableError
+
+T = TypeVar("T")
 
 COMMAND = str(Path(sys.executable).parent / "fcdd-serve")
 
@@ -81,7 +85,7 @@ def test_it_says_ready_answers_and_stops_cleanly_on_sigterm(small_repository: Pa
         served.process.send_signal(signal.SIGTERM)
         output, errors = served.process.communicate(timeout=60)
         assert (served.process.returncode, output, errors) == (0, "", "")
-    assert not [pid for pid in below if Path(f"/proc/{pid}").exists()]
+    assert not [pid for pid in below if alive(pid)]
     with pytest.raises(ServerUnreachableError):
         open_url(f"{address}/small_fp16")
     assert "Started GRPCInferenceService" in served.log.read_text()
@@ -104,11 +108,13 @@ def get(port: int, path: str, method: str = "GET") -> int:
             return int(response.status)
     except urllib.error.HTTPError as error:
         return error.code
+    except OSError:
+        return 0  # nobody listens there yet
 
 
 def test_what_could_change_models_or_read_memory_is_closed(small_repository: Path) -> None:
     with serving(small_repository) as served:
-        assert get(served.http, "/v2/health/live") == 200
+        assert eventually(lambda: get(served.http, "/v2/health/live"), lambda status: status == 200) == 200
         for path, method in (
             ("/v2/repository/index", "POST"),
             ("/v2/repository/models/small_fp16/unload", "POST"),
@@ -121,13 +127,26 @@ def test_what_could_change_models_or_read_memory_is_closed(small_repository: Pat
 
 def test_it_listens_on_loopback_alone(small_repository: Path) -> None:
     with serving(small_repository) as served:
-        pids = [served.process.pid, *children(served.process.pid)]
-        inodes = {str(link.readlink()) for pid in pids for link in open_files(pid)}
-        tables = (Path("/proc/net/tcp").read_text() + Path("/proc/net/tcp6").read_text()).splitlines()
-        listening = [line.split() for line in tables]
-        local = [row[1] for row in listening if row[3] == "0A" and f"socket:[{row[9]}]" in inodes]
-    assert len(local) == 3
+        local = eventually(lambda: listening_addresses(served.process.pid), lambda found: len(found) == 3)
+    assert len(local) == 3  # gRPC, HTTP, metrics
     assert all(address.split(":")[0].endswith("0100007F") for address in local), local  # 127.0.0.1, also in IPv6
+
+
+def listening_addresses(pid: int) -> list[str]:
+    """Local addresses, as the kernel writes them, on which a process or one below it listens."""
+    pids = [pid, *children(pid)]
+    inodes = {str(link.readlink()) for one in pids for link in open_files(one)}
+    tables = (Path("/proc/net/tcp").read_text() + Path("/proc/net/tcp6").read_text()).splitlines()
+    rows = [line.split() for line in tables]
+    return [row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in inodes]
+
+
+def eventually(value: Callable[[], T], wanted: Callable[[T], bool]) -> T:
+    """Ask until the answer is the wanted one, for at most half a minute; return the last answer."""
+    limit = time.monotonic() + 30
+    while not wanted(found := value()) and time.monotonic() < limit:
+        time.sleep(0.2)
+    return found
 
 
 def open_files(pid: int) -> list[Path]:
@@ -148,10 +167,44 @@ def test_a_repository_without_models_is_refused(tmp_path: Path) -> None:
     assert "holds no model" in run_and_fail("--repo", str(tmp_path), "--log", str(tmp_path / "log"))
 
 
-def test_a_configuration_without_its_weights_is_refused(small_repository: Path, tmp_path: Path) -> None:
+def test_a_configuration_without_its_weights_is_no_model(small_repository: Path, tmp_path: Path) -> None:
     shutil.rmtree(small_repository / "small_fp16" / "1")
     message = run_and_fail("--repo", str(small_repository), "--log", str(tmp_path / "log"))
-    assert "not the weights of small_fp16" in message
+    assert "holds the weights of no model" in message
+
+
+def test_models_are_served_beside_what_is_none(small_repository: Path) -> None:
+    shutil.copytree(small_repository / "small_fp16", small_repository / "bare")
+    shutil.rmtree(small_repository / "bare" / "1")
+    shutil.copytree(small_repository / "small_fp16", small_repository / ".draft")
+    with serving(small_repository) as served:
+        assert served.ready.startswith("ready ")
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGKILL])
+def test_triton_does_not_outlive_the_program_that_watches_it(number: int, small_repository: Path) -> None:
+    with serving(small_repository) as served:
+        below = children(served.process.pid)
+        served.process.send_signal(number)
+        served.process.wait(timeout=60)
+        assert eventually(lambda: [pid for pid in below if alive(pid)], lambda left: not left) == []
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and only waits to be collected does not."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+def test_the_log_of_an_earlier_start_is_kept(small_repository: Path) -> None:
+    log = small_repository.parent / "serve.log"
+    log.write_text("an earlier start\n")
+    with serving(small_repository):
+        pass
+    assert log.read_text().startswith("an earlier start\n")
+    assert "Started GRPCInferenceService" in log.read_text()
 
 
 def test_a_taken_port_is_named(small_repository: Path, server: str, tmp_path: Path) -> None:

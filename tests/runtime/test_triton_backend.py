@@ -171,6 +171,13 @@ def test_an_address_that_is_none_is_refused(url: str) -> None:
         open_url(url)
 
 
+def test_a_web_proxy_in_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "grpc_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with scripted() as (url, _):
+        assert len(infer_once(url)[0]) == 2
+
+
 def test_a_model_that_the_server_does_not_have_is_named(server: str) -> None:
     with pytest.raises(ContractError, match="no_such"):
         open_url(f"{server}/no_such")

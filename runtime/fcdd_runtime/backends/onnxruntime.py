@@ -8,7 +8,7 @@ import onnxruntime
 
 from fcdd_runtime.backends.base import Batch, Maps, Scores, checked_answer
 from fcdd_runtime.contract import ModelContract, read_contract
-from fcdd_runtime.errors import BackendError, ContractError
+from fcdd_runtime.errors import BackendError, ContractError, one_line
 
 
 class OnnxRuntimeBackend:
@@ -31,7 +31,9 @@ class OnnxRuntimeBackend:
         try:
             self._session = onnxruntime.InferenceSession(artefact, providers=_providers())
         except Exception as error:
-            raise BackendError(f"ONNX Runtime {onnxruntime.__version__} cannot open {folder} ({error})") from error
+            raise BackendError(
+                f"ONNX Runtime {onnxruntime.__version__} cannot open {folder} ({one_line(error)})"
+            ) from error
 
     @property
     def providers(self) -> list[str]:
@@ -44,7 +46,7 @@ class OnnxRuntimeBackend:
         try:
             score, anomaly_map = self._session.run(["score", "anomaly_map"], dict(batch))
         except Exception as error:
-            raise BackendError(f"ONNX Runtime failed on {self.contract.name} ({error})") from error
+            raise BackendError(f"ONNX Runtime failed on {self.contract.name} ({one_line(error)})") from error
         return checked_answer(score, anomaly_map, len(batch["mip"]), self.contract)
 
     def close(self) -> None:

@@ -11,10 +11,17 @@ from tritonclient.utils import InferenceServerException
 
 from fcdd_runtime.backends.base import Batch, Maps, Scores, checked_answer
 from fcdd_runtime.contract import CONTRACT_PARAMETER, GOLDEN_PARAMETER, ModelContract
-from fcdd_runtime.errors import BackendError, BadAnswerError, ContractError, ServerUnreachableError
+from fcdd_runtime.errors import BackendError, BadAnswerError, ContractError, ServerUnreachableError, one_line
 from fcdd_runtime.self_test import GoldenVectors, golden_from_bytes
 
 T = TypeVar("T")
+
+CHANNEL_OPTIONS = [
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    # Images of patients take no detour over a web proxy that happens to be set in the environment.
+    ("grpc.enable_http_proxy", 0),
+]
 
 
 class TritonBackend:
@@ -42,7 +49,7 @@ class TritonBackend:
         """
         self._address, self._model = _parts(url)
         self._deadline_s = deadline_s
-        self._client = triton.InferenceServerClient(self._address)
+        self._client = triton.InferenceServerClient(self._address, channel_args=CHANNEL_OPTIONS)
         try:
             parameters = self._read_parameters()
             self.contract = ModelContract.from_json(parameters[CONTRACT_PARAMETER].string_value)
@@ -96,7 +103,7 @@ class TritonBackend:
             raise self._translated(error) from error
 
     def _translated(self, error: InferenceServerException) -> Exception:
-        status, message = _status(error), error.message()
+        status, message = _status(error), one_line(error.message())
         if status == "UNAVAILABLE" and "ready state" not in message and "version" not in message:
             return ServerUnreachableError(f"no Triton server answers at grpc://{self._address}; start fcdd-serve")
         if status == "DEADLINE_EXCEEDED":
