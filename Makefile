@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check wheelhouse clean
+.PHONY: demo test check fuzz bench wheelhouse clean
 
 demo: $(VENV)/installed
 	$(BIN)/python examples/demo.py
@@ -15,6 +15,13 @@ check: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# A minute of damaged files through the study reader.
+fuzz: $(VENV)/installed
+	$(BIN)/python tests/fuzz/fuzz_study.py
+
+bench: $(VENV)/installed
+	$(BIN)/fcdd-bench study --out benchmarks/results/study
 
 # All wheels that an appliance without network needs: pip install --no-index --find-links wheelhouse 'fcdd-edge[onnxruntime]'
 wheelhouse: $(VENV)/installed

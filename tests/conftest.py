@@ -4,15 +4,10 @@ import dataclasses
 import importlib.util
 import json
 import os
-import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 
@@ -20,24 +15,17 @@ from fcdd_export.convert import ExportRequest, export_models
 from fcdd_export.network import published_network
 from fcdd_export.snapshot import Normalization, load_snapshot
 from fcdd_runtime.contract import MipRecipe, OperatingPoint, Precision
-from fcdd_runtime.images import read_image
 from fcdd_runtime.server import ServerOptions, running_server
-
-REFERENCE_VARIABLE = "FCDD_REFERENCE_DATA"
-
-CONFIG: dict[str, Any] = {
-    "objective": "fcdd",
-    "net": "FCDD_CNN224",
-    "preproc": "none",
-    "bias": True,
-    "oe_limit": float("inf"),
-    "gauss_std": 10,
-    "quantile": 0.97,
-}
-"""The entries of a training configuration that matter, and one that only Python's JSON takes."""
-
-WriteSnapshot = Callable[..., Path]
-ExportSnapshot = Callable[..., Path]
+from support import (
+    CONFIG,
+    DATA,
+    REFERENCE_VARIABLE,
+    ExportSnapshot,
+    PublishedCase,
+    WriteSnapshot,
+    free_ports,
+    published_case,
+)
 
 
 @pytest.fixture(scope="session")
@@ -85,19 +73,6 @@ def write_snapshot() -> WriteSnapshot:
     return write
 
 
-DATA = Path(__file__).parent / "data"
-
-
-@dataclass(frozen=True)
-class PublishedCase:
-    """What the published code computes for one network: arrays as in the reference data's README."""
-
-    snapshot: Path
-    images: list[npt.NDArray[np.uint8]]
-    normal_images: Path
-    expected: dict[str, npt.NDArray[Any]]
-
-
 @pytest.fixture(scope="session")
 def small_case() -> PublishedCase:
     """FCDD_CNN224, which is small enough to lie in the repository."""
@@ -112,13 +87,6 @@ def vgg_case(
     """FCDD_CNN224_VGG_NOPT, whose weights the reference data's own generator makes."""
     snapshot = write_reference_snapshot("FCDD_CNN224_VGG_NOPT", 7, tmp_path_factory.mktemp("vgg"))
     return published_case(reference_data / "upstream_cases", snapshot, "FCDD_CNN224_VGG_NOPT_seed7_none_std10")
-
-
-def published_case(root: Path, snapshot: Path, name: str) -> PublishedCase:
-    with np.load(root / "expected" / f"{name}.npz") as arrays:
-        expected = dict(arrays)
-    images = [read_image(root / str(path)) for path in expected["names"]]
-    return PublishedCase(snapshot, images, root / "custom" / "train" / "breast_img" / "normal", expected)
 
 
 @pytest.fixture(scope="session")
@@ -176,12 +144,3 @@ def server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     log = tmp_path_factory.mktemp("triton") / "log"
     with running_server(ServerOptions(repository, "127.0.0.1", http, grpc, metrics, log)):
         yield f"grpc://127.0.0.1:{grpc}"
-
-
-def free_ports(count: int) -> list[int]:
-    """Ask the system for loopback ports that nobody listens on."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]

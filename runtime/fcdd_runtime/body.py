@@ -50,7 +50,7 @@ def find_sternum(pre_mean: FloatArray, pixel_mm: tuple[float, float]) -> Sternum
     -------
     None if there is no convincing valley.
     """
-    body = _body(pre_mean)
+    body = body_mask(pre_mean)
     if not _stands_out(pre_mean, body):
         return None
     surface = _front_surface(body, pixel_mm[0])
@@ -70,9 +70,25 @@ def find_sternum(pre_mean: FloatArray, pixel_mm: tuple[float, float]) -> Sternum
     return Sternum(midline=(first + last) // 2 + 1, skin_row=skin_row, confidence=confidence)
 
 
-def _body(pre_mean: FloatArray) -> npt.NDArray[np.bool_]:
+def deepest_skin_row(pre_mean: FloatArray, pixel_mm: tuple[float, float], columns: npt.NDArray[np.bool_]) -> int | None:
+    """Return the row of the most posterior skin in some columns; None if most of them show no body.
+
+    Parameters
+    ----------
+    pre_mean, pixel_mm : as in `find_sternum`
+    columns : (columns,), which to look in
+    """
+    body = body_mask(pre_mean)
+    if not columns.any() or not _stands_out(pre_mean, body):
+        return None
+    surface = _front_surface(body, pixel_mm[0])[columns]
+    inside = surface[surface < len(pre_mean)]
+    return int(inside.max()) if 2 * len(inside) > len(surface) else None
+
+
+def body_mask(image: FloatArray) -> npt.NDArray[np.bool_]:
     """Separate body from air by Otsu's threshold; of the square root, which evens out coil sensitivity and fat."""
-    root = np.sqrt(np.maximum(pre_mean.astype(np.float64), 0))
+    root = np.sqrt(np.maximum(image.astype(np.float64), 0))
     return np.asarray(root > _otsu(root))
 
 

@@ -1,51 +1,26 @@
 """fcdd-score and fcdd-serve: parse, call one function, map known errors to exit codes."""
 
-import shutil
+import functools
+import logging
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import click
 
 from fcdd_runtime.backends import open_folder, open_url
 from fcdd_runtime.backends.base import Backend
 from fcdd_runtime.commands import PathOption, ending_in_order, reporting_errors
-from fcdd_runtime.errors import BackendError, FcddError, GateError, ServerUnreachableError, StudyError
-from fcdd_runtime.files import replaced_file
-from fcdd_runtime.images import is_image_folder
-from fcdd_runtime.report import SummaryRow, study_folder_name, summary_rows, write_study_report, write_summary
-from fcdd_runtime.result import StudyResult
-from fcdd_runtime.score_images import score_images, write_image_scores
-from fcdd_runtime.score_study import score_study
+from fcdd_runtime.dicom_writer import dicom_writer
+from fcdd_runtime.errors import BackendError, GateError
+from fcdd_runtime.look import LOOKS, Colormap
+from fcdd_runtime.manual_phases import manual_phases
+from fcdd_runtime.score_run import RunOptions, ScoreRun
 from fcdd_runtime.self_test import GoldenVectors, read_golden, self_test
 from fcdd_runtime.server import RunningServer, ServerOptions, running_server
-from fcdd_runtime.study import Study, read_studies
-
-SOME_FAILED, NONE_USABLE = 1, 2
-
-
-@dataclass
-class _Run:
-    """What one call of fcdd-score has done so far."""
-
-    backend: Backend
-    out: Path
-    save_maps: bool
-    rows: list[SummaryRow] = field(default_factory=list)
-    studies: set[str] = field(default_factory=set)
-    done: int = 0
-    failed: int = 0
-
-    def fail(self, sentence: str) -> None:
-        self.failed += 1
-        click.echo(f"Error: {sentence}", err=True)
-
-    def warn(self, sentence: str) -> None:
-        click.echo(f"Warning: {sentence}", err=True)
 
 
 @click.command(context_settings={"show_default": True})
@@ -53,26 +28,33 @@ class _Run:
 @click.option("--model", type=PathOption(), help="Exported model folder, run in this process.")
 @click.option("--url", help="Model on a Triton server: grpc://HOST:PORT/MODEL.")
 @click.option("--out", type=PathOption(file_okay=False), help="Folder for the results.")
+@click.option("--dicom", is_flag=True, help="Also write sr.dcm, overlay_*.dcm and map_*.dcm beside each report.")
+@click.option("--pre", metavar="SERIES/PHASE", help="Pre-contrast phase, such as 5/1, where it cannot be found.")
+@click.option("--post", metavar="SERIES/PHASE", help="Post-contrast phase, likewise; both are given together.")
+@click.option("--colormap", type=click.Choice(sorted(LOOKS)), default="inferno", help="jet is the published one.")
 @click.option("--save-maps", is_flag=True, help="For image folders: also write maps.npz.")
 @click.option("--self-test", "only_test", is_flag=True, help="Re-check the model against its golden vectors; no INPUT.")
 @reporting_errors
 def score(
-    inputs: tuple[Path, ...], model: Path | None, url: str | None, out: Path | None, save_maps: bool, only_test: bool
+    inputs: tuple[Path, ...], model: Path | None, url: str | None, out: Path | None, only_test: bool, **options: Any
 ) -> None:
     """Score breasts. INPUT is a DICOM study (folder, file or zip) or a folder of 8-bit grey MIP images.
 
-    Writes result.json, report.html and overlays for each study below --out, and summary.csv over all of them; for
-    a folder of images results.json. Research use only, not a medical device.
+    Writes result.json, report.html and overlays for each study below --out, and summary.csv and index.html over all
+    of them; for a folder of images results.json. Research use only, not a medical device.
     """
     if (model is None) == (url is None):
         raise click.UsageError("give either --model or --url")
     if only_test == bool(inputs) or only_test == bool(out):
         raise click.UsageError("give INPUT and --out, or --self-test without them")
+    # pydicom's log repeats odd values of headers, which can be a patient's.
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+    run_options = None if out is None else _run_options(out, **options)
     with ending_in_order(), _opened(model, url) as (backend, golden):
-        if only_test:
+        if run_options is None:
             _report_self_test(backend, golden())
-        elif out is not None:
-            sys.exit(_score_all(inputs, _Run(backend, out, save_maps)))
+        else:
+            sys.exit(ScoreRun(backend, run_options).score_all(inputs))
 
 
 @click.command(context_settings={"show_default": True})
@@ -121,97 +103,20 @@ def _report_self_test(backend: Backend, golden: GoldenVectors) -> None:
     )
 
 
-def _score_all(inputs: tuple[Path, ...], run: _Run) -> int:
-    """Score every input; return the exit code."""
-    image_folders = [path for path in inputs if is_image_folder(path)]
-    if len(image_folders) > 1:
-        raise click.UsageError("give one folder of images a call; their results have one file")
-    run.out.mkdir(parents=True, exist_ok=True)
-    try:
-        for path in inputs:
-            if path in image_folders:
-                _score_image_folder(path, run)
-            else:
-                _score_input(path, run)
-    finally:
-        _write_summary(run)
-    if run.failed:
-        return SOME_FAILED if run.done else NONE_USABLE
-    return 0
-
-
-def _write_summary(run: _Run) -> None:
-    """List this call's breasts; without any, a list of an earlier call must not be taken for this one's."""
-    path = run.out / "summary.csv"
-    if not run.rows:
-        path.unlink(missing_ok=True)
-        return
-    with replaced_file(path) as file:
-        write_summary(run.rows, file)
-
-
-def _score_input(path: Path, run: _Run) -> None:
-    with tempfile.TemporaryDirectory(prefix="fcdd-score-") as scratch:
-        try:
-            studies, notes = read_studies(path, Path(scratch))
-        except StudyError as error:
-            run.fail(str(error) if str(path) in str(error) else f"{path}: {error}")
-            return
-        for study in studies:
-            # A file that cannot be read may belong to any of the studies, so each result says so.
-            _score_one(path, replace(study, warnings=(*notes, *study.warnings)), run)
-
-
-def _score_one(path: Path, study: Study, run: _Run) -> None:
-    name = study_folder_name(study.study_instance_uid)
-    if study.study_instance_uid in run.studies:
-        run.fail(f"{path}: study {name} was in an earlier input already; give each study once, in one folder")
-        return
-    run.studies.add(study.study_instance_uid)
-    try:
-        result = score_study(study, run.backend)
-        write_study_report(result, run.out / name)
-    except ServerUnreachableError:
-        raise
-    except FcddError as error:
-        for warning in study.warnings:
-            run.warn(f"{path}: {warning}")
-        run.fail(f"{path}: study {name}: {error}{_without_former(run.out / name)}")
-        return
-    for warning in result.warnings:
-        run.warn(f"{path}: {warning}")
-    run.done += 1
-    run.rows += summary_rows(result)
-    click.echo(_line(result, run.out / name))
-
-
-def _without_former(folder: Path) -> str:
-    """Remove what an earlier call wrote for a study that now failed: it would look current."""
-    if not folder.exists():
-        return ""
-    shutil.rmtree(folder)
-    return "; its earlier result was removed"
-
-
-def _line(result: StudyResult, folder: Path) -> str:
-    scores = "  ".join(f"{breast.laterality} {breast.score:.6g}" for breast in result.breasts)
-    flag = {True: "flagged", False: "not flagged", None: "no operating point"}[result.flagged]
-    return f"{folder.name}  {scores}  {flag}  {folder / 'report.html'}"
-
-
-def _score_image_folder(path: Path, run: _Run) -> None:
-    try:
-        result = score_images(path, run.backend)
-    except ServerUnreachableError:
-        raise
-    except FcddError as error:
-        run.fail(str(error))
-        return
-    write_image_scores(result, run.backend, run.out, run.save_maps)
-    for failure in result.failures:
-        run.fail(failure)
-    run.done += len(result.names)
-    click.echo(f"{len(result.names)} images scored  {run.out / 'results.json'}")
+def _run_options(
+    out: Path, dicom: bool, pre: str | None, post: str | None, colormap: Colormap, save_maps: bool
+) -> RunOptions:
+    if (pre is None) != (post is None):
+        raise click.UsageError("give --pre and --post together")
+    return RunOptions(
+        out=out,
+        look=LOOKS[colormap],
+        save_maps=save_maps,
+        manual=None if pre is None or post is None else manual_phases(pre, post),
+        write_dicom=dicom_writer() if dicom else None,
+        say=click.echo,
+        complain=functools.partial(click.echo, err=True),
+    )
 
 
 def _watch(server: RunningServer, interval: float) -> None:

@@ -1,7 +1,7 @@
-"""Colours for heatmaps: one ramp, even to the eye, that also reads in grey and with colour-blind vision.
+"""Colours for heatmaps: a ramp, even to the eye, that also reads in grey and with colour-blind vision, and `jet`.
 
-Lightness rises from end to end, so the order of the colours survives without hue. Equal steps in the value are equal
-distances in CIELAB (CIE 15:2004), which is what makes the ramp perceptually even.
+In the first, lightness rises from end to end, so the order of the colours survives without hue. Equal steps in the
+value are equal distances in CIELAB (CIE 15:2004), which is what makes the ramp perceptually even.
 """
 
 from functools import cache
@@ -9,10 +9,19 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from fcdd_runtime.look import Colormap
+
 LEVELS = 256
 
 _ANCHORS = ("#1b0c41", "#4a0c6b", "#781c6d", "#a52c60", "#cf4446", "#ed6925", "#fb9b06", "#f7d13d", "#fcffa4")
 """Points on the `inferno` colour map of Smith and van der Walt (CC0), without its black end."""
+
+_JET = (
+    ((0, 0), (0.35, 0), (0.66, 1), (0.89, 1), (1, 0.5)),
+    ((0, 0), (0.125, 0), (0.375, 1), (0.64, 1), (0.91, 0), (1, 0)),
+    ((0, 0.5), (0.11, 1), (0.34, 1), (0.65, 0), (1, 0)),
+)
+"""Corners (value, intensity) of red, green and blue of Matplotlib's map of this name, as in the published figures."""
 
 _XYZ_FROM_RGB = np.array(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
@@ -23,14 +32,25 @@ _CUBE_LIMIT = (6 / 29) ** 3
 
 
 @cache
-def color_table() -> npt.NDArray[np.uint8]:
-    """Return the ramp, coldest colour first: sRGB, uint8 (256, 3), read-only."""
+def color_table(colormap: Colormap = "inferno") -> npt.NDArray[np.uint8]:
+    """Return a colour map, coldest colour first: sRGB, uint8 (256, 3), read-only."""
+    table = _jet() if colormap == "jet" else _even_inferno()
+    table.setflags(write=False)
+    return table
+
+
+def _jet() -> npt.NDArray[np.uint8]:
+    values = np.linspace(0, 1, LEVELS)
+    channels = [np.interp(values, *np.array(corners).T) for corners in _JET]
+    table: npt.NDArray[np.uint8] = np.rint(255 * np.stack(channels, axis=-1)).astype(np.uint8)
+    return table
+
+
+def _even_inferno() -> npt.NDArray[np.uint8]:
     anchors = _lab_from_rgb(np.array([list(bytes.fromhex(anchor[1:])) for anchor in _ANCHORS], dtype=np.uint8))
     path = _interpolated(anchors, np.linspace(0, 1, len(anchors)), np.linspace(0, 1, 4 * LEVELS))
     distance = np.concatenate([[0.0], np.linalg.norm(np.diff(path, axis=0), axis=1).cumsum()])
-    table = _rgb_from_lab(_interpolated(path, distance, np.linspace(0, distance[-1], LEVELS)))
-    table.setflags(write=False)
-    return table
+    return _rgb_from_lab(_interpolated(path, distance, np.linspace(0, distance[-1], LEVELS)))
 
 
 def _lab_from_rgb(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:

@@ -55,6 +55,9 @@ class MipRecipe:
     """How far behind the skin over the sternum a breast image reaches, mm."""
     mirror_left: bool = False
     """Whether the left breast's image is flipped left-right, so that lateral is on the same side in both."""
+    resample: bool = False
+    """Whether a post-contrast phase whose grid is shifted by less than one voxel is interpolated onto the pre-contrast
+    phase's; otherwise such a study is refused."""
 
 
 @dataclass(frozen=True)

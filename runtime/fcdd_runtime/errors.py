@@ -47,7 +47,7 @@ class BadAnswerError(BackendError, ValueError):
 
 
 class MissingExtraError(FcddError, ImportError):
-    """A backend needs a package that is not installed."""
+    """Something optional, such as a backend or DICOM output, needs a package that is not installed."""
 
 
 class SnapshotError(FcddError, ValueError):

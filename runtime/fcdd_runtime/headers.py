@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,6 +13,7 @@ from pydicom.dataset import Dataset
 
 from fcdd_runtime.errors import StudyError
 from fcdd_runtime.pixels import StoredPixels, read_frame, stored_pixels
+from fcdd_runtime.protocol import Protocol
 from fcdd_runtime.volume import FloatArray, SliceSource
 
 Vector = tuple[float, float, float]
@@ -22,11 +24,14 @@ HEADER_KEYWORDS = [
     *("BodyPartExamined", "ScanningSequence", "ScanOptions", "RepetitionTime", "EchoTime", "FlipAngle"),
     *("EchoPulseSequence", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "AcquisitionNumber"),
     *("InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "FrameOfReferenceUID"),
-    *("TemporalPositionIdentifier", "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows"),
-    *("Columns", "PixelSpacing", "BitsAllocated", "BitsStored", "PixelRepresentation", "RescaleIntercept"),
-    *("RescaleSlope", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+    *("TemporalPositionIdentifier", "DiffusionBValue", "Laterality", "ImageLaterality", "SamplesPerPixel"),
+    *("PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns", "PixelSpacing", "BitsAllocated"),
+    *("BitsStored", "PixelRepresentation", "RescaleIntercept", "RescaleSlope"),
+    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 ]
 """All that is kept of a header; no patient identity."""
+MAX_RESCALE = 1e12
+"""Slopes and intercepts are at most this large, and slopes at least its inverse; float32 holds the results."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +45,13 @@ class Plane:
     column_step_mm: Vector
     """From one column to the next."""
 
-    @property
+    @cached_property
     def normal(self) -> Vector:
         """Unit vector across the slice."""
-        cross = np.cross(self.column_step_mm, self.row_step_mm)
-        x, y, z = cross / np.linalg.norm(cross)
-        return float(x), float(y), float(z)
+        (a, b, c), (d, e, f) = self.column_step_mm, self.row_step_mm
+        x, y, z = b * f - c * e, c * d - a * f, a * e - b * d
+        length = math.sqrt(x * x + y * y + z * z)
+        return x / length, y / length, z / length
 
 
 @dataclass(frozen=True)
@@ -62,8 +68,9 @@ class Slice:
     intercept: float
     image_type: tuple[str, ...]
     """ImageType, or FrameType of a frame."""
-    protocol: tuple[str, ...]
-    """What volumes that may be subtracted have in common, such as the echo time."""
+    protocol: Protocol
+    laterality: str
+    """`L`, `R` or `B` from FrameLaterality, ImageLaterality or Laterality; empty if absent or unpaired."""
     temporal_position: float | None
     """TemporalPositionIdentifier, or TemporalPositionIndex of a frame."""
     trigger_time: float | None
@@ -131,11 +138,12 @@ def _slice(
         source=SliceSource(str(header.get("SOPInstanceUID", "")), frame),
         plane=_plane(group),
         pixels=pixels[0],
-        damage=pixels[1] or ("has an invalid rescale slope or intercept" if not slope or intercept is None else ""),
+        damage=pixels[1] or ("" if _plausible(slope, intercept) else "has an invalid rescale slope or intercept"),
         slope=slope or 1.0,
         intercept=intercept or 0.0,
         image_type=_words(group("MRImageFrameTypeSequence"), "FrameType") or _words(header, "ImageType"),
         protocol=_protocol(header, group),
+        laterality=_laterality(header, group("FrameAnatomySequence")),
         temporal_position=_first(content, "TemporalPositionIndex", "TemporalPositionIdentifier"),
         trigger_time=None if trigger_ms is None else trigger_ms / 1000,
         acquisition_time=_acquisition_time(header, content),
@@ -172,19 +180,28 @@ def _rescale(group: Dataset, keyword: str, default: float) -> float | None:
     return _number(group, keyword) if group.get(keyword) not in (None, "") else default
 
 
-def _protocol(header: Dataset, group: Groups) -> tuple[str, ...]:
+def _plausible(slope: float | None, intercept: float | None) -> bool:
+    if slope is None or intercept is None:
+        return False
+    return 1 / MAX_RESCALE <= abs(slope) <= MAX_RESCALE and abs(intercept) <= MAX_RESCALE
+
+
+def _protocol(header: Dataset, group: Groups) -> Protocol:
     timing, echo = group("MRTimingAndRelatedParametersSequence"), group("MREchoSequence")
     suppression = str(group("MRModifierSequence").get("SpectrallySelectedSuppression", ""))
-    numbers = {
-        "TR": _number(timing, "RepetitionTime"),
-        "TE": _first(echo, "EffectiveEchoTime", "EchoTime"),
-        "flip angle": _number(timing, "FlipAngle"),
-    }
-    return (
-        "\\".join(_words(header, "ScanningSequence") or _words(header, "EchoPulseSequence")),
-        suppression or ("FS" if "FS" in _words(header, "ScanOptions") else ""),
-        *(f"{name} {value:.4g}" for name, value in numbers.items() if value is not None),
+    return Protocol(
+        sequence=frozenset(_words(header, "ScanningSequence") or _words(header, "EchoPulseSequence")),
+        fat_suppression=suppression or ("FS" if "FS" in _words(header, "ScanOptions") else ""),
+        echo_ms=_first(echo, "EffectiveEchoTime", "EchoTime"),
+        repetition_ms=_number(timing, "RepetitionTime"),
+        flip_degrees=_number(timing, "FlipAngle"),
+        b_value=_number(group("MRDiffusionSequence"), "DiffusionBValue"),
     )
+
+
+def _laterality(header: Dataset, anatomy: Dataset) -> str:
+    values = (anatomy.get("FrameLaterality"), header.get("ImageLaterality"), header.get("Laterality"))
+    return next((value for value in values if value in ("L", "R", "B")), "")
 
 
 def _acquisition_time(header: Dataset, content: Dataset) -> float | None:

@@ -1,11 +1,13 @@
 """Templates of `report_page/` filled with text that is escaped unless it says that it is markup."""
 
 import base64
+import hashlib
 import html
 import io
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from string import Template
+from typing import Literal
 
 from PIL import Image
 
@@ -27,11 +29,16 @@ def joined(parts: Iterable[str]) -> Html:
     return Html("".join(parts))
 
 
-def data_uri(image: Image.Image) -> str:
+def data_uri(image: Image.Image, kind: Literal["png", "jpeg"] = "png") -> str:
     """Return an image as the text of a `src` attribute."""
     buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    image.save(buffer, kind)
+    return f"data:image/{kind};base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def script_hash(script: str) -> str:
+    """Return what a content security policy names a script by: the base64 of its SHA-256."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def page_file(name: str) -> str:

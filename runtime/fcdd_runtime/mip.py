@@ -1,5 +1,9 @@
 """Subtraction (post - pre) and its maximum along the patient's head-foot axis, with the voxel each pixel came from."""
 
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +41,13 @@ class Projection:
         """Distance of neighbouring rows and of neighbouring columns, mm."""
         rows, columns = (float(np.linalg.norm(self.grid.step_mm[axis])) for axis in self.axes[1:])
         return rows, columns
+
+    @property
+    def obliqueness_degrees(self) -> float:
+        """Largest angle between one of these axes and the patient direction that it stands for."""
+        steps = np.abs([self.grid.step_mm[axis] for axis in self.axes])
+        cosines = steps[range(3), (2, 1, 0)] / np.linalg.norm(steps, axis=1)
+        return float(np.degrees(np.arccos(np.clip(cosines, -1, 1))).max())
 
     def voxel(self, row: int, column: int) -> tuple[int, int, int]:
         """Return the voxel (slice, row, column; from 0) that a pixel's maximum came from."""
@@ -108,16 +119,33 @@ def _across_slices(pre: Volume, post: Volume, from_foot: bool) -> tuple[_Plane, 
     """Keep a running maximum over the slices from foot to head, so that of equal values the lowest wins."""
     count, *plane = post.grid.shape
     maximum = np.full(plane, -np.inf, dtype=np.float32)
-    depth = np.zeros(plane, dtype=np.intp)
+    depth = np.zeros(plane, dtype=np.int32)
     pre_sum = np.zeros(plane, dtype=np.float64)
-    for index in range(count) if from_foot else reversed(range(count)):
-        before = pre.read_slice(index)
-        enhancement = post.read_slice(index) - before
-        higher = enhancement > maximum
-        np.copyto(maximum, enhancement, where=higher)
+    higher = np.empty(plane, dtype=np.bool_)
+    indices = range(count) if from_foot else range(count - 1, -1, -1)
+    for index, before, enhancement in _read_ahead(pre, post, indices):
+        np.subtract(enhancement, before, out=enhancement)
+        np.greater(enhancement, maximum, out=higher)
+        np.maximum(maximum, enhancement, out=maximum)
         np.copyto(depth, index, where=higher)
         pre_sum += before
     return maximum, depth, pre_sum / count
+
+
+def _read_ahead(pre: Volume, post: Volume, indices: range) -> Iterator[tuple[int, FloatArray, FloatArray]]:
+    """Yield the slices of both phases in order while the next ones are read: decoders work without Python's lock."""
+
+    def read(index: int) -> tuple[int, FloatArray, FloatArray]:
+        return index, pre.read_slice(index), post.read_slice(index)
+
+    workers = len(os.sched_getaffinity(0))
+    with ThreadPoolExecutor(workers) as pool:
+        pending = deque(pool.submit(read, index) for index in indices[:workers])
+        for index in indices[workers:]:
+            yield pending.popleft().result()
+            pending.append(pool.submit(read, index))
+        while pending:
+            yield pending.popleft().result()
 
 
 def _within_slices(pre: Volume, post: Volume, axis: int, from_foot: bool) -> tuple[_Plane, _Plane, _Plane]:

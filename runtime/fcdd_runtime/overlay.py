@@ -5,8 +5,6 @@ square; and the display image, whose pixels are. Where the recipe mirrors the le
 and heatmap are mirrored; the display image never is.
 """
 
-from typing import Literal
-
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
@@ -15,15 +13,13 @@ from fcdd_runtime.batch import crop_offset, resized_shape
 from fcdd_runtime.colormap import color_table
 from fcdd_runtime.contract import ModelContract, Resize
 from fcdd_runtime.heatmap import scaled_for_display
+from fcdd_runtime.look import DEFAULT_LOOK, Colormap, Look
 from fcdd_runtime.result import BreastResult
 from fcdd_runtime.software import INTENDED_USE
 
 FloatArray = npt.NDArray[np.float32]
 Shape = tuple[int, ...]
 """Rows and columns."""
-
-Scale = Literal["global", "local"]
-"""`global`: the contract's reference range, so that colours compare between exams; `local`: each heatmap's own."""
 
 SIDES = {"R": "Right", "L": "Left"}
 
@@ -35,20 +31,25 @@ _MINIMUM_SIDE = 512
 """A written picture is enlarged by a whole number until its longer side has this many pixels."""
 
 
-def overlay_image(breast: BreastResult, contract: ModelContract) -> Image.Image:
-    """Draw a breast with its heatmap on the global scale, and a caption below that keeps side and purpose with it.
+def overlay_image(breast: BreastResult, contract: ModelContract, look: Look = DEFAULT_LOOK) -> Image.Image:
+    """Draw a breast with its heatmap, and a caption below that keeps side and purpose with it.
 
     Returns
     -------
     RGB, anterior up, the patient's right at the left, square pixels
     """
-    heat = heat_layer(breast, contract, "global").convert("RGBA")
-    heat.putalpha(heat.getchannel("A").point([round(level * OPACITY) for level in range(256)]))
-    picture = Image.alpha_composite(display_image(breast, contract).convert("RGBA"), heat).convert("RGB")
+    picture = blended_image(breast, contract, look)
     enlargement = -(-_MINIMUM_SIDE // max(picture.size))
     return _captioned(
         picture.resize((picture.width * enlargement, picture.height * enlargement), Image.Resampling.BICUBIC), breast
     )
+
+
+def blended_image(breast: BreastResult, contract: ModelContract, look: Look) -> Image.Image:
+    """Return `display_image` with its heatmap laid over it: RGB, same size."""
+    heat = heat_layer(breast, contract, look).convert("RGBA")
+    heat.putalpha(heat.getchannel("A").point([round(level * OPACITY) for level in range(256)]))
+    return Image.alpha_composite(display_image(breast, contract).convert("RGBA"), heat).convert("RGB")
 
 
 def display_image(breast: BreastResult, contract: ModelContract) -> Image.Image:
@@ -72,25 +73,25 @@ def display_shape(breast: BreastResult) -> Shape:
     return rows, columns
 
 
-def heat_layer(breast: BreastResult, contract: ModelContract, scale: Scale) -> Image.Image:
+def heat_layer(breast: BreastResult, contract: ModelContract, look: Look) -> Image.Image:
     """Return the heatmap as a layer over `display_image`, of the same size.
 
     Returns
     -------
     mode P: 0 (cold) to 255 (hot) with an RGBA palette, from transparent to opaque; small and quick to write as PNG
     """
-    scaled = scaled_for_display(breast.heatmap, contract.display, scale)
+    scaled = scaled_for_display(breast.heatmap, contract.display, look.scale)
     heat = heat_on_breast(scaled, breast.image.shape, display_shape(breast), contract.resize)
     if _mirrored(breast, contract):
         heat = heat[:, ::-1]
     layer = Image.fromarray(np.rint(255 * heat).astype(np.uint8))
-    layer.putpalette(_heat_palette(), "RGBA")
+    layer.putpalette(_heat_palette(look.colormap), "RGBA")
     return layer
 
 
-def _heat_palette() -> bytes:
+def _heat_palette(colormap: Colormap) -> bytes:
     alpha = np.clip(np.linspace(0, 255 / _OPAQUE_FROM, 256), 0, 255)
-    return np.column_stack([color_table(), np.rint(alpha).astype(np.uint8)]).tobytes()
+    return np.column_stack([color_table(colormap), np.rint(alpha).astype(np.uint8)]).tobytes()
 
 
 def peak_mm(breast: BreastResult, contract: ModelContract) -> tuple[float, float]:

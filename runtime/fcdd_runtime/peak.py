@@ -12,8 +12,9 @@ from fcdd_runtime.result import Peak
 def find_peak(heatmap: Heatmaps, breast: BreastImage, contract: ModelContract) -> Peak:
     """Trace a heatmap's maximum back to the patient.
 
-    A map cell sees many pixels, so its own position is coarse: the peak is the brightest pixel of the breast image
-    within one map cell (`jump` network pixels) of the heatmap's maximum, and the voxel which that pixel shows.
+    A map cell sees many pixels, so its own position is coarse: the peak is the pixel that enhances most within one map
+    cell (`jump` network pixels) of the heatmap's maximum, and the voxel which that pixel shows. Enhancement is taken
+    before windowing, which clips the brightest pixels to one grey; of equal pixels the nearest to the maximum counts.
 
     Parameters
     ----------
@@ -22,9 +23,11 @@ def find_peak(heatmap: Heatmaps, breast: BreastImage, contract: ModelContract) -
     """
     row, column = np.unravel_index(int(np.argmax(heatmap)), heatmap.shape)
     top, left, bottom, right = _cell_around((int(row), int(column)), breast, contract)
-    window = breast.pixels[top:bottom, left:right]
-    offset = np.unravel_index(int(np.argmax(window)), window.shape)
-    image_pixel = top + int(offset[0]), left + int(offset[1])
+    window = breast.enhancement[top:bottom, left:right]
+    highest = np.argwhere(window == window.max()) + np.array([top, left])
+    centre = image_position((int(row), int(column)), breast.pixels.shape, contract.resize)
+    nearest = highest[int(np.argmin(np.linalg.norm((highest - centre) * breast.pixel_mm, axis=1)))]
+    image_pixel = int(nearest[0]), int(nearest[1])
     source = breast.source(*image_pixel)
     return Peak(
         heatmap_pixel=(int(row), int(column)),

@@ -27,6 +27,8 @@ ATTRIBUTES = {
 """Attributes of Slice in the order of trust, with their DICOM names in single-frame and in multi-frame files."""
 
 _TIMES = ("trigger_time", "acquisition_time", "content_time")
+_TIMES_OF_DAY = ("acquisition_time", "content_time")
+_DAY_S = 86400.0
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class PhaseOrder:
     """In temporal order; each with one slice at each position."""
     repeats: int
     """How many slices were left out because their position and phase had occurred before."""
+    doubts: tuple[str, ...]
+    """Why the order is not certain, a sentence each."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +66,40 @@ def phase_order(slices: Sequence[Slice]) -> PhaseOrder:
     for one, phase, position in zip(slices, labels.phases, positions, strict=True):
         phases[phase].setdefault(position, one)
     return PhaseOrder(
-        attribute_name(labels.attribute, slices[0]), tuple(tuple(phase.values()) for phase in phases), labels.repeats
+        attribute_name(labels.attribute, slices[0]),
+        tuple(tuple(phase.values()) for phase in phases),
+        labels.repeats,
+        tuple(_doubts(slices, labels.attribute)),
     )
 
 
-def attribute_name(attribute: str, one: Slice) -> str:
+def order_is_unclear(attribute: str, values: Sequence[float | None]) -> str:
+    """Say why the values of an attribute order nothing, in one sentence; empty if they do.
+
+    A time without a date may be of the day before or after, which shows where times lie far apart.
+    """
+    known = [value for value in values if value is not None]
+    if attribute not in _TIMES_OF_DAY or not known or min(known) >= _DAY_S or max(known) - min(known) <= _DAY_S / 2:
+        return ""
+    return (
+        f"{attribute_name(attribute)} has no date, and its values lie more than 12 hours apart, so that their order "
+        "is unclear"
+    )
+
+
+def attribute_name(attribute: str, one: Slice | None = None) -> str:
     """Return the DICOM name of an attribute of Slice, as it is called in the kind of file that a slice is from."""
     names = ATTRIBUTES.get(attribute, (attribute, attribute))
-    return names[0] if one.source.frame_number is None else names[1]
+    return names[0] if one is None or one.source.frame_number is None else names[1]
+
+
+def _doubts(slices: Sequence[Slice], chosen: str) -> Iterator[str]:
+    """Yield what is unclear about attributes that deserve more trust than the chosen one."""
+    for attribute in ATTRIBUTES:
+        if attribute == chosen:
+            return
+        if doubt := order_is_unclear(attribute, [getattr(one, attribute) for one in slices]):
+            yield doubt
 
 
 def _reading_order(one: Slice) -> tuple[float, int, str]:
@@ -100,7 +130,7 @@ def _labels(slices: Sequence[Slice], positions: list[int]) -> _Labels:
 def _candidates(slices: Sequence[Slice], positions: list[int]) -> Iterator[_Labels]:
     for attribute in ATTRIBUTES:
         values = [getattr(one, attribute) for one in slices]
-        if None in values:
+        if None in values or order_is_unclear(attribute, values):
             continue
         for tolerance in (0.0, SAME_TIME_S) if attribute in _TIMES else (0.0,):
             labels = _merged(values, tolerance)

@@ -1,20 +1,19 @@
 """Study -> the pre-contrast and the post-contrast volume of its dynamic series."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import NamedTuple
-
-import numpy as np
+from dataclasses import dataclass, replace
 
 from fcdd_runtime.contract import MipRecipe
+from fcdd_runtime.contrast import ARRIVED, Arrival, find_arrival, mean_rise, sample
+from fcdd_runtime.dynamics import Dynamic, Phase, Stack, choose_dynamics, find_dynamics, stacks_of
 from fcdd_runtime.errors import StudyError
-from fcdd_runtime.headers import Plane, Slice
-from fcdd_runtime.phase_order import ATTRIBUTES, PhaseOrder, attribute_name, phase_order
+from fcdd_runtime.manual_phases import ManualPhases, find_manual_phases
+from fcdd_runtime.phase_checks import check_description, check_nothing_left_out, check_order, not_scored
+from fcdd_runtime.protocol import no_dynamic_t1
+from fcdd_runtime.resample import is_shifted, resampled
 from fcdd_runtime.result import PhaseChoice
-from fcdd_runtime.series_filter import ruled_out
-from fcdd_runtime.stacking import check_equal_grids, volume_from_slices
-from fcdd_runtime.study import Series, Study
+from fcdd_runtime.stacking import check_equal_grids
+from fcdd_runtime.study import Study
 from fcdd_runtime.volume import Volume
 
 
@@ -27,158 +26,123 @@ class Phases:
     choice: PhaseChoice
     warnings: tuple[str, ...]
     """One sentence each."""
-
-
-class _Kind(NamedTuple):
-    """What phases of one acquisition have in common. Grids are compared later, so that unequal ones are refused."""
-
-    image_type: tuple[str, ...]
-    protocol: tuple[str, ...]
-    axis: int
+    laterality: str = ""
+    """`L`, `R` or `B`: what the headers say is shown; empty if they say nothing."""
+    left: "Phases | None" = None
+    """Where each breast has series of its own, the phases of the left; the others are then the right's."""
 
 
 @dataclass(frozen=True)
-class _Stack:
-    """Slices of one series and one kind."""
+class _Pair:
+    """The phases to subtract and what is known about them."""
 
-    series: Series
-    kind: _Kind
-    order: PhaseOrder
-    unplaced: tuple[Slice, ...]
-    """Slices of the series that do not say where they lie, so that nobody knows which phase lacks them."""
-
-
-@dataclass(frozen=True)
-class _Phase:
-    """One phase and how it is called in messages."""
-
-    stack: _Stack
-    slices: tuple[Slice, ...]
-    name: str
+    pre: Phase
+    post: Phase
+    volumes: tuple[Volume, Volume]
+    method: str
+    count: int
+    before_contrast: int
+    rise: float
+    warnings: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Dynamic:
-    """A dynamic acquisition: stacks of one protocol, in temporal order if `method` is not None."""
-
-    stacks: tuple[_Stack, ...]
-    method: str | None
-
-    @property
-    def phases(self) -> list[_Phase]:
-        return [
-            _Phase(stack, slices, f"{stack.series.label}, phase {number} of {len(stack.order.phases)}")
-            for stack in self.stacks
-            for number, slices in enumerate(stack.order.phases, start=1)
-        ]
-
-    @property
-    def name(self) -> str:
-        return f"{' + '.join(stack.series.label for stack in self.stacks)} ({len(self.phases)} phases)"
-
-
-def split_phases(study: Study, recipe: MipRecipe) -> Phases:
-    """Find the dynamic series and take the first phase as pre-contrast, and the recipe's as post-contrast.
+def split_phases(study: Study, recipe: MipRecipe, manual: ManualPhases | None = None) -> Phases:
+    """Find the dynamic series, and in it the last phase before contrast and the recipe's phase after it.
 
     Phases are told apart by TemporalPositionIdentifier, TriggerTime, AcquisitionTime, ContentTime, AcquisitionNumber
     or InstanceNumber, in this order of trust. They may lie in one series, in a series each, or in a mixture of both.
+    Left and right breast may have series of their own.
+
+    Parameters
+    ----------
+    manual : phases that a person has chosen; then nothing is looked for, and what speaks against them is a warning
 
     Raises
     ------
     StudyError
         If there is no pre/post pair, if it is ambiguous, or if a volume is incomplete, damaged or on another grid.
     """
-    dynamic = _largest(_dynamics(_stacks(study)))
-    phases = dynamic.phases
+    try:
+        if manual is not None:
+            return _phases(study, _chosen_pair(study, manual, recipe))
+        stacks = [stack for series in study.series for stack in stacks_of(series)]
+        dynamics = choose_dynamics(find_dynamics(stacks))
+        sides = [_phases(study, _found_pair(dynamic, stacks, recipe)) for dynamic in dynamics]
+    except StudyError as error:
+        raise StudyError("; besides, ".join((str(error), *study.unread))) from error
+    phases = sides[0] if len(sides) == 1 else _both(sides[0], sides[1])
+    return replace(phases, warnings=(*phases.warnings, *not_scored(dynamics, stacks)))
+
+
+def _chosen_pair(study: Study, manual: ManualPhases, recipe: MipRecipe) -> _Pair:
+    pre, post = find_manual_phases(study, manual)
+    volumes = _volumes(pre, post, recipe)
+    rise = mean_rise(sample(volumes[0]), sample(volumes[1]))
+    warnings = (_about_rise(rise, post),) if rise < ARRIVED else ()
+    return _Pair(pre, post, volumes, "chosen by hand", 2, 1, rise, (*warnings, *_warnings(pre, post, volumes)))
+
+
+def _found_pair(dynamic: Dynamic, stacks: list[Stack], recipe: MipRecipe) -> _Pair:
+    """Take the pair and check it: first by all that the headers say, because reading pixels takes longer."""
     for stack in dynamic.stacks:
         _check_placed(stack)
-    if len(phases) <= recipe.post_contrast_phase:
+    first = dynamic.phases[0]
+    warnings = [*check_order(dynamic), *check_description(first)]
+    list(check_nothing_left_out(dynamic, first, first, stacks))
+    arrival = _arrival(dynamic, recipe)
+    pre, post = _pre_and_post(dynamic, arrival.last_before, recipe)
+    _check_complete(post)
+    volumes = _volumes(pre, post, recipe)
+    _check_complete(pre)
+    warnings += check_nothing_left_out(dynamic, pre, post, stacks)
+    warnings += [*_left_out(dynamic, pre), *_warnings(pre, post, volumes)]
+    count, before = len(dynamic.phases), arrival.last_before + 1
+    return _Pair(pre, post, volumes, dynamic.method or "", count, before, arrival.rise, tuple(warnings))
+
+
+def _arrival(dynamic: Dynamic, recipe: MipRecipe) -> Arrival:
+    """Look for contrast; in what is no dynamic T1 there is none to look for."""
+    phases = dynamic.phases
+
+    def on_first_grid(index: int) -> Volume:
+        return _volumes(phases[0], phases[index], recipe)[1]
+
+    if dynamic.no_dynamic_t1:
+        return Arrival(0, mean_rise(sample(on_first_grid(0)), sample(on_first_grid(1))))
+    return find_arrival(on_first_grid, [phase.name for phase in phases])
+
+
+def _pre_and_post(dynamic: Dynamic, last_before: int, recipe: MipRecipe) -> tuple[Phase, Phase]:
+    number = last_before + recipe.post_contrast_phase
+    if number >= len(dynamic.phases):
         raise StudyError(
             f"the recipe asks for post-contrast phase {recipe.post_contrast_phase}, but {dynamic.name} has only "
-            f"{len(phases) - 1}; change post_contrast_phase or give the whole study"
+            f"{len(dynamic.phases) - 1 - last_before}; change post_contrast_phase or give the whole study"
         )
-    before, after = phases[0], phases[recipe.post_contrast_phase]
-    pre, post = volume_from_slices(before.slices, before.name), volume_from_slices(after.slices, after.name)
-    _check_same_frame_of_reference(before, after)
-    check_equal_grids(pre, post)
-    _check_complete(before)
-    choice = PhaseChoice(before.name, after.name, dynamic.method or "", len(phases))
-    return Phases(pre, post, choice, (*study.warnings, *_warnings(dynamic, before, after)))
+    return dynamic.phases[last_before], dynamic.phases[number]
 
 
-def _stacks(study: Study) -> list[_Stack]:
-    stacks = [stack for series in study.series for stack in _stacks_of(series)]
-    if not stacks:
-        raise StudyError(
-            "the study holds no MR volume that can be a phase, only localizers, maps, projections or other contrasts; "
-            "give the study with its dynamic series"
-        )
-    return stacks
+def _volumes(pre: Phase, post: Phase, recipe: MipRecipe) -> tuple[Volume, Volume]:
+    """Return both volumes on the grid of the first."""
+    before, after = pre.volume, post.volume
+    _check_same_frame_of_reference(pre, post)
+    try:
+        check_equal_grids(before, after)
+    except StudyError:
+        if not recipe.resample or not is_shifted(after.grid, before.grid):
+            raise
+        return before, resampled(after, before.grid)
+    return before, after
 
 
-def _stacks_of(series: Series) -> list[_Stack]:
-    slices = [one for one in series.slices if not ruled_out(series.description, one.image_type)]
-    groups: dict[_Kind, list[Slice]] = {}
-    for one in slices:
-        if one.plane is not None:
-            groups.setdefault(_Kind(one.image_type, one.protocol, _axis(one.plane)), []).append(one)
-    unplaced = tuple(one for one in slices if one.plane is None)
-    return [_Stack(series, kind, phase_order(group), unplaced) for kind, group in groups.items()]
-
-
-def _axis(plane: Plane) -> int:
-    """Return the patient axis (x, y, z) that is nearest to the normal."""
-    return int(np.argmax(np.abs(plane.normal)))
-
-
-def _dynamics(stacks: list[_Stack]) -> list[_Dynamic]:
-    groups: dict[_Kind, list[_Stack]] = {}
-    for stack in stacks:
-        groups.setdefault(stack.kind, []).append(stack)
-    return [_in_temporal_order(group) for group in groups.values()]
-
-
-def _in_temporal_order(stacks: list[_Stack]) -> _Dynamic:
-    """Order the series of an acquisition by the most trusted attribute in which they do not overlap."""
-    if len(stacks) == 1:
-        return _Dynamic(tuple(stacks), stacks[0].order.method)
-    for attribute in ATTRIBUTES:
-        ranges = [_range(stack, attribute) for stack in stacks]
-        if None in ranges:
-            continue
-        spans = sorted(((span, index) for index, span in enumerate(ranges) if span is not None))
-        if all(before[0][1] < after[0][0] for before, after in pairwise(spans)):
-            ordered = tuple(stacks[index] for _, index in spans)
-            return _Dynamic(ordered, attribute_name(attribute, ordered[0].order.phases[0][0]))
-    return _Dynamic(tuple(stacks), None)
-
-
-def _range(stack: _Stack, attribute: str) -> tuple[float, float] | None:
-    values = [getattr(one, attribute) for phase in stack.order.phases for one in phase]
-    return None if None in values else (min(values), max(values))
-
-
-def _largest(dynamics: list[_Dynamic]) -> _Dynamic:
-    count = max(len(dynamic.phases) for dynamic in dynamics)
-    largest = [dynamic for dynamic in dynamics if len(dynamic.phases) == count]
-    names = "; ".join(dynamic.name for dynamic in (largest if count > 1 else dynamics))
-    if count == 1 and len(dynamics) == 1:
-        raise StudyError(f"only one phase was found, {names}; a pre- and a post-contrast phase are needed")
-    if count == 1:
-        raise StudyError(f"no pre- and post-contrast pair was found; none of these series belong together: {names}")
-    if len(largest) > 1 or largest[0].method is None:
-        raise StudyError(f"it is ambiguous which phases to subtract, remove what does not belong: {names}")
-    return largest[0]
-
-
-def _check_placed(stack: _Stack) -> None:
+def _check_placed(stack: Stack) -> None:
     for one in stack.unplaced:
         raise StudyError(
             f"{one.path.name} in {stack.series.label} {one.damage or 'says not where it lies'}; export the study again"
         )
 
 
-def _check_same_frame_of_reference(before: _Phase, after: _Phase) -> None:
+def _check_same_frame_of_reference(before: Phase, after: Phase) -> None:
     uids = {phase.stack.series.frame_of_reference_uid for phase in (before, after)} - {""}
     if len(uids) > 1:
         raise StudyError(
@@ -187,7 +151,7 @@ def _check_same_frame_of_reference(before: _Phase, after: _Phase) -> None:
         )
 
 
-def _check_complete(phase: _Phase) -> None:
+def _check_complete(phase: Phase) -> None:
     """Refuse a phase that lacks an outermost slice which another phase of its series has."""
     most = max(len(slices) for slices in phase.stack.order.phases)
     if len(phase.slices) < most:
@@ -197,18 +161,59 @@ def _check_complete(phase: _Phase) -> None:
         )
 
 
-def _warnings(dynamic: _Dynamic, before: _Phase, after: _Phase) -> Iterator[str]:
-    for stack in dynamic.stacks:
+def _left_out(dynamic: Dynamic, pre: Phase) -> Iterator[str]:
+    for phase in dynamic.phases:
+        if len(phase.slices) < len(pre.slices):
+            yield f"{phase.name} is incomplete ({len(phase.slices)} of {len(pre.slices)} slices) and was left out."
+
+
+def _warnings(pre: Phase, post: Phase, volumes: tuple[Volume, Volume]) -> Iterator[str]:
+    if volumes[1] is not post.volume:
+        yield f"The grid of {post.name} is shifted against that of {pre.name}, so it was interpolated onto that."
+    for stack in {id(phase.stack): phase.stack for phase in (pre, post)}.values():
         if repeats := stack.order.repeats:
             yield (
                 f"In {stack.series.label} {repeats} slices repeat a position and phase; the first of each was taken, "
                 "by InstanceNumber or frame."
             )
-    if dynamic.method == "InstanceNumber":
-        yield "The phases could be told apart by InstanceNumber only, the least reliable way."
-    for body_part in sorted({phase.stack.series.body_part for phase in (before, after)} - {""}):
+        if reason := no_dynamic_t1(stack.protocol):
+            yield f"{stack.series.label} is no dynamic T1 by its protocol ({reason}); the scores mean nothing."
+    for body_part in sorted({phase.stack.series.body_part for phase in (pre, post)} - {""}):
         if "BREAST" not in body_part:
             yield f"The body part is {body_part}, which is not the breast; the scores mean nothing."
-    for phase in dynamic.phases:
-        if len(phase.slices) < len(before.slices):
-            yield f"{phase.name} is incomplete ({len(phase.slices)} of {len(before.slices)} slices) and was left out."
+
+
+def _about_rise(rise: float, post: Phase) -> str:
+    return (
+        f"The body's mean signal changes by only {rise:+.1%} to {post.name}, so that the two phases may not lie before "
+        "and after contrast."
+    )
+
+
+def _phases(study: Study, pair: _Pair) -> Phases:
+    sides = {one.laterality for phase in (pair.pre, pair.post) for one in phase.slices} - {""}
+    if len(sides) > 1:
+        raise StudyError(
+            f"the headers of {pair.pre.name} and {pair.post.name} name several lateralities "
+            f"({' and '.join(sorted(sides))}); export the study again"
+        )
+    return Phases(
+        *pair.volumes,
+        PhaseChoice(pair.pre.name, pair.post.name, pair.method, pair.count, pair.before_contrast, pair.rise),
+        (*study.warnings, *study.unread, *pair.warnings),
+        laterality=next(iter(sides), ""),
+    )
+
+
+def _both(right: Phases, left: Phases) -> Phases:
+    """Join the phases of two breasts that have series of their own."""
+    choice = PhaseChoice(
+        pre=f"{right.choice.pre} (R); {left.choice.pre} (L)",
+        post=f"{right.choice.post} (R); {left.choice.post} (L)",
+        method=right.choice.method if right.choice.method == left.choice.method else "several",
+        count=min(right.choice.count, left.choice.count),
+        before_contrast=min(right.choice.before_contrast, left.choice.before_contrast),
+        rise=min(right.choice.rise, left.choice.rise),
+    )
+    warnings = tuple(dict.fromkeys(right.warnings + left.warnings))
+    return Phases(right.pre, right.post, choice, warnings, right.laterality, left)

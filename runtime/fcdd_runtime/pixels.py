@@ -2,15 +2,25 @@
 
 import os
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
+from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import Decoder, get_decoder
-from pydicom.uid import UID
+from pydicom.uid import (
+    UID,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+)
 
 from fcdd_runtime.errors import StudyError
 from fcdd_runtime.volume import FloatArray
@@ -18,6 +28,7 @@ from fcdd_runtime.volume import FloatArray
 MAX_SLICE_PIXELS = 64 * 2**20
 """A slice that declares more pixels than this is refused before any memory is taken for it."""
 
+_PLAIN_SYNTAXES = frozenset((ExplicitVRLittleEndian, ImplicitVRLittleEndian))
 _PIXEL_DATA_TAG = (0x7FE0, 0x0010)
 _ITEM_TAG = (0xFFFE, 0xE000)
 _SEQUENCE_DELIMITER_TAG = (0xFFFE, 0xE0DD)
@@ -86,7 +97,11 @@ def read_frame(pixels: StoredPixels, frame: int, slope: float, intercept: float)
     StudyError
         If the pixels cannot be decoded.
     """
-    stored = _decoded(pixels, frame)
+    stored = _plain(pixels, frame)
+    if stored is None:
+        stored = _unpacked(pixels, frame)
+    if stored is None:
+        stored = _decoded(pixels, frame)
     if slope == 1 and intercept == 0:
         return stored.astype(np.float32)
     return np.asarray(stored * np.float64(slope) + np.float64(intercept), dtype=np.float32)
@@ -150,6 +165,69 @@ def _fragments_end(file: BinaryIO, size: int) -> bool:
             return False
         file.seek(length, os.SEEK_CUR)
     return False
+
+
+def _plain(pixels: StoredPixels, frame: int) -> npt.NDArray[np.integer[Any]] | None:
+    """Read an uncompressed little-endian frame of 16-bit pixels straight from the file; None where more is needed.
+
+    Bits beyond BitsStored may hold overlays or miss the sign; pydicom sorts that out, so such a frame is left to it.
+    """
+    if pixels.bits_allocated != 16 or pixels.transfer_syntax not in _PLAIN_SYNTAXES:
+        return None
+    count = pixels.rows * pixels.columns
+    kind = np.dtype("<i2" if pixels.signed else "<u2")
+    try:
+        array = np.fromfile(pixels.path, kind, count, offset=pixels.offset + frame * count * kind.itemsize)
+    except OSError:
+        return None
+    if len(array) != count or not _fits(array, pixels):
+        return None
+    return array.reshape(pixels.rows, pixels.columns)
+
+
+def _unpacked(pixels: StoredPixels, frame: int) -> npt.NDArray[np.integer[Any]] | None:
+    """Decode a losslessly compressed frame with imagecodecs, which works outside Python's lock; None where it cannot.
+
+    These decoders give the coded values whatever their sign, as 16-bit words; values beyond BitsStored are unusual.
+    """
+    decode = _lossless_decoders().get(pixels.transfer_syntax)
+    if decode is None or pixels.bits_allocated != 16:
+        return None
+    try:
+        with pixels.path.open("rb") as file:
+            file.seek(pixels.offset)
+            data = get_frame(file, frame, number_of_frames=pixels.frames)
+        array = np.asarray(decode(data))
+    except Exception:  # damaged data make decoders raise what they like; pydicom's say what is wrong
+        return None
+    if array.dtype not in (np.uint16, np.int16) or array.shape != (pixels.rows, pixels.columns):
+        return None
+    array = array.view(np.int16 if pixels.signed else np.uint16)
+    return array if _fits(array, pixels) else None
+
+
+@cache
+def _lossless_decoders() -> dict[str, Callable[[bytes], Any]]:
+    """Decoders by transfer syntax; none where imagecodecs, which the extra `dicom` brings, is not installed."""
+    try:
+        import imagecodecs  # noqa: PLC0415
+    except ModuleNotFoundError:
+        return {}
+    return {
+        JPEGLSLossless: imagecodecs.jpegls_decode,
+        JPEGLossless: imagecodecs.ljpeg_decode,
+        JPEGLosslessSV1: imagecodecs.ljpeg_decode,
+    }
+
+
+def _fits(array: npt.NDArray[np.integer[Any]], pixels: StoredPixels) -> bool:
+    """Whether all values fit into BitsStored."""
+    if pixels.bits_stored == pixels.bits_allocated:
+        return True
+    if pixels.signed:
+        half = 1 << (pixels.bits_stored - 1)
+        return -half <= int(array.min()) and int(array.max()) < half
+    return int(array.max()) < 1 << pixels.bits_stored
 
 
 def _decoded(pixels: StoredPixels, frame: int) -> npt.NDArray[np.integer[Any]]:

@@ -4,15 +4,14 @@ import csv
 import dataclasses
 import hashlib
 import json
-import shutil
-import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fcdd_runtime.contract import ModelContract
+from fcdd_runtime.files import replaced_folder
+from fcdd_runtime.look import DEFAULT_LOOK, Look
 from fcdd_runtime.overlay import overlay_image
 from fcdd_runtime.report_html import study_page
 from fcdd_runtime.result import BreastResult, StudyResult
@@ -39,11 +38,18 @@ class SummaryRow:
     frame_number: int | None
 
 
-def write_study_report(result: StudyResult, folder: Path) -> None:
+def write_study_report(
+    result: StudyResult, folder: Path, look: Look = DEFAULT_LOOK, also: Callable[[Path], None] | None = None
+) -> None:
     """Write `result.json`, `report.html` and an `overlay_<laterality>.png` for each breast.
 
     Everything is written beside `folder` first and then renamed, so `folder` is never half written. A folder that an
     earlier run left is replaced.
+
+    Parameters
+    ----------
+    look : colours of the pictures; the page offers both scales
+    also : writes what else belongs into the folder that it is given, such as DICOM objects
 
     Raises
     ------
@@ -52,12 +58,14 @@ def write_study_report(result: StudyResult, folder: Path) -> None:
     ValueError
         If a number in the result is NaN or infinite.
     """
-    with _replaced_folder(folder) as fresh:
+    with replaced_folder(folder) as fresh:
         (fresh / "result.json").write_text(result_json(result), encoding="utf-8")
         for breast in result.breasts:
-            overlay_image(breast, result.contract).save(fresh / f"overlay_{breast.laterality}.png")
-        page = study_page(result, study_folder_name(result.study_instance_uid))
+            overlay_image(breast, result.contract, look).save(fresh / f"overlay_{breast.laterality}.png")
+        page = study_page(result, study_folder_name(result.study_instance_uid), look)
         (fresh / "report.html").write_text(page, encoding="utf-8", errors="replace")
+        if also is not None:
+            also(fresh)
 
 
 def study_folder_name(study_instance_uid: str) -> str:
@@ -87,31 +95,6 @@ def result_json(result: StudyResult) -> str:
         If a number is NaN or infinite.
     """
     return json.dumps(_study_entries(result), indent=2, allow_nan=False) + "\n"
-
-
-@contextmanager
-def _replaced_folder(folder: Path) -> Iterator[Path]:
-    """Give a new folder to write into, which takes the place of `folder` once all went well."""
-    fresh, former = (folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.{part}") for part in ("new", "old"))
-    fresh.mkdir(parents=True)
-    try:
-        yield fresh
-        _swap(fresh, folder, former)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(former, ignore_errors=True)
-
-
-def _swap(fresh: Path, folder: Path, former: Path) -> None:
-    if not folder.exists():
-        fresh.rename(folder)
-        return
-    folder.rename(former)
-    try:
-        fresh.rename(folder)
-    except OSError:
-        former.rename(folder)
-        raise
 
 
 def _study_entries(result: StudyResult) -> dict[str, Any]:

@@ -4,43 +4,45 @@ Series descriptions come from outside, so every text is escaped, and the page's 
 script only.
 """
 
-import base64
-import hashlib
 import html
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from PIL import Image
 
 from fcdd_runtime.colormap import color_table
 from fcdd_runtime.contract import ModelContract, OperatingPoint
 from fcdd_runtime.heatmap import display_range
-from fcdd_runtime.markup import Html, data_uri, filled, joined, page_file
+from fcdd_runtime.look import DEFAULT_LOOK, Look
+from fcdd_runtime.markup import Html, data_uri, filled, joined, page_file, script_hash
 from fcdd_runtime.overlay import OPACITY, SIDES, display_image, heat_layer, peak_mm, seen_part
 from fcdd_runtime.result import BreastResult, Peak, StudyResult
 from fcdd_runtime.software import INTENDED_USE, NAME, software_version
 
-_STATES = {
+STATES = {
     True: ("flagged", "Flagged", "▲"),
     False: ("unflagged", "Not flagged", "●"),
     None: ("undecided", "No operating point", "○"),
 }
 """Style class, words and a shape that says the same without colour."""
 
+_SCALES = {"global": "compare exams", "local": "each image alone"}
 
-def study_page(result: StudyResult, study: str) -> str:
+
+def study_page(result: StudyResult, study: str, look: Look = DEFAULT_LOOK) -> str:
     """Return the report as the text of one HTML file; `study` is the short name that it gives the study."""
     style, script = page_file("style.css"), page_file("script.js")
     values = {
         "style": Html(style),
         "script": Html(script),
         "study": study,
-        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        "script_hash": script_hash(script),
         "intended_use": INTENDED_USE,
         "software": f"{NAME} {software_version()}",
         **_summary(result),
-        **_viewer(result),
+        **_viewer(result, look),
         **_facts(result),
     }
     return filled("page.html.template", values)
@@ -61,11 +63,11 @@ def position_in_words(patient_mm: tuple[float, float, float]) -> str:
 
 
 def _summary(result: StudyResult) -> dict[str, str]:
-    state, words, shape = _STATES[result.flagged]
+    state, words, shape = STATES[result.flagged]
     point = result.contract.operating_point
     return {
         "study_instance_uid": result.study_instance_uid,
-        "exam_score": _score_text(result.exam_score),
+        "exam_score": score_text(result.exam_score),
         "exam_score_full": repr(float(result.exam_score)),
         "state": state,
         "state_words": words,
@@ -83,7 +85,7 @@ def _state_reason(result: StudyResult) -> str:
     if point is None:
         return "This model has no threshold, so its scores only rank exams."
     relation = "reaches" if result.flagged else "is below"
-    return f"The exam score {relation} the threshold {_score_text(point.threshold)}{_sensitivity(point)}."
+    return f"The exam score {relation} the threshold {score_text(point.threshold)}{_sensitivity(point)}."
 
 
 def _sensitivity(point: OperatingPoint) -> str:
@@ -97,9 +99,9 @@ def _score_bars(result: StudyResult) -> Html:
             "bar.html.template",
             {
                 "laterality": breast.laterality,
-                "score": _score_text(breast.score),
+                "score": score_text(breast.score),
                 "percent": f"{100 * breast.score / end:.2f}",
-                "state": _STATES[breast.flagged][0],
+                "state": STATES[breast.flagged][0],
             },
         )
         for breast in result.breasts
@@ -119,7 +121,7 @@ def _axis_end(result: StudyResult) -> float:
 def _threshold_mark(point: OperatingPoint | None, axis_end: float) -> Html:
     if point is None:
         return Html("")
-    values = {"percent": f"{100 * point.threshold / axis_end:.2f}", "threshold": _score_text(point.threshold)}
+    values = {"percent": f"{100 * point.threshold / axis_end:.2f}", "threshold": score_text(point.threshold)}
     return filled("threshold.html.template", values)
 
 
@@ -131,37 +133,44 @@ def _warnings(result: StudyResult) -> Html:
     return filled("warnings.html.template", {"count": str(len(sentences)), "items": items})
 
 
-def _viewer(result: StudyResult) -> dict[str, str]:
+def _viewer(result: StudyResult, look: Look) -> dict[str, str]:
     low, span = result.contract.display.reference_range
     sizes = [_size_mm(breast) for breast in result.breasts]
     return {
         "widest_mm": f"{max(width for _, width in sizes):.2f}",
         "tallest_mm": f"{max(height for height, _ in sizes):.2f}",
+        "scale": look.scale,
+        "scales": joined(_scale_option(scale, words, look) for scale, words in _SCALES.items()),
         "opacity": str(OPACITY),
         "opacity_percent": f"{100 * OPACITY:.0f}",
         "layout": "one" if len(result.breasts) == 1 else "two",
-        "breasts": joined(_breast(breast, result.contract) for breast in result.breasts),
-        "color_bar": data_uri(Image.fromarray(color_table()[None])),
+        "breasts": joined(_breast(breast, result.contract, look) for breast in result.breasts),
+        "color_bar": data_uri(Image.fromarray(color_table(look.colormap)[None])),
         "global_low": f"{low:.3g}",
         "global_high": f"{low + span:.3g}",
         "quantile": f"{100 * result.contract.display.quantile:g}",
     }
 
 
-def _breast(breast: BreastResult, contract: ModelContract) -> Html:
+def _scale_option(scale: str, words: str, look: Look) -> str:
+    selected = " selected" if scale == look.scale else ""
+    return f'<option value="{scale}"{selected}>{words}</option>'
+
+
+def _breast(breast: BreastResult, contract: ModelContract, look: Look) -> Html:
     low, span = display_range(breast.heatmap, contract.display.quantile)
-    state, words, shape = _STATES[breast.flagged]
+    state, words, shape = STATES[breast.flagged]
     values = {
         "laterality": breast.laterality,
         "side": SIDES[breast.laterality],
-        "score": _score_text(breast.score),
+        "score": score_text(breast.score),
         "score_full": repr(float(breast.score)),
         "state": state,
         "state_words": words,
         "state_shape": shape,
         "mip": data_uri(display_image(breast, contract)),
-        "heat_global": data_uri(heat_layer(breast, contract, "global")),
-        "heat_local": data_uri(heat_layer(breast, contract, "local")),
+        "heat_global": data_uri(heat_layer(breast, contract, replace(look, scale="global"))),
+        "heat_local": data_uri(heat_layer(breast, contract, replace(look, scale="local"))),
         "local_range": f"{low:.3g} to {low + span:.3g}",
         "seen": _seen_frame(breast, contract),
         **_geometry(breast, contract),
@@ -273,5 +282,6 @@ def _numbers(values: tuple[float, ...]) -> str:
     return ", ".join(f"{value:.4g}" for value in dict.fromkeys(values))
 
 
-def _score_text(score: float) -> str:
+def score_text(score: float) -> str:
+    """Round a score for people."""
     return f"{score:.4f}" if score == 0 or score >= 0.001 else f"{score:.3e}"

@@ -58,6 +58,10 @@ class PhaseChoice:
     """Which DICOM attribute told the phases apart, such as `TemporalPositionIdentifier`."""
     count: int
     """Number of phases found."""
+    before_contrast: int = 1
+    """How many of them lie before contrast; the last of these is the pre-contrast phase."""
+    rise: float = 0.0
+    """Mean signal of the body after contrast has arrived, against the first phase: its rise, as a share."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +69,15 @@ class SplitChoice:
     """How left and right, and front and back, were found."""
 
     method: str
-    """`sternum` (valley of the body surface between the breasts) or `image centre`."""
+    """`sternum` (valley of the body surface between the breasts), `image centre`, `separate series` (each breast has
+    its own), or for a unilateral study `laterality in the headers`, `position`, or both joined by `and`."""
     confidence: float
-    """0..1: depth of the sternum valley against the height of the lower breast; 0 for the image centre."""
+    """0..1: for the sternum, depth of the valley against the height of the lower breast; 0 for the image centre;
+    otherwise the share of the evidence (headers, position against x = 0) that says so, which never contradicts."""
     midline_x_mm: float
-    """Patient x of the midline, mm."""
+    """Patient x of the midline, mm; in a unilateral study that of the frame of reference, 0."""
+    warnings: tuple[str, ...] = ()
+    """One sentence each; the study's warnings contain them."""
 
 
 @dataclass(frozen=True)

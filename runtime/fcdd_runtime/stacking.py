@@ -13,6 +13,8 @@ Points = npt.NDArray[np.float64]
 
 STEP_TOLERANCE = 0.1
 """How far a slice may lie from its place on the grid, as a share of the slice step or of the pixel size."""
+MIN_SLICES = 8
+"""Fewer are no breast volume but a piece of one, or a stack of pictures."""
 GRID_TOLERANCE_MM = 0.01
 """How far the corners of two volumes that are subtracted may lie apart, mm."""
 
@@ -33,8 +35,10 @@ def volume_from_slices(slices: Sequence[Slice], name: str) -> Volume:
     for one in slices:
         if one.damage or one.plane is None:
             raise StudyError(f"{name} cannot be used: {one.path.name} {one.damage or 'has no position'}")
-    if len(slices) < 2:
-        raise StudyError(f"{name} has one slice only; a volume needs at least two")
+    if len(slices) < MIN_SLICES:
+        raise StudyError(
+            f"{name} has {len(slices)} slices, a breast volume at least {MIN_SLICES}; give the whole study"
+        )
     first = _plane(slices[0])
     ordered = sorted(slices, key=lambda one: float(np.dot(_plane(one).origin_mm, first.normal)))
     rows, columns = _matrix(ordered, name)

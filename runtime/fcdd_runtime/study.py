@@ -5,6 +5,7 @@ import warnings
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -14,6 +15,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, EnhancedMRImageStorage, 
 
 from fcdd_runtime.archive import unpack
 from fcdd_runtime.errors import StudyError
+from fcdd_runtime.fast_header import HEADER_BYTES, plain_header
 from fcdd_runtime.headers import HEADER_KEYWORDS, Slice, slices_in_file
 
 _LEGACY_CONVERTED_ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.4"
@@ -50,6 +52,8 @@ class Study:
     """In the order of their numbers."""
     warnings: tuple[str, ...]
     """One sentence each."""
+    unread: tuple[str, ...] = ()
+    """What could not be read beside it, one sentence each: any slice that it lacks may be there."""
 
 
 def read_studies(path: Path, scratch: Path) -> tuple[list[Study], list[str]]:
@@ -72,6 +76,7 @@ def read_studies(path: Path, scratch: Path) -> tuple[list[Study], list[str]]:
     """
     notes: list[str] = []
     files = _files(path, scratch, notes)
+    unread = tuple(notes)
     dicom_files = [file for file in files if _is_dicom(file, notes)]
     # Odd values in headers make pydicom warn, value included; what matters is checked where it is used.
     with warnings.catch_warnings():
@@ -79,7 +84,7 @@ def read_studies(path: Path, scratch: Path) -> tuple[list[Study], list[str]]:
         parts = [part for file in dicom_files if (part := _mr_series(file, notes)) is not None]
     if not parts:
         raise StudyError(_why_nothing(path, files, dicom_files, notes))
-    return _studies(parts), notes
+    return [replace(study, unread=unread) for study in _studies(parts)], notes
 
 
 def _files(path: Path, scratch: Path, notes: list[str]) -> list[Path]:
@@ -110,19 +115,33 @@ def _is_dicom(path: Path, notes: list[str]) -> bool:
 def _mr_series(path: Path, notes: list[str]) -> tuple[str, Series] | None:
     """Read one file's header: its Study Instance UID and its series with this file's slices, or None with a note."""
     try:
-        # Deflated files are refused before their header is read: it can inflate without limit.
-        if read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-            notes.append(f"{path.name} is deflated and was not read; convert it to explicit VR little endian.")
-            return None
         with path.open("rb") as file:
-            header = dcmread(file, stop_before_pixels=True, specific_tags=list(HEADER_KEYWORDS))
-            if not _is_mr_image(header):
+            header = _header(path, file, notes)
+            if header is None or not _is_mr_image(header):
                 return None
-            _check_identity_is_whole(header)
+            if not header.StudyInstanceUID:
+                notes.append(f"{path.name} has no Study Instance UID and was not read; export it again.")
+                return None
             return str(header.StudyInstanceUID), _series(header, tuple(slices_in_file(path, file, header)))
     except Exception:  # a damaged header makes pydicom raise almost anything, RecursionError included
         notes.append(f"{path.name} has a damaged or truncated header and was not read; export it again.")
         return None
+
+
+def _header(path: Path, file: BinaryIO, notes: list[str]) -> Dataset | None:
+    """Read a header and leave the file at its pixel data element; None with a note if it must not be read."""
+    if plain := plain_header(file.read(HEADER_BYTES)):
+        file.seek(plain[1])
+        return cast(Dataset, plain[0])
+    # Deflated files are refused before their header is read: it can inflate without limit.
+    if read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        notes.append(f"{path.name} is deflated and was not read; convert it to explicit VR little endian.")
+        return None
+    file.seek(0)
+    header = dcmread(file, stop_before_pixels=True, specific_tags=list(HEADER_KEYWORDS))
+    if _is_mr_image(header):
+        _check_identity_is_whole(header)
+    return header
 
 
 def _is_mr_image(header: Dataset) -> bool:

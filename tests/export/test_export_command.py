@@ -13,12 +13,12 @@ from google.protobuf import text_format
 from PIL import Image
 from tritonclient.grpc import model_config_pb2
 
-from conftest import PublishedCase, WriteSnapshot
 from fcdd_export.cli import main
 from fcdd_export.drawn import drawn_images
 from fcdd_export.snapshot import load_snapshot
 from fcdd_runtime.contract import MipRecipe, OperatingPoint, read_contract
 from fcdd_runtime.self_test import read_golden
+from support import PublishedCase, WriteSnapshot
 
 FILES = {"config.pbtxt", "contract.json", "golden.npz", "export_report.json", "export_report.md", "1"}
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 from onnx import TensorProto
 
-from conftest import WriteSnapshot
 from fcdd_export.drawn import drawn_images, extreme_images
 from fcdd_export.graph import MAX_IR_VERSION, onnx_from_network
 from fcdd_export.network import ServedNetwork, pseudo_huber, published_network
 from fcdd_export.precision import fp16_from_onnx
 from fcdd_export.snapshot import load_snapshot
 from fcdd_export.verify import Images, Outputs, onnxruntime_outputs, torch_outputs
+from support import WriteSnapshot
 
 GREY = ([0.2] * 3, [0.1] * 3)
 COLOURED = ([0.1, 0.2, 0.3], [0.2, 0.1, 0.3])

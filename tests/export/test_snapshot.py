@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from conftest import WriteSnapshot
 from fcdd_export.network import NETWORKS
 from fcdd_export.snapshot import load_snapshot, read_operating_point
 from fcdd_runtime.errors import SnapshotError
+from support import WriteSnapshot
 
 
 @pytest.mark.parametrize("net", sorted(NETWORKS))

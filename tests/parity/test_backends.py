@@ -7,7 +7,6 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from conftest import WriteSnapshot
 from fcdd_export.drawn import drawn_images
 from fcdd_export.network import ServedNetwork
 from fcdd_export.snapshot import load_snapshot
@@ -17,6 +16,7 @@ from fcdd_runtime.backends.base import Backend
 from fcdd_runtime.backends.fake import FakeBackend
 from fcdd_runtime.contract import read_contract
 from fcdd_runtime.self_test import read_golden, self_test
+from support import WriteSnapshot
 
 TOLERANCE = {"fp32": 1e-5, "fp16": 1e-2}
 """Relative for scores, of the largest value for maps, against torch in FP32."""

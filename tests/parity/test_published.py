@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import PublishedCase
 from fcdd_export.calibration import normal_images_in, normalization_of
 from fcdd_export.network import ServedNetwork
 from fcdd_export.snapshot import load_snapshot
@@ -15,6 +14,7 @@ from fcdd_runtime.backends import open_folder, open_url
 from fcdd_runtime.backends.base import Backend
 from fcdd_runtime.batch import infer_images, stack_images
 from fcdd_runtime.heatmap import upsample
+from support import PublishedCase
 
 SCORE_LIMIT = 1e-4
 """Relative."""

@@ -1,7 +1,7 @@
 """MockStudy: DICOM files of a dynamic study whose voxels are known, in the manners of different scanners."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,17 @@ def breast_phantom(phases: int = 3, seed: int = 0) -> Phantom:
     return Phantom(voxels.astype(np.int32), spacing, first, bright, first[0] + centre, first[1] + skin)
 
 
+def cropped(phantom: Phantom, first: int, end: int) -> Phantom:
+    """Keep the columns (x) from `first` up to, without, `end`: a field of view of one side."""
+    x, y, z = phantom.first_voxel_mm
+    return replace(
+        phantom,
+        voxels=phantom.voxels[..., first:end],
+        first_voxel_mm=(x + first * phantom.spacing_mm[2], y, z),
+        bright=(*phantom.bright[:2], phantom.bright[2] - first),
+    )
+
+
 @dataclass(frozen=True)
 class MockStudy:
     """One series, or a series a phase, of a study. Other series of the same study are written by other instances."""
@@ -93,6 +104,10 @@ class MockStudy:
     def study_instance_uid(self) -> str:
         """The Study Instance UID that all files get."""
         return generate_uid(entropy_srcs=[self.study])
+
+    def series_instance_uid(self, number: int) -> str:
+        """The Series Instance UID of the series with that number."""
+        return generate_uid(entropy_srcs=[self.study, str(number)])
 
     def write(self, folder: Path) -> list[Path]:
         """Write the files, in the order phase, repeat, slice, under names that tell nothing; return their paths."""
@@ -143,7 +158,7 @@ class MockStudy:
         header.Modality = "MR"
         header.ImageType = list(self.image_type)
         header.StudyInstanceUID = self.study_instance_uid
-        header.SeriesInstanceUID = generate_uid(entropy_srcs=[self.study, str(plane.series)])
+        header.SeriesInstanceUID = self.series_instance_uid(plane.series)
         header.FrameOfReferenceUID = generate_uid(entropy_srcs=[self.study, "frame of reference"])
         header.PatientName, header.PatientID, header.StudyID, header.AccessionNumber = "Mock^Study", "1", "1", ""
         header.PatientBirthDate, header.PatientSex, header.Manufacturer = "", "F", "Mock"

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
-from test_report import make_contract
+from result_builders import make_contract
 
 from fcdd_runtime.backends.fake import FakeBackend
 from fcdd_runtime.batch import GreyImage, image_position, infer_images, resize_image, stack_images

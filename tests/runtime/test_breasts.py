@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from mock_study import MockStudy, Phantom, breast_phantom
+from mock_study import MockStudy, Phantom, breast_phantom, cropped
+from pydicom import dcmread
+from pydicom.dataset import Dataset
 
 from fcdd_runtime.breasts import BreastImage, split_breasts
 from fcdd_runtime.contract import MipRecipe
@@ -15,6 +17,7 @@ from fcdd_runtime.errors import StudyError
 from fcdd_runtime.mip import Projection, project
 from fcdd_runtime.phases import split_phases
 from fcdd_runtime.result import SplitChoice
+from fcdd_runtime.score_study import breast_images
 from fcdd_runtime.study import read_studies
 from fcdd_runtime.volume import Grid, SliceSource, volume_from_array
 
@@ -34,15 +37,24 @@ def phantom_projection() -> Projection:
     return projection_of(PHANTOM.voxels[0], PHANTOM.voxels[1])
 
 
-def breasts_of(mock: MockStudy, folder: Path) -> tuple[tuple[BreastImage, ...], SplitChoice]:
-    mock.write(folder)
+def breasts_of(mock: MockStudy, folder: Path, *further: MockStudy) -> tuple[tuple[BreastImage, ...], SplitChoice]:
+    for number, one in enumerate((mock, *further)):
+        one.write(folder / str(number))
     (study,), _ = read_studies(folder, folder)
-    phases = split_phases(study, MipRecipe())
-    return split_breasts(project(phases.pre, phases.post), MipRecipe())
+    return breast_images(split_phases(study, MipRecipe()), MipRecipe())
+
+
+def lateralities(images: tuple[BreastImage, ...]) -> list[str]:
+    return [image.laterality for image in images]
 
 
 def brightest(image: BreastImage) -> tuple[int, int]:
     row, column = np.unravel_index(int(image.pixels.argmax()), image.pixels.shape)
+    return int(row), int(column)
+
+
+def most_enhancing(image: BreastImage) -> tuple[int, int]:
+    row, column = np.unravel_index(int(image.enhancement.argmax()), image.enhancement.shape)
     return int(row), int(column)
 
 
@@ -92,18 +104,17 @@ def test_mirroring_flips_the_left_image_only() -> None:
 
 
 def test_the_window_maps_low_to_0_and_the_quantile_of_both_boxes_to_255() -> None:
-    ramp = np.zeros((2, 4, 10)) + np.arange(10.0) * 100 - 100
-    images, _ = split_breasts(
-        projection_of(np.zeros_like(ramp), ramp), MipRecipe(window_low=100.0, window_high_quantile=7 / 9)
-    )
-    grey = np.concatenate([image.pixels for image in images], axis=1)
+    ramp = np.zeros((2, 4, 100)) + np.arange(10.0).repeat(10) * 100 - 100
+    recipe = MipRecipe(window_low=100.0, window_high_quantile=7 / 9)
+    images, _ = split_breasts(projection_of(np.zeros_like(ramp), ramp), recipe)
+    grey = np.concatenate([image.pixels for image in images], axis=1)[:, ::10]
     np.testing.assert_array_equal(grey[0], [0, 0, 0, 51, 102, 153, 204, 255, 255, 255])
 
 
 @pytest.mark.parametrize("value", [0, -5])
-def test_without_enhancement_the_images_are_black(value: int) -> None:
-    images, _ = split_breasts(projection_of(PHANTOM.voxels[0], PHANTOM.voxels[0] + value), MipRecipe())
-    assert [int(image.pixels.max()) for image in images] == [0, 0]
+def test_without_enhancement_the_study_is_refused(value: int) -> None:
+    with pytest.raises(StudyError, match="nothing enhances"):
+        split_breasts(projection_of(PHANTOM.voxels[0], PHANTOM.voxels[0] + value), MipRecipe())
 
 
 def head_like() -> npt.NDArray[np.float64]:
@@ -116,9 +127,15 @@ def noise() -> npt.NDArray[np.float64]:
 
 
 @pytest.mark.parametrize("pre", [head_like(), noise(), np.zeros((10, 64, 96)), np.full((10, 64, 96), 7.0)])
-def test_without_a_convincing_valley_the_image_is_halved_at_its_centre(pre: npt.NDArray[np.float64]) -> None:
-    images, choice = split_breasts(projection_of(pre, pre + 1), MipRecipe())
-    assert choice == SplitChoice("image centre", 0.0, PHANTOM.first_voxel_mm[0] + 47.5 * PHANTOM.spacing_mm[2])
+def test_without_a_convincing_valley_the_image_is_halved_at_its_centre_with_a_warning(
+    pre: npt.NDArray[np.float64],
+) -> None:
+    images, choice = split_breasts(projection_of(pre, pre + 100), MipRecipe())
+    assert (choice.method, choice.confidence) == ("image centre", 0.0)
+    assert choice.midline_x_mm == PHANTOM.first_voxel_mm[0] + 47.5 * PHANTOM.spacing_mm[2]
+    assert choice.warnings == (
+        "No sternum was found, so the image was halved at its centre and not cut behind the chest wall.",
+    )
     assert [image.pixels.shape for image in images] == [(64, 48), (64, 48)]
 
 
@@ -175,3 +192,160 @@ def test_an_oblique_acquisition_finds_the_bright_voxel_and_its_side(tmp_path: Pa
     row, column = np.unravel_index(int(projection.maximum.argmax()), projection.maximum.shape)
     assert left.patient_mm(int(row), int(column) - left.first_column) == pytest.approx(expected, abs=1e-5)
     assert choice.method == "sternum"
+
+
+LEFT, RIGHT = cropped(PHANTOM, 48, 96), cropped(PHANTOM, 0, 48)
+AXIAL_AND_SAGITTAL = pytest.mark.parametrize("axes", ["zyx", "xzy"])
+
+
+@AXIAL_AND_SAGITTAL
+@pytest.mark.parametrize("series_per_phase", [False, True])
+def test_each_breast_with_series_of_its_own_is_shown_on_its_side(
+    tmp_path: Path, axes: str, series_per_phase: bool
+) -> None:
+    left = MockStudy(LEFT, axes, series_per_phase=series_per_phase, phase_attribute="AcquisitionTime")
+    right = replace(left, phantom=RIGHT, series_number=15)
+    images, choice = breasts_of(left, tmp_path, right)
+    assert lateralities(images) == ["R", "L"]
+    assert choice.method == "separate series"
+    assert choice.midline_x_mm == pytest.approx(PHANTOM.first_voxel_mm[0] + 47.5 * PHANTOM.spacing_mm[2])
+    assert choice.warnings == ()
+    rows = len(images[0].pixels)
+    cut_mm = images[0].patient_mm(rows - 1, 0)[1] - PHANTOM.sternum_y_mm
+    assert cut_mm == pytest.approx(MipRecipe().posterior_margin_mm, abs=2 * PHANTOM.spacing_mm[1])
+    values = np.concatenate([phantom.voxels[1] - phantom.voxels[0] for phantom in (RIGHT, LEFT)], axis=2)
+    values = values.max(axis=0)[:rows]
+    high = np.quantile(values, MipRecipe().window_high_quantile)
+    expected = np.clip(np.floor(values / high * 255 + 0.5), 0, 255)
+    np.testing.assert_array_equal(np.concatenate([image.pixels for image in images], axis=1), expected)
+    assert images[1].patient_mm(*most_enhancing(images[1])) == pytest.approx(PHANTOM.bright_mm)
+
+
+def test_headers_that_agree_make_separate_series_certain_and_others_are_refused(tmp_path: Path) -> None:
+    left = MockStudy(LEFT, attributes={"Laterality": "L"})
+    right = MockStudy(RIGHT, series_number=6, attributes={"ImageLaterality": "R"})
+    _, choice = breasts_of(left, tmp_path / "agree", right)
+    assert choice.confidence == 1.0
+    with pytest.raises(StudyError, match="say laterality R and R, but by their positions"):
+        breasts_of(replace(left, attributes={"Laterality": "R"}), tmp_path / "contradict", right)
+
+
+def test_two_dynamic_series_on_one_side_of_the_midline_are_not_taken_for_two_breasts(tmp_path: Path) -> None:
+    lateral, medial = MockStudy(cropped(PHANTOM, 72, 96)), MockStudy(cropped(PHANTOM, 46, 70), series_number=6)
+    with pytest.raises(StudyError, match="both on one side of the midline"):
+        breasts_of(lateral, tmp_path, medial)
+
+
+def test_two_dynamic_series_above_each_other_are_ambiguous(tmp_path: Path) -> None:
+    below, above = (replace(PHANTOM, first_voxel_mm=(-100.0, -80.0, z)) for z in (-80.0, 0.0))
+    with pytest.raises(StudyError, match="ambiguous"):
+        breasts_of(MockStudy(below), tmp_path, MockStudy(above, series_number=6))
+
+
+def test_a_breast_with_one_phase_only_is_named_as_not_scored(tmp_path: Path) -> None:
+    left = MockStudy(LEFT, description="dyn left")
+    right = MockStudy(replace(RIGHT, voxels=RIGHT.voxels[:1]), series_number=6, description="dyn right")
+    left.write(tmp_path / "left")
+    right.write(tmp_path / "right")
+    (study,), _ = read_studies(tmp_path, tmp_path)
+    phases = split_phases(study, MipRecipe())
+    assert phases.warnings == (
+        'series 6 "dyn right" has the protocol of the dynamic, but lies elsewhere and was not scored.',
+    )
+
+
+@AXIAL_AND_SAGITTAL
+@pytest.mark.parametrize(
+    ("columns", "side", "method"), [((0, 54), "R", "position"), ((40, 96), "L", "position and sternum")]
+)
+def test_a_unilateral_study_gives_one_breast_with_its_side(
+    tmp_path: Path, axes: str, columns: tuple[int, int], side: str, method: str
+) -> None:
+    images, choice = breasts_of(MockStudy(cropped(PHANTOM, *columns), axes), tmp_path)
+    assert lateralities(images) == [side]
+    assert choice.method == method
+    x_mm = [images[0].patient_mm(0, column)[0] for column in (0, images[0].pixels.shape[1] - 1)]
+    end = min(x_mm) if side == "L" else max(x_mm)
+    assert abs(end - PHANTOM.sternum_x_mm) < 20
+
+
+def test_one_breast_is_cut_behind_the_chest_wall_where_the_field_of_view_reaches_the_sternum(tmp_path: Path) -> None:
+    x, y, z = PHANTOM.first_voxel_mm
+    at_zero = replace(PHANTOM, first_voxel_mm=(x - PHANTOM.sternum_x_mm, y, z))
+    images, choice = breasts_of(MockStudy(cropped(at_zero, 48, 96)), tmp_path / "reaches")
+    assert choice.warnings == ()
+    cut_mm = images[0].patient_mm(len(images[0].pixels) - 1, 0)[1] - PHANTOM.sternum_y_mm
+    assert cut_mm == pytest.approx(MipRecipe().posterior_margin_mm, abs=2 * PHANTOM.spacing_mm[1])
+    images, choice = breasts_of(MockStudy(cropped(at_zero, 56, 96)), tmp_path / "lateral")
+    assert len(images[0].pixels) == PHANTOM.voxels.shape[2]
+    assert "left breast was not cut behind the chest wall" in choice.warnings[0]
+
+
+def test_what_lies_beyond_the_sternum_of_a_unilateral_study_is_cut_off(tmp_path: Path) -> None:
+    images, _ = breasts_of(MockStudy(cropped(PHANTOM, 40, 96)), tmp_path)
+    assert images[0].patient_mm(0, 0)[0] == pytest.approx(PHANTOM.sternum_x_mm, abs=2 * PHANTOM.spacing_mm[2])
+    assert images[0].patient_mm(*most_enhancing(images[0])) == pytest.approx(PHANTOM.bright_mm)
+
+
+@pytest.mark.parametrize("keyword", ["Laterality", "ImageLaterality"])
+def test_laterality_in_the_headers_tells_the_side_of_a_narrow_field_of_view_at_the_midline(
+    tmp_path: Path, keyword: str
+) -> None:
+    x, y, z = RIGHT.first_voxel_mm
+    centred = replace(RIGHT, first_voxel_mm=(x + 40, y, z))
+    with pytest.raises(StudyError, match="unclear whether one breast or both"):
+        breasts_of(MockStudy(centred), tmp_path / "without")
+    images, choice = breasts_of(MockStudy(centred, attributes={keyword: "R"}), tmp_path / "with")
+    assert lateralities(images) == ["R"]
+    assert choice.method == "laterality in the headers"
+    assert choice.confidence == pytest.approx(0.33)
+
+
+def test_frame_laterality_of_an_enhanced_object_tells_the_side(tmp_path: Path) -> None:
+    x, y, z = RIGHT.first_voxel_mm
+    (path,) = MockStudy(replace(RIGHT, first_voxel_mm=(x + 40, y, z)), enhanced=True).write(tmp_path)
+    header, anatomy = dcmread(path), Dataset()
+    anatomy.FrameLaterality = "R"
+    header.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [anatomy]
+    header.save_as(path)
+    (study,), _ = read_studies(tmp_path, tmp_path)
+    images, choice = breast_images(split_phases(study, MipRecipe()), MipRecipe())
+    assert (lateralities(images), choice.method) == (["R"], "laterality in the headers")
+
+
+@pytest.mark.parametrize(
+    ("phantom", "laterality"), [(cropped(PHANTOM, 40, 96), "R"), (RIGHT, "L"), (RIGHT, "B"), (PHANTOM, "R")]
+)
+def test_headers_that_contradict_the_image_are_refused(tmp_path: Path, phantom: Phantom, laterality: str) -> None:
+    with pytest.raises(StudyError, match="contradicts itself"):
+        breasts_of(MockStudy(phantom, attributes={"Laterality": laterality}), tmp_path)
+
+
+def test_a_wide_field_of_view_far_beside_the_midline_is_not_halved(tmp_path: Path) -> None:
+    voxels = np.stack([head_like(), head_like() * 1.2]).astype(np.int32)
+    beside = replace(PHANTOM, voxels=voxels, spacing_mm=(4.0, 2.5, 3.5), first_voxel_mm=(0.0, -80.0, -30.0))
+    with pytest.raises(StudyError, match="unclear whether one breast or both"):
+        breasts_of(MockStudy(beside), tmp_path)
+
+
+def test_a_breast_without_signal_is_warned_about() -> None:
+    voxels = PHANTOM.voxels.copy()
+    voxels[:, :, :, :48] = 0
+    _, choice = split_breasts(projection_of(voxels[0], voxels[1]), MipRecipe(), "B")
+    assert any(warning.startswith("The right breast enhances nowhere") for warning in choice.warnings)
+    assert not any("left" in warning for warning in choice.warnings)
+
+
+def test_a_window_that_is_low_against_the_signal_is_warned_about() -> None:
+    noise_like = PHANTOM.voxels[0] + np.random.default_rng(2).integers(-2, 3, PHANTOM.voxels[0].shape)
+    _, choice = split_breasts(projection_of(PHANTOM.voxels[0], noise_like), MipRecipe())
+    assert [warning[:16] for warning in choice.warnings] == ["The right breast", "The left breast "]
+    assert all("hardly enhances" in warning for warning in choice.warnings)
+
+
+@pytest.mark.parametrize(("degrees", "warned"), [(8.0, False), (12.0, True)])
+def test_an_acquisition_turned_by_more_than_ten_degrees_is_warned_about(
+    tmp_path: Path, degrees: float, warned: bool
+) -> None:
+    _, choice = breasts_of(MockStudy(PHANTOM, turned_degrees=degrees), tmp_path)
+    assert any("turned by 12 degrees" in warning for warning in choice.warnings) == warned

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_report import make_contract
+from result_builders import make_contract
 
 from fcdd_runtime.contract import MipRecipe, ModelContract, OperatingPoint, read_contract, recipe_from_plain
 from fcdd_runtime.errors import ContractError

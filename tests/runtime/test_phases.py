@@ -15,6 +15,8 @@ from pydicom.dataset import Dataset
 
 from fcdd_runtime.contract import MipRecipe
 from fcdd_runtime.errors import StudyError
+from fcdd_runtime.headers import Slice
+from fcdd_runtime.manual_phases import manual_phases
 from fcdd_runtime.phases import Phases, split_phases
 from fcdd_runtime.study import Study, read_studies
 from fcdd_runtime.volume import Volume
@@ -63,8 +65,16 @@ def with_phases(*phases: int, phantom: Phantom = PHANTOM) -> Phantom:
     return replace(phantom, voxels=phantom.voxels[list(phases)])
 
 
-@pytest.mark.parametrize("series_per_phase", [False, True])
-@pytest.mark.parametrize("attribute", ATTRIBUTES)
+@pytest.mark.parametrize(
+    ("attribute", "series_per_phase"),
+    # TriggerTime counts from the start of its own series.
+    [
+        (attribute, own)
+        for attribute in ATTRIBUTES
+        for own in (False, True)
+        if (attribute, own) != ("TriggerTime", True)
+    ],
+)
 def test_any_attribute_tells_phases_apart_whatever_the_instance_numbers(
     tmp_path: Path, attribute: str, series_per_phase: bool
 ) -> None:
@@ -318,6 +328,38 @@ def test_a_grid_that_moves_between_the_phases_is_refused(tmp_path: Path, axis: i
         split(tmp_path)
 
 
+@pytest.mark.parametrize("axes", ["zyx", "xzy"])
+def test_a_shifted_post_contrast_phase_is_interpolated_where_the_recipe_says_so(tmp_path: Path, axes: str) -> None:
+    z, y, x = np.meshgrid(*map(np.arange, PHANTOM.voxels.shape[1:]), indexing="ij")
+    ramp = (100 + 40 * z + 3 * y + 2 * x).astype(np.int32)
+    phantom = replace(PHANTOM, voxels=np.stack([ramp, 2 * ramp]))
+    paths = MockStudy(phantom, axes, series_per_phase=True, phase_attribute="AcquisitionTime").write(tmp_path)
+    shift = np.array([0.3, -0.4, 0.25]) * phantom.spacing_mm[::-1]
+    for path in paths[len(paths) // 2 :]:
+        change(path, lambda header: setattr(header, "ImagePositionPatient", moved(header, shift)))
+    with pytest.raises(StudyError, match="unequal grids"):
+        split(tmp_path)
+    phases = split_phases(study_in(tmp_path), MipRecipe(resample=True))
+    assert phases.post.grid == phases.pre.grid
+    order = ["zyx".index(axis) for axis in axes]
+    expected = (2 * ramp - 2 * (0.25 * 40 - 0.4 * 3 + 0.3 * 2)).transpose(order)
+    inner = (slice(1, -1),) * 3
+    np.testing.assert_allclose(voxels(phases.post)[inner], expected[inner], rtol=1e-5)
+    assert any("was interpolated" in warning for warning in phases.warnings)
+
+
+def test_a_phase_that_is_shifted_by_a_voxel_is_refused_even_if_the_recipe_resamples(tmp_path: Path) -> None:
+    paths = MockStudy(PHANTOM, series_per_phase=True, phase_attribute="AcquisitionTime").write(tmp_path)
+    for path in paths[SLICES : 2 * SLICES]:
+        change(path, lambda header: setattr(header, "ImagePositionPatient", moved(header, np.array([2.5, 0, 0]))))
+    with pytest.raises(StudyError, match=r"unequal grids, 2\.50 mm apart"):
+        split_phases(study_in(tmp_path), MipRecipe(resample=True))
+
+
+def moved(header: Dataset, shift: npt.NDArray[np.float64]) -> list[float]:
+    return [round(float(value), 8) for value in np.array(header.ImagePositionPatient, dtype=float) + shift]
+
+
 def test_phases_of_another_matrix_are_refused_and_no_later_phase_passes_for_the_first(tmp_path: Path) -> None:
     coarse = replace(PHANTOM, voxels=PHANTOM.voxels[:1, :, ::2, ::2], spacing_mm=(4.0, 5.0, 5.0))
     MockStudy(coarse, series_number=1, attributes={"TemporalPositionIdentifier": 0}).write(tmp_path)
@@ -334,7 +376,7 @@ def test_one_phase_only_is_refused(tmp_path: Path) -> None:
 
 def test_series_that_do_not_belong_together_give_no_pair(tmp_path: Path) -> None:
     MockStudy(with_phases(0)).write(tmp_path)
-    MockStudy(with_phases(1), series_number=6, attributes={"EchoTime": "80", "RepetitionTime": "4000"}).write(tmp_path)
+    MockStudy(with_phases(1), series_number=6, attributes={"EchoTime": "4", "RepetitionTime": "9"}).write(tmp_path)
     with pytest.raises(StudyError, match="no pre- and post-contrast pair was found"):
         split(tmp_path)
 
@@ -357,6 +399,280 @@ def test_two_dynamic_series_of_equal_length_and_another_kind_are_ambiguous_and_l
     MockStudy(PHANTOM, series_number=6, image_type=("DERIVED", "PRIMARY", "F")).write(tmp_path)
     with pytest.raises(StudyError, match=r"ambiguous.*series 5.*; series 6"):
         split(tmp_path)
+
+
+def edit_phase(paths: list[Path], phase: int, **values: Any) -> None:
+    """Set header values in the files of one phase of a MockStudy that was written as single-frame files."""
+    for path in paths[phase * SLICES : (phase + 1) * SLICES]:
+        set_values(path, **values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"EchoTime": "1.73"},
+        {"RepetitionTime": "4.6"},
+        {"ImageType": ["ORIGINAL", "PRIMARY", "M", "NORM", "DIS2D"]},
+        {"ImageType": ["ORIGINAL", "PRIMARY", "M", "ND", "FIL", "FM"]},
+        {"SeriesDescription": "t1 fs breast screen"},
+    ],
+)
+def test_a_pre_contrast_series_that_differs_in_rounding_or_post_processing_is_still_the_first_phase(
+    tmp_path: Path, values: dict[str, Any]
+) -> None:
+    paths = MockStudy(PHANTOM, series_per_phase=True, phase_attribute="AcquisitionTime").write(tmp_path)
+    edit_phase(paths, 0, **values)
+    phases = split(tmp_path)
+    assert_phases(phases)
+    assert phases.choice.count == 4
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"EchoTime": "1.9"},
+        {"ImageType": ["DERIVED", "SECONDARY", "OTHER"]},
+        {"SeriesDescription": "t1 fs ser"},
+        {"SeriesDescription": "t1 fs 1 mip"},
+    ],
+)
+@pytest.mark.parametrize(("attribute", "phase"), [("AcquisitionTime", 0), ("AcquisitionTime", 1), ("ContentTime", 0)])
+def test_a_phase_that_its_headers_hide_is_missed_and_named(
+    tmp_path: Path, values: dict[str, Any], attribute: str, phase: int
+) -> None:
+    paths = MockStudy(PHANTOM, series_per_phase=True, phase_attribute=attribute).write(tmp_path)
+    edit_phase(paths, phase, **values)
+    with pytest.raises(StudyError, match=rf"series {5 + phase} .* has the positions of .*choose with --pre and --post"):
+        split(tmp_path)
+
+
+def test_an_earlier_series_of_another_protocol_on_the_same_positions_is_named_in_a_warning(tmp_path: Path) -> None:
+    MockStudy(PHANTOM, phase_attribute="AcquisitionTime").write(tmp_path)
+    other = {"AcquisitionTime": "095500", "ScanOptions": "", "EchoTime": "2.4"}
+    MockStudy(with_phases(3), series_number=2, description="t1 nonfs", attributes=other).write(tmp_path)
+    phases = split(tmp_path)
+    assert_phases(phases)
+    assert phases.warnings == (
+        'series 2 "t1 nonfs", phase 1 of 1 is not later than series 5 "dyn t1 fs", phase 2 of 4 and was not used, '
+        "because its protocol differs.",
+    )
+
+
+@pytest.mark.parametrize("enhanced", [False, True])
+def test_temporal_positions_that_do_not_begin_with_the_first_are_refused(tmp_path: Path, enhanced: bool) -> None:
+    mock = MockStudy(with_phases(0, 1, 2), enhanced=enhanced)
+    for path in mock.write(tmp_path):
+        header = dcmread(path)
+        if enhanced:
+            for frame in header.PerFrameFunctionalGroupsSequence:
+                frame.FrameContentSequence[0].TemporalPositionIndex += 1
+        else:
+            header.TemporalPositionIdentifier += 1
+        header.save_as(path)
+    with pytest.raises(StudyError, match=r"a phase is missing: the temporal positions of .* are 2, 3, 4"):
+        split(tmp_path)
+
+
+def test_a_gap_in_the_temporal_positions_is_refused(tmp_path: Path) -> None:
+    paths = MockStudy(PHANTOM).write(tmp_path)
+    for path in paths[SLICES : 2 * SLICES]:
+        path.unlink()
+    with pytest.raises(StudyError, match=r"a phase is missing: the temporal positions of .* are 1, 3, 4"):
+        split(tmp_path)
+
+
+def test_a_first_phase_that_says_post_is_refused_and_one_that_says_contrast_is_warned_about(tmp_path: Path) -> None:
+    MockStudy(PHANTOM, description="AX T1 FS POST").write(tmp_path / "post")
+    with pytest.raises(StudyError, match="its description says POST"):
+        split(tmp_path / "post")
+    MockStudy(PHANTOM, description="AX T1 FS +C").write(tmp_path / "contrast")
+    assert "says +C" in split(tmp_path / "contrast").warnings[0]
+    MockStudy(PHANTOM, description="AX T1 PRE AND POST CONTRAST").write(tmp_path / "both")
+    assert split(tmp_path / "both").warnings == ()
+
+
+def test_later_phases_alone_are_refused_because_nothing_enhances(tmp_path: Path) -> None:
+    MockStudy(with_phases(1, 2, 3), phase_attribute="AcquisitionTime").write(tmp_path)
+    with pytest.raises(StudyError, match="nothing enhances"):
+        split(tmp_path)
+
+
+def with_signal(*levels: float) -> Phantom:
+    """Scale the first phase by one factor a phase."""
+    scaled = np.stack([PHANTOM.voxels[0] * level for level in levels])
+    return replace(PHANTOM, voxels=np.round(scaled).astype(np.int32))
+
+
+@pytest.mark.parametrize("levels", [(1.0, 1.0), (1.0, 1.0, 1.01, 0.99)])
+def test_equal_phases_are_refused(tmp_path: Path, levels: tuple[float, ...]) -> None:
+    MockStudy(with_signal(*levels)).write(tmp_path)
+    with pytest.raises(StudyError, match="nothing enhances"):
+        split(tmp_path)
+
+
+@pytest.mark.parametrize("levels", [(1.0, 0.8), (1.0, 1.0, 0.8), (1.0, 1.035, 1.3)])
+def test_a_signal_that_falls_or_hardly_rises_is_refused(tmp_path: Path, levels: tuple[float, ...]) -> None:
+    MockStudy(with_signal(*levels)).write(tmp_path)
+    with pytest.raises(StudyError, match="unclear whether contrast has arrived"):
+        split(tmp_path)
+
+
+@pytest.mark.parametrize("series_per_phase", [False, True])
+def test_of_two_phases_before_contrast_the_last_is_subtracted(tmp_path: Path, series_per_phase: bool) -> None:
+    random = np.random.default_rng(4)
+    again = PHANTOM.voxels[0] + random.integers(-4, 5, PHANTOM.voxels[0].shape)
+    voxels = np.concatenate([PHANTOM.voxels[:1], again[None].clip(0), PHANTOM.voxels[1:]]).astype(np.int32)
+    phantom = replace(PHANTOM, voxels=voxels)
+    MockStudy(phantom, series_per_phase=series_per_phase, phase_attribute="AcquisitionTime").write(tmp_path)
+    phases = split(tmp_path, post_contrast_phase=2)
+    assert_phases(phases, pre=1, post=3, phantom=phantom)
+    assert phases.choice.before_contrast == 2
+    assert 0.05 < phases.choice.rise < 0.15
+    with pytest.raises(StudyError, match="has only 3"):
+        split(tmp_path, post_contrast_phase=4)
+
+
+def test_pixels_of_phases_that_are_not_needed_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = MockStudy(PHANTOM).write(tmp_path)
+    read: set[str] = set()
+    original = Slice.read
+
+    def noting(one: Slice) -> npt.NDArray[np.float32]:
+        read.add(one.path.name)
+        return original(one)
+
+    monkeypatch.setattr(Slice, "read", noting)
+    split(tmp_path)
+    assert read
+    assert read <= {path.name for path in paths[: 2 * SLICES]}
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"ScanningSequence": "EP", "RepetitionTime": "6000", "EchoTime": "70"},
+        {"ScanningSequence": "SE"},
+        {"ScanningSequence": "IR"},
+        {"EchoTime": "30"},
+        {"RepetitionTime": "3000"},
+        {"DiffusionBValue": 400.0},
+    ],
+)
+def test_a_series_of_many_volumes_that_is_no_dynamic_t1_does_not_win(
+    tmp_path: Path, attributes: dict[str, Any]
+) -> None:
+    MockStudy(with_phases(0, 1)).write(tmp_path)
+    MockStudy(with_phases(3, 2, 1), series_number=1, description="ep2d_b50_b400", attributes=attributes).write(tmp_path)
+    assert_phases(split(tmp_path))
+
+
+def test_what_is_no_dynamic_t1_is_taken_with_a_warning_where_a_study_has_nothing_else(tmp_path: Path) -> None:
+    MockStudy(PHANTOM, attributes={"ScanningSequence": "SE"}).write(tmp_path)
+    phases = split(tmp_path)
+    assert_phases(phases)
+    assert any("is no dynamic T1 by its protocol (spin echo)" in warning for warning in phases.warnings)
+
+
+def test_a_dynamic_t1_of_one_phase_does_not_make_another_series_the_dynamic(tmp_path: Path) -> None:
+    MockStudy(with_phases(0)).write(tmp_path)
+    MockStudy(with_phases(1, 2), series_number=6, attributes={"ScanningSequence": "EP"}).write(tmp_path)
+    with pytest.raises(StudyError, match="only one phase was found, series 5"):
+        split(tmp_path)
+
+
+def test_two_dynamic_series_of_unequal_length_are_ambiguous_and_listed(tmp_path: Path) -> None:
+    MockStudy(with_phases(0, 1), series_number=5).write(tmp_path)
+    MockStudy(PHANTOM, series_number=6, attributes={"EchoTime": "4"}).write(tmp_path)
+    with pytest.raises(StudyError, match=r"ambiguous.*series 5.*2 phases.*; series 6.*4 phases"):
+        split(tmp_path)
+
+
+def test_undated_times_on_both_sides_of_midnight_are_refused(tmp_path: Path) -> None:
+    for own in (False, True):
+        folder = tmp_path / str(own)
+        paths = MockStudy(with_phases(0, 1), phase_attribute="AcquisitionNumber", series_per_phase=own).write(folder)
+        for phase, time in enumerate(("235930", "000100")):
+            edit_phase(paths, phase, AcquisitionTime=time)
+        with pytest.raises(StudyError, match="AcquisitionTime has no date, and its values lie more than 12 hours"):
+            split(folder)
+
+
+def test_trigger_times_of_different_series_are_not_compared(tmp_path: Path) -> None:
+    paths = MockStudy(with_phases(0, 1), series_per_phase=True, phase_attribute="AcquisitionTime").write(tmp_path)
+    edit_phase(paths, 0, TriggerTime="50")
+    edit_phase(paths, 1, TriggerTime="30")
+    phases = split(tmp_path)
+    assert_phases(phases)
+    assert phases.choice.method == "AcquisitionTime"
+
+
+@pytest.mark.parametrize(("keyword", "values"), [("AcquisitionTime", ("1010", "1005")), ("TriggerTime", ("9000", "1"))])
+def test_attributes_that_order_the_phases_oppositely_are_refused(
+    tmp_path: Path, keyword: str, values: tuple[str, str]
+) -> None:
+    paths = MockStudy(with_phases(0, 1)).write(tmp_path)
+    for phase, value in enumerate(values):
+        edit_phase(paths, phase, **{keyword: value})
+    with pytest.raises(
+        StudyError, match=f"{keyword} orders the phases of .* otherwise than TemporalPositionIdentifier"
+    ):
+        split(tmp_path)
+
+
+def test_a_content_time_that_contradicts_is_warned_about(tmp_path: Path) -> None:
+    paths = MockStudy(with_phases(0, 1)).write(tmp_path)
+    for phase, value in enumerate(("101000", "100500")):
+        edit_phase(paths, phase, ContentTime=value)
+    phases = split(tmp_path)
+    assert_phases(phases)
+    assert "ContentTime orders the phases" in phases.warnings[0]
+
+
+def test_a_few_slices_are_no_volume(tmp_path: Path) -> None:
+    few = replace(PHANTOM, voxels=PHANTOM.voxels[:, 2:5])
+    MockStudy(few).write(tmp_path)
+    with pytest.raises(StudyError, match="has 3 slices, a breast volume at least 8"):
+        split(tmp_path)
+
+
+def test_a_chosen_pair_settles_what_is_ambiguous(tmp_path: Path) -> None:
+    MockStudy(PHANTOM, series_number=5).write(tmp_path)
+    MockStudy(PHANTOM, series_number=6, attributes={"EchoTime": "4"}).write(tmp_path)
+    with pytest.raises(StudyError, match="ambiguous"):
+        split(tmp_path)
+    for series in ("6", MockStudy(PHANTOM).series_instance_uid(6)):
+        phases = split_phases(study_in(tmp_path), MipRecipe(), manual_phases(f"{series}/1", f"{series}/3"))
+        assert_phases(phases, post=2)
+        assert phases.choice.pre == 'series 6 "dyn t1 fs", phase 1 of 4'
+        assert phases.choice.method == "chosen by hand"
+
+
+def test_a_chosen_pair_may_lie_in_series_that_their_description_hides(tmp_path: Path) -> None:
+    MockStudy(PHANTOM, series_per_phase=True, description="t1 fs loc", phase_attribute="ContentTime").write(tmp_path)
+    with pytest.raises(StudyError, match="no MR volume that can be a phase"):
+        split(tmp_path)
+    assert_phases(split_phases(study_in(tmp_path), MipRecipe(), manual_phases("5/1", "6/1")))
+
+
+def test_a_chosen_pair_that_does_not_enhance_is_warned_about(tmp_path: Path) -> None:
+    MockStudy(PHANTOM).write(tmp_path)
+    phases = split_phases(study_in(tmp_path), MipRecipe(), manual_phases("5/3", "5/2"))
+    assert "changes by only -" in phases.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("pre", "words"), [("5/9", "has no phase 9, only 4"), ("8/1", 'no series 8; choose one of: series 5 "dyn t1 fs"')]
+)
+def test_a_choice_that_does_not_exist_is_refused(tmp_path: Path, pre: str, words: str) -> None:
+    MockStudy(PHANTOM).write(tmp_path)
+    with pytest.raises(StudyError, match=words):
+        split_phases(study_in(tmp_path), MipRecipe(), manual_phases(pre, "5/2"))
+
+
+@pytest.mark.parametrize("text", ["5", "5/", "/1", "5/0", "5/x", ""])
+def test_a_choice_that_is_not_series_and_phase_is_refused(text: str) -> None:
+    with pytest.raises(StudyError, match="write SERIES/PHASE"):
+        manual_phases("5/1", text)
 
 
 def test_phases_in_different_frames_of_reference_are_refused(tmp_path: Path) -> None:

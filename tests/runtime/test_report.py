@@ -5,6 +5,7 @@ import csv
 import dataclasses
 import hashlib
 import html.parser
+import importlib
 import io
 import json
 import math
@@ -16,80 +17,25 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
+from result_builders import SIZE, SQUASH, make_breast, make_contract, make_study
 
-from fcdd_runtime import report, score_study
+from fcdd_runtime import report
 from fcdd_runtime.backends.fake import FakeBackend
 from fcdd_runtime.batch import resize_image
 from fcdd_runtime.colormap import color_table
-from fcdd_runtime.contract import Display, MipRecipe, ModelContract, OperatingPoint, Resize, Upsampling
-from fcdd_runtime.overlay import OPACITY, Scale, display_image, heat_layer, overlay_image, peak_mm
+from fcdd_runtime.contract import Display, MipRecipe, OperatingPoint, Resize
+from fcdd_runtime.look import DEFAULT_LOOK, LOOKS, PUBLISHED_LOOK, Look, Scale
+from fcdd_runtime.overlay import OPACITY, display_image, heat_layer, overlay_image, peak_mm
 from fcdd_runtime.phases import Phases
 from fcdd_runtime.report import study_folder_name, summary_rows, write_study_report, write_summary
 from fcdd_runtime.report_html import position_in_words
-from fcdd_runtime.result import BreastResult, Peak, PhaseChoice, SplitChoice, StudyResult
+from fcdd_runtime.result import Peak, PhaseChoice, SplitChoice, StudyResult
+from fcdd_runtime.score_study import score_study
 from fcdd_runtime.study import Study
 from fcdd_runtime.volume import Grid, SliceSource, volume_from_array
 
-SIZE = 224
-SQUASH = Resize("squash", SIZE, SIZE)
 CENTER_CROP = Resize("shorter_side_center_crop", SIZE, 256)
-POINT = OperatingPoint(0.4, 0.97, "held-out breasts")
 HOSTILE = '<script>alert("x")</script>&"\''
-
-
-def make_contract(**changes: Any) -> ModelContract:
-    contract = ModelContract(
-        schema_version=1,
-        name="fcdd_fp16",
-        network="FCDD_CNN224",
-        objective="fcdd",
-        inputs=("mip",),
-        resize=SQUASH,
-        recipe=MipRecipe(),
-        map_shape=(28, 28),
-        map_kind="fcdd",
-        upsampling=Upsampling(8, 68, 3.5, 8.0),
-        display=Display(0.97, (0.25, 2.0)),
-        operating_point=POINT,
-        precision="fp16",
-        target="python",
-        artefact="1/model.onnx",
-        max_batch_size=32,
-        mean=(0.2, 0.2, 0.2),
-        std=(0.1, 0.1, 0.1),
-        snapshot_sha256="ab" * 32,
-        artefact_sha256="cd" * 32,
-        versions={"torch": "2.13.0"},
-    )
-    return dataclasses.replace(contract, **changes)
-
-
-def make_breast(laterality: str = "R", **changes: Any) -> BreastResult:
-    rows, columns = np.mgrid[0:SIZE, 0:SIZE]
-    blob = np.exp(-((rows - 80) ** 2 + (columns - 120) ** 2) / 800).astype(np.float32)
-    breast = BreastResult(
-        laterality=laterality,
-        score=float(np.float32(0.3)),
-        flagged=False,
-        peak=Peak((80, 120), (50, 70), (-52.4, -31.0, 12.5), "1.2.3.4", None),
-        image=np.random.default_rng(3).integers(0, 256, (140, 160)).astype(np.uint8),
-        pixel_mm=(1.0, 1.0),
-        anomaly_map=np.full((28, 28), 0.3, np.float32),
-        heatmap=0.3 + 2 * blob,
-    )
-    return dataclasses.replace(breast, **changes)
-
-
-def make_study(*breasts: BreastResult, **changes: Any) -> StudyResult:
-    study = StudyResult(
-        study_instance_uid="1.2.826.0.1.999",
-        breasts=breasts or (make_breast("R"), make_breast("L", score=0.75, flagged=True)),
-        phases=PhaseChoice("series 3, phase 1", "series 3, phase 2", "TriggerTime", 4),
-        split=SplitChoice("sternum", 0.8, -3.25),
-        contract=make_contract(),
-        warnings=(),
-    )
-    return dataclasses.replace(study, **changes)
 
 
 def written(study: StudyResult, folder: Path) -> dict[str, Any]:
@@ -171,13 +117,10 @@ def test_result_json_says_which_model_and_which_choices_made_it(tmp_path: Path) 
     document = written(make_study(warnings=("The body part is not the breast.",)), tmp_path)
     assert document["study_instance_uid"] == "1.2.826.0.1.999"
     assert document["operating_point"] == {"threshold": 0.4, "sensitivity": 0.97, "source": "held-out breasts"}
-    assert document["phases"] == {
-        "pre": "series 3, phase 1",
-        "post": "series 3, phase 2",
-        "method": "TriggerTime",
-        "count": 4,
-    }
-    assert document["split"] == {"method": "sternum", "confidence": 0.8, "midline_x_mm": -3.25}
+    phases = {"pre": "series 3, phase 1", "post": "series 3, phase 2", "method": "TriggerTime", "count": 4}
+    assert phases.items() <= document["phases"].items()
+    split = {"method": "sternum", "confidence": 0.8, "midline_x_mm": -3.25}
+    assert split.items() <= document["split"].items()
     assert document["warnings"] == ["The body part is not the breast."]
     expected = {"name": "fcdd_fp16", "network": "FCDD_CNN224", "precision": "fp16", "versions": {"torch": "2.13.0"}}
     assert expected.items() <= document["model"].items()
@@ -315,7 +258,7 @@ def test_heat_lies_on_the_pixel_that_the_network_saw(
     contract = make_contract(resize=resize, display=Display(1.0, (0.0, 255.0)))
     heatmap = heatmap_seen_at(mark, shape, resize)
     breast = make_breast(image=np.zeros(shape, np.uint8), heatmap=heatmap, pixel_mm=pixel_mm)
-    layer = heat_layer(breast, contract, "global")
+    layer = heat_layer(breast, contract, DEFAULT_LOOK)
     assert layer.size == display_image(breast, make_contract()).size
     found = [(at + 0.5) * min(pixel_mm) / size - 0.5 for at, size in zip(hottest(layer), pixel_mm, strict=True)]
     assert found == pytest.approx(mark, abs=0.6)
@@ -330,7 +273,7 @@ def test_a_center_crop_shows_no_heat_where_the_network_did_not_look(tmp_path: Pa
     shape = (400, 200)
     contract = make_contract(resize=CENTER_CROP)
     breast = make_breast(image=np.zeros(shape, np.uint8), heatmap=np.full((SIZE, SIZE), 9, np.float32))
-    alpha = np.asarray(heat_layer(breast, contract, "global").convert("RGBA").getchannel("A"))
+    alpha = np.asarray(heat_layer(breast, contract, DEFAULT_LOOK).convert("RGBA").getchannel("A"))
     first, last = (512 - SIZE) // 2 * 400 / 512, (512 + SIZE) // 2 * 400 / 512
     rows = np.flatnonzero(alpha.any(axis=1))
     assert (rows[0], rows[-1]) == (math.ceil(first - 0.5), math.ceil(last - 0.5) - 1)
@@ -354,7 +297,7 @@ def test_a_breast_that_was_mirrored_for_the_network_is_shown_as_it_lies_in_the_p
     expected = {"L": (mark[0], shape[1] - 1 - mark[1]), "R": mark}
     for side, position in expected.items():
         shown = dataclasses.replace(breast, laterality=side)
-        assert hottest(heat_layer(shown, contract, "global")) == pytest.approx(position, abs=0.6)
+        assert hottest(heat_layer(shown, contract, DEFAULT_LOOK)) == pytest.approx(position, abs=0.6)
         assert np.asarray(display_image(shown, contract))[position] == image[mark]
         marks = PageParser(page_of(make_study(shown, contract=contract), tmp_path / side)).attributes("g")
         assert marks[0]["transform"] == f"translate({position[1] + 0.5:.2f} {position[0] + 0.5:.2f})"
@@ -362,24 +305,26 @@ def test_a_breast_that_was_mirrored_for_the_network_is_shown_as_it_lies_in_the_p
 
 def test_scoring_with_mirrored_left_breasts_shows_the_same_picture_as_without(monkeypatch: pytest.MonkeyPatch) -> None:
     """Guards the agreement between scoring and display: image, heatmap and peak are mirrored together, or none is."""
-    grid = Grid((4, 120, 200), (-100.0, -60.0, 0.0), ((0.0, 0.0, 2.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0)))
+    grid = Grid((4, 120, 200), (-200.0, -120.0, 0.0), ((0.0, 0.0, 2.0), (0.0, 2.0, 0.0), (2.0, 0.0, 0.0)))
     post = np.random.default_rng(9).uniform(0, 50, grid.shape).astype(np.float32)
     post[2, 60, 171] = 500
     sources = tuple(SliceSource(f"1.2.{index}", None) for index in range(4))
     pre_volume, post_volume = (volume_from_array(voxels, grid, sources) for voxels in (np.zeros_like(post), post))
     phases = Phases(pre_volume, post_volume, PhaseChoice("pre", "post", "TriggerTime", 2), ())
-    monkeypatch.setattr(score_study, "split_phases", lambda *_: phases)
+    # The package exports the function under its module's name, so the module has to be asked for.
+    module = importlib.import_module("fcdd_runtime.score_study")
+    monkeypatch.setattr(module, "split_phases", lambda *_: phases)
     shown = []
     for mirror, column in ((False, 19), (True, 27 - 19)):
         contract = make_contract(recipe=MipRecipe(mirror_left=mirror), display=Display(1.0, (0.0, 9.0)))
-        study = score_study.score_study(Study("1.2", (), ()), FakeBackend(contract, (14, column)))
+        study = score_study(Study("1.2", (), ()), FakeBackend(contract, (14, column)))
         shown.append((study.breasts[1], contract))
     plain, mirrored = shown
     assert plain[0].laterality == mirrored[0].laterality == "L"
     assert np.array_equal(np.asarray(display_image(*plain)), np.asarray(display_image(*mirrored)))
-    assert peak_mm(*plain) == peak_mm(*mirrored) == (60.5, 71.5)
-    assert plain[0].peak.patient_mm == mirrored[0].peak.patient_mm == (71.0, 0.0, 4.0)
-    heat = [hottest(heat_layer(*one, "global")) for one in shown]
+    assert peak_mm(*plain) == peak_mm(*mirrored) == (121.0, 143.0)
+    assert plain[0].peak.patient_mm == mirrored[0].peak.patient_mm == (142.0, 0.0, 4.0)
+    heat = [hottest(heat_layer(*one, DEFAULT_LOOK)) for one in shown]
     assert heat[0] == pytest.approx(heat[1], abs=1)
     assert heat[0] == pytest.approx((60, 71), abs=4)
 
@@ -388,7 +333,7 @@ def test_scoring_with_mirrored_left_breasts_shows_the_same_picture_as_without(mo
 def test_colours_follow_the_published_normalisation(scale: Scale) -> None:
     heatmap = np.random.default_rng(5).gamma(2.0, 0.4, (SIZE, SIZE)).astype(np.float32) + np.float32(0.1)
     breast = make_breast(image=np.zeros((SIZE, SIZE), np.uint8), heatmap=heatmap)
-    layer = np.asarray(heat_layer(breast, make_contract(), scale).convert("RGBA")).astype(int)
+    layer = np.asarray(heat_layer(breast, make_contract(), Look("inferno", scale)).convert("RGBA")).astype(int)
     low, span = 0.25, 2.0
     if scale == "local":
         low = float(heatmap.min())
@@ -447,6 +392,42 @@ def test_the_colours_stay_in_order_without_the_cones_for_green() -> None:
     linear = (color_table() / 255.0) ** 2.2
     luminance = np.clip(linear @ deuteranopia.T, 0, 1) @ [0.2126, 0.7152, 0.0722]
     assert (np.diff(luminance[::8]) > 0).all()
+
+
+def test_jet_has_the_values_of_matplotlib() -> None:
+    expected = {64: (0, 0.504, 1), 128: (0.490, 1, 0.478), 192: (1, 0.582, 0), 255: (0.5, 0, 0)}
+    for index, color in expected.items():
+        assert color_table("jet")[index] / 255 == pytest.approx(color, abs=0.004)
+
+
+def test_the_published_look_is_jet_on_each_heatmaps_own_scale(tmp_path: Path) -> None:
+    assert LOOKS["jet"] == PUBLISHED_LOOK == Look("jet", "local")
+    study = make_study()
+    write_study_report(study, tmp_path / "jet", PUBLISHED_LOOK)
+    parser = PageParser((tmp_path / "jet" / "report.html").read_text(encoding="utf-8"))
+    assert [found["value"] for found in parser.attributes("option") if "selected" in found] == ["local"]
+    layer = embedded_image(parser.attributes("img", **{"class": "heat local"})[0]["src"])
+    steps = np.asarray(heat_layer(study.breasts[0], study.contract, Look("inferno", "local")))
+    assert np.array_equal(np.asarray(layer.convert("RGBA"))[..., :3], color_table("jet")[steps])
+    picture = np.asarray(Image.open(tmp_path / "jet" / "overlay_R.png"))
+    assert np.array_equal(picture, np.asarray(overlay_image(study.breasts[0], study.contract, PUBLISHED_LOOK)))
+    assert not np.array_equal(picture, np.asarray(overlay_image(study.breasts[0], study.contract)))
+
+
+def test_what_else_is_written_shares_the_folders_fate(tmp_path: Path) -> None:
+    def write(folder: Path) -> None:
+        (folder / "sr.dcm").write_bytes(b"report")
+
+    write_study_report(make_study(), tmp_path / "study", also=write)
+    assert (tmp_path / "study" / "sr.dcm").read_bytes() == b"report"
+
+    def fail(folder: Path) -> None:
+        write(folder)
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        write_study_report(make_study(), tmp_path / "other", also=fail)
+    assert [path.name for path in tmp_path.iterdir()] == ["study"]
 
 
 def test_untrusted_text_is_shown_and_never_becomes_markup(tmp_path: Path) -> None:

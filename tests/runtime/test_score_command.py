@@ -54,6 +54,7 @@ def test_a_study_gets_its_report_and_a_row_a_breast(model: Path, study: MockStud
     assert result.exit_code == 0, result.output
     folder = out / study_folder_name(study.study_instance_uid)
     assert {path.name for path in folder.iterdir()} == {"result.json", "report.html", "overlay_R.png", "overlay_L.png"}
+    assert f"{folder.name}/report.html" in (out / "index.html").read_text()
     document = result_of(out, study)
     assert document["study_instance_uid"] == study.study_instance_uid
     assert [breast["laterality"] for breast in document["breasts"]] == ["R", "L"]
@@ -274,8 +275,8 @@ def test_an_interrupted_run_leaves_no_unpacked_study(
     (tmp_path / "scratch").mkdir()
     script = (
         "import os, sys\n"
-        "import fcdd_runtime.cli as cli\n"
-        f"cli.score_study = lambda *_: os.kill(os.getpid(), {int(number)})\n"
+        "import fcdd_runtime.cli as cli, fcdd_runtime.score_run as run\n"
+        f"run.score_study = lambda *_: os.kill(os.getpid(), {int(number)})\n"
         "cli.score()\n"
     )
     arguments = [tmp_path / "zipped.zip", "--model", model, "--out", tmp_path / "out"]
@@ -290,3 +291,43 @@ def test_an_interrupted_run_leaves_no_unpacked_study(
     assert (done.returncode, done.stderr) == (code, "")
     assert list((tmp_path / "scratch").glob("fcdd-*")) == []
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_no_line_on_the_terminal_names_a_patient_a_date_or_a_uid(model: Path, tmp_path: Path) -> None:
+    identity = {"PatientName": "Doe^Jane", "PatientID": "PID4711", "StudyDate": "20260131", "AccessionNumber": "A99"}
+    good, bad = (MockStudy(breast_phantom(phases=count), study=f"{count}", attributes=identity) for count in (3, 1))
+    for name, mock in (("20260131_Doe_Jane", good), ("bad_Doe_Jane", bad)):
+        for path in mock.write(tmp_path / name):
+            path.rename(path.with_name(f"MR.{mock.study_instance_uid}.{path.name}"))
+    [broken, *_] = (tmp_path / "20260131_Doe_Jane").iterdir()
+    shutil.copy(broken, broken.with_name("1.2.840.99999.20260131.1"))
+    broken.with_name("1.2.840.99999.20260131.1").write_bytes(broken.read_bytes()[:700])
+    inputs = [tmp_path / "20260131_Doe_Jane", tmp_path / "bad_Doe_Jane", tmp_path / "no_Doe_Jane"]
+    result = run(*inputs, "--model", model, "--out", tmp_path / "out", "--dicom")
+    assert result.exit_code == 1, result.output
+    text = (result.stdout + result.stderr).replace(str(tmp_path / "out"), "")
+    assert "input 2" in text
+    for secret in ("Doe", "Jane", "4711", "20260131", "A99", good.study_instance_uid, "1.2.840"):
+        assert secret not in text, text
+
+
+def test_dicom_objects_lie_beside_the_report_on_request(model: Path, study: MockStudy, tmp_path: Path) -> None:
+    result = run(tmp_path / "study", "--model", model, "--out", tmp_path / "out", "--dicom", "--colormap", "jet")
+    assert result.exit_code == 0, result.output
+    folder = tmp_path / "out" / study_folder_name(study.study_instance_uid)
+    objects = {"sr.dcm", "overlay_R.dcm", "overlay_L.dcm", "map_R.dcm", "map_L.dcm"}
+    assert {path.name for path in folder.glob("*.dcm")} == objects
+
+
+def test_phases_may_be_chosen_by_hand(model: Path, study: MockStudy, tmp_path: Path) -> None:
+    result = run(tmp_path / "study", "--model", model, "--out", tmp_path / "out", "--pre", "5/1", "--post", "5/3")
+    assert result.exit_code == 0, result.output
+    phases = result_of(tmp_path / "out", study)["phases"]
+    assert ("phase 1" in phases["pre"], "phase 3" in phases["post"]) == (True, True)
+
+
+@pytest.mark.parametrize("options", [("--pre", "5/1"), ("--pre", "5/1", "--post", "five")])
+def test_half_a_choice_of_phases_or_a_wrong_one_ends_with_2(
+    options: tuple[str, ...], model: Path, tmp_path: Path
+) -> None:
+    assert run("x", "--model", model, "--out", tmp_path / "out", *options).exit_code == 2

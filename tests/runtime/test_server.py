@@ -17,10 +17,10 @@ from typing import TypeVar
 import numpy as np
 import pytest
 
-from conftest import free_ports
 from fcdd_export.drawn import drawn_images
 from fcdd_runtime.backends import open_url
 from fcdd_runtime.errors import ServerUnreachableError
+from support import free_ports
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ import grpc
 import numpy as np
 import numpy.typing as npt
 import pytest
-from test_report import make_contract
+from result_builders import make_contract
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from fcdd_runtime.backends import open_url

@@ -1,0 +1,120 @@
+"""What a DICOM result takes over from the study that it was made of: identity, and the slice that holds a peak."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.uid import MRImageStorage
+
+from fcdd_runtime.errors import StudyError
+from fcdd_runtime.headers import Plane, Slice
+from fcdd_runtime.result import Peak
+from fcdd_runtime.study import Series, Study
+from fcdd_runtime.volume import SliceSource
+
+IDENTITY_KEYWORDS = [
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyInstanceUID", "StudyDate", "StudyTime"),
+    *("ReferringPhysicianName", "StudyID", "AccessionNumber"),
+]
+"""Patient and General Study attributes of Type 1 and 2 (PS3.3 C.7.1.1, C.7.2.1): empty where the source lacks them."""
+_WHERE_PRESENT = [
+    *("IssuerOfPatientID", "PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence"),
+    *("StudyDescription", "IssuerOfAccessionNumberSequence"),
+]
+_REFERENCE = ["SpecificCharacterSet", "SOPClassUID", "PositionReferenceIndicator", "SliceThickness"]
+
+
+@dataclass(frozen=True)
+class SourceSlice:
+    """The post-contrast slice that holds a peak, and whose study and patient it belongs to."""
+
+    identity: Dataset
+    """Patient and study attributes; those that every object must have are there, empty where the source has none."""
+    sop_class_uid: str
+    series_instance_uid: str
+    source: SliceSource
+    plane: Plane
+    thickness_mm: float
+    """SliceThickness, or where the source has none the smaller pixel side."""
+    frame_of_reference_uid: str
+    """Empty if absent."""
+    position_reference: str
+    """PositionReferenceIndicator; empty if absent."""
+
+    def instance_reference(self) -> Dataset:
+        """Return a new item that refers to the slice's object: SOP Class and SOP Instance."""
+        item = Dataset()
+        item.ReferencedSOPClassUID = self.sop_class_uid
+        item.ReferencedSOPInstanceUID = self.source.sop_instance_uid
+        return item
+
+    def image_reference(self) -> Dataset:
+        """Return a new item that refers to the slice: its object and, if that is multi-frame, its frame."""
+        item = self.instance_reference()
+        if self.source.frame_number is not None:
+            item.ReferencedFrameNumber = self.source.frame_number
+        return item
+
+
+def read_source_slice(peak: Peak, study: Study) -> SourceSlice:
+    """Read the header of a peak's slice again, since scoring keeps no patient identity.
+
+    Raises
+    ------
+    StudyError
+        If the slice is not in the study, or has no position.
+    OSError
+        If its file can no longer be read.
+    """
+    series, one = _slice_of(peak, study)
+    if one.plane is None:
+        raise StudyError("the slice that holds the peak has no position; export the study again")
+    header = dcmread(
+        one.path, stop_before_pixels=True, specific_tags=[*IDENTITY_KEYWORDS, *_WHERE_PRESENT, *_REFERENCE]
+    )
+    return SourceSlice(
+        identity=_identity(header),
+        sop_class_uid=str(header.get("SOPClassUID") or MRImageStorage),
+        series_instance_uid=series.series_instance_uid,
+        source=one.source,
+        plane=one.plane,
+        thickness_mm=_thickness(header, one.plane),
+        frame_of_reference_uid=series.frame_of_reference_uid,
+        position_reference=str(header.get("PositionReferenceIndicator") or ""),
+    )
+
+
+def _slice_of(peak: Peak, study: Study) -> tuple[Series, Slice]:
+    wanted = SliceSource(peak.sop_instance_uid, peak.frame_number)
+    for series in study.series:
+        for one in series.slices:
+            if one.source == wanted:
+                return series, one
+    raise StudyError("the slice that holds the peak is not in the study; score the study that is written")
+
+
+def _identity(header: Dataset) -> Dataset:
+    """Copy values as they are; names and texts are decoded, since they are written in another character set."""
+    header.decode()
+    identity = _present(header, [*IDENTITY_KEYWORDS, *_WHERE_PRESENT])
+    for keyword in IDENTITY_KEYWORDS:
+        if keyword not in identity:
+            setattr(identity, keyword, "")
+    return identity
+
+
+def _present(header: Dataset, keywords: list[str]) -> Dataset:
+    copy = Dataset()
+    for keyword in keywords:
+        if header.get(keyword) not in (None, ""):
+            copy.add(header[keyword])
+    return copy
+
+
+def _thickness(header: Dataset, plane: Plane) -> float:
+    try:
+        thickness = float(header.SliceThickness)
+    except (AttributeError, TypeError, ValueError):
+        thickness = 0.0
+    return thickness if thickness > 0 else float(min(map(np.linalg.norm, (plane.row_step_mm, plane.column_step_mm))))

@@ -1,0 +1,242 @@
+"""Series -> dynamic acquisitions: which series belong together, and which of them is the one to subtract."""
+
+import itertools
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from fcdd_runtime.errors import StudyError
+from fcdd_runtime.headers import Plane, Slice
+from fcdd_runtime.phase_order import ATTRIBUTES, PhaseOrder, attribute_name, order_is_unclear, phase_order
+from fcdd_runtime.protocol import Protocol, kind_of_image, no_dynamic_t1, same_protocol
+from fcdd_runtime.series_filter import ruled_out, ruled_out_by_type
+from fcdd_runtime.stacking import volume_from_slices
+from fcdd_runtime.study import Series
+from fcdd_runtime.volume import Volume
+
+SAME_REGION = 0.5
+"""Share of the smaller box above which two volumes show the same part of the body. Slabs of the two breasts touch at
+the midline, or overlap there by the margin of their fields of view; repeats of one breast overlap nearly whole."""
+
+Box = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Slices of one series, one protocol and one kind of image."""
+
+    series: Series
+    slices: tuple[Slice, ...]
+    """All with a plane."""
+    unplaced: tuple[Slice, ...]
+    """Slices of the series that do not say where they lie, so that nobody knows which phase lacks them."""
+
+    @property
+    def protocol(self) -> Protocol:
+        """That of its first slice."""
+        return self.slices[0].protocol
+
+    @cached_property
+    def order(self) -> PhaseOrder:
+        """Its slices, sorted into phases."""
+        return phase_order(self.slices)
+
+    @cached_property
+    def box_mm(self) -> Box:
+        """Smallest and largest x, y and z that its pixel centres reach: (2, 3)."""
+        corners = np.concatenate([_corners(one) for one in self.slices])
+        return np.stack([corners.min(axis=0), corners.max(axis=0)])
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One phase and how it is called in messages."""
+
+    stack: Stack
+    slices: tuple[Slice, ...]
+    name: str
+
+    @cached_property
+    def volume(self) -> Volume:
+        """Its slices on a grid; StudyError if they cannot be put on one."""
+        return volume_from_slices(self.slices, self.name)
+
+
+@dataclass(frozen=True)
+class Dynamic:
+    """A dynamic acquisition: stacks of one protocol and region, in temporal order if `method` is not None."""
+
+    stacks: tuple[Stack, ...]
+    method: str | None
+    doubts: tuple[str, ...]
+    """Why the order is not certain, a sentence each."""
+
+    @cached_property
+    def phases(self) -> tuple[Phase, ...]:
+        """All phases of all stacks."""
+        return tuple(phase for stack in self.stacks for phase in phases_of(stack))
+
+    @property
+    def name(self) -> str:
+        """All series and the number of phases, for messages."""
+        return f"{' + '.join(stack.series.label for stack in self.stacks)} ({len(self.phases)} phases)"
+
+    @property
+    def no_dynamic_t1(self) -> str:
+        """Why the sequence is no dynamic T1; empty if it may be."""
+        return no_dynamic_t1(self.stacks[0].protocol)
+
+
+def phases_of(stack: Stack) -> list[Phase]:
+    """Return the phases of a stack with their names."""
+    count = len(stack.order.phases)
+    return [
+        Phase(stack, slices, f"{stack.series.label}, phase {number} of {count}")
+        for number, slices in enumerate(stack.order.phases, start=1)
+    ]
+
+
+def stacks_of(series: Series) -> list[Stack]:
+    """Sort the slices of a series by protocol and kind of image, whatever its description says."""
+    slices = [one for one in series.slices if not ruled_out_by_type(one.image_type)]
+    groups: list[list[Slice]] = []
+    for one in slices:
+        if one.plane is None:
+            continue
+        group = next((group for group in groups if _belong_together(group[0], one)), None)
+        if group is None:
+            groups.append([one])
+        else:
+            group.append(one)
+    unplaced = tuple(one for one in slices if one.plane is None)
+    return [Stack(series, tuple(group), unplaced) for group in groups]
+
+
+def find_dynamics(stacks: list[Stack]) -> list[Dynamic]:
+    """Join stacks of one protocol, kind of image and region, unless their description rules them out.
+
+    Raises
+    ------
+    StudyError
+        If none is left.
+    """
+    groups: list[list[Stack]] = []
+    for stack in (one for one in stacks if not ruled_out(one.series.description)):
+        group = next((group for group in groups if in_one_acquisition(group[0], stack)), None)
+        if group is None:
+            groups.append([stack])
+        else:
+            group.append(stack)
+    if not groups:
+        raise StudyError(
+            "the study holds no MR volume that can be a phase, only localizers, maps, projections or other contrasts; "
+            "give the study with its dynamic series"
+        )
+    return [_in_temporal_order(group) for group in groups]
+
+
+def choose_dynamics(dynamics: list[Dynamic]) -> tuple[Dynamic, ...]:
+    """Return the one dynamic acquisition, or those of the right and of the left breast, in this order.
+
+    What is no dynamic T1 by its protocol counts only where a study has nothing else.
+
+    Raises
+    ------
+    StudyError
+        If there is none, or it is ambiguous which.
+    """
+    candidates = [one for one in dynamics if not one.no_dynamic_t1] or dynamics
+    dynamic = [one for one in candidates if len(one.phases) > 1]
+    if not dynamic:
+        raise StudyError(_no_pair(candidates))
+    ordered = all(one.method is not None for one in dynamic)
+    if ordered and len(dynamic) == 1:
+        return (dynamic[0],)
+    if ordered and len(dynamic) == 2 and are_side_by_side(dynamic[0].stacks[0].box_mm, dynamic[1].stacks[0].box_mm):
+        first, second = sorted(dynamic, key=lambda one: float(one.stacks[0].box_mm[:, 0].mean()))
+        return first, second
+    names = "; ".join(one.name for one in dynamic)
+    raise StudyError(f"it is ambiguous which phases to subtract, choose with --pre and --post: {names}")
+
+
+def are_side_by_side(one: Box, other: Box) -> bool:
+    """Whether two boxes lie beside each other, as seen by the patient, and at one height."""
+    shares = _overlaps(one, other)
+    return bool(shares[0] <= SAME_REGION and shares[1] > SAME_REGION and shares[2] > SAME_REGION)
+
+
+def in_one_region(one: Box, other: Box) -> bool:
+    """Whether two boxes show the same part of the body."""
+    return bool(_overlaps(one, other).prod() > SAME_REGION)
+
+
+def in_one_acquisition(one: Stack, other: Stack) -> bool:
+    """Whether two stacks may hold phases of one acquisition: one protocol, one kind of image, one region."""
+    return _belong_together(one.slices[0], other.slices[0]) and in_one_region(one.box_mm, other.box_mm)
+
+
+def _belong_together(one: Slice, other: Slice) -> bool:
+    return (
+        kind_of_image(one.image_type) == kind_of_image(other.image_type)
+        and same_protocol(one.protocol, other.protocol)
+        and _axis(one.plane) == _axis(other.plane)
+    )
+
+
+def _axis(plane: Plane | None) -> int:
+    """Return the patient axis (x, y, z) that is nearest to the normal."""
+    return -1 if plane is None else int(np.argmax(np.abs(plane.normal)))
+
+
+def _corners(one: Slice) -> Box:
+    if one.plane is None:
+        return np.empty((0, 3))
+    rows, columns = (one.pixels.rows - 1, one.pixels.columns - 1) if one.pixels is not None else (0, 0)
+    steps = np.array([one.plane.row_step_mm, one.plane.column_step_mm])
+    places = np.array(list(itertools.product((0, rows), (0, columns))))
+    return np.asarray(np.array(one.plane.origin_mm) + places @ steps)
+
+
+def _overlaps(one: Box, other: Box) -> Box:
+    """Return what two boxes share along x, y and z, as shares of the shorter."""
+    shared = np.minimum(one[1], other[1]) - np.maximum(one[0], other[0])
+    shorter = np.minimum(one[1] - one[0], other[1] - other[0])
+    # A box may be flat, such as that of a single slice; then it is inside or outside.
+    return np.where(shorter > 0, np.clip(shared, 0, None) / np.where(shorter > 0, shorter, 1), shared >= 0)
+
+
+def _in_temporal_order(stacks: list[Stack]) -> Dynamic:
+    """Order the series of an acquisition by the most trusted attribute in which they do not overlap."""
+    doubts = [doubt for stack in stacks for doubt in stack.order.doubts]
+    if len(stacks) == 1:
+        return Dynamic(tuple(stacks), stacks[0].order.method, tuple(doubts))
+    # TriggerTime counts from the start of its own series, so it says nothing about another.
+    for attribute in (name for name in ATTRIBUTES if name != "trigger_time"):
+        ranges = [_range(stack, attribute) for stack in stacks]
+        if None in ranges:
+            continue
+        spans = sorted(((span, index) for index, span in enumerate(ranges) if span is not None))
+        if doubt := order_is_unclear(attribute, [value for span, _ in spans for value in span]):
+            doubts.append(doubt)
+        elif all(before[0][1] < after[0][0] for before, after in pairwise(spans)):
+            ordered = tuple(stacks[index] for _, index in spans)
+            return Dynamic(ordered, attribute_name(attribute, ordered[0].slices[0]), tuple(doubts))
+    return Dynamic(tuple(stacks), None, tuple(doubts))
+
+
+def _range(stack: Stack, attribute: str) -> tuple[float, float] | None:
+    values = [getattr(one, attribute) for phase in stack.order.phases for one in phase]
+    return None if None in values else (min(values), max(values))
+
+
+def _no_pair(dynamics: list[Dynamic]) -> str:
+    names = "; ".join(dynamic.name for dynamic in dynamics)
+    if len(dynamics) == 1:
+        return f"only one phase was found, {names}; a pre- and a post-contrast phase are needed"
+    return (
+        "no pre- and post-contrast pair was found; none of these series belong together, choose with --pre and "
+        f"--post if two of them do: {names}"
+    )

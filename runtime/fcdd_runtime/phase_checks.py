@@ -1,0 +1,156 @@
+"""What speaks against a choice of phases: a phase that was left out, times that contradict, a first phase that is none.
+
+Each check raises StudyError where the number would be wrong, and yields a warning where it may be right.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from fcdd_runtime.dynamics import Dynamic, Phase, Stack, in_one_region, phases_of
+from fcdd_runtime.errors import StudyError
+from fcdd_runtime.phase_order import ATTRIBUTES, SAME_TIME_S, attribute_name, order_is_unclear
+from fcdd_runtime.protocol import near_protocol, no_dynamic_t1, same_protocol
+from fcdd_runtime.series_filter import mentions_contrast, ruled_out, says_after_contrast
+from fcdd_runtime.stacking import STEP_TOLERANCE
+
+CHOOSE = "choose with --pre and --post"
+
+_BINDING = ("trigger_time", "acquisition_time")
+"""Attributes that say when a slice was acquired; ContentTime and AcquisitionNumber may follow the reconstruction."""
+_WITHIN_A_SERIES = ("temporal_position", "trigger_time", "acquisition_number")
+
+
+def check_order(dynamic: Dynamic) -> Iterator[str]:
+    """Refuse an unclear or contradicted order of phases, and one whose first phases are missing."""
+    for doubt in dynamic.doubts:
+        raise StudyError(f"the phases of {dynamic.name} cannot be ordered: {doubt}; {CHOOSE}")
+    _check_numbering(dynamic)
+    yield from _contradictions(dynamic)
+    if dynamic.method == "InstanceNumber":
+        yield "The phases could be told apart by InstanceNumber only, the least reliable way."
+
+
+def check_description(pre: Phase) -> Iterator[str]:
+    """Refuse a first phase whose series says that it was acquired after contrast."""
+    description = pre.stack.series.description
+    if word := says_after_contrast(description):
+        raise StudyError(
+            f"{pre.name} is the earliest phase, but its description says {word}; give the study with its pre-contrast "
+            f"phase, or {CHOOSE}"
+        )
+    if word := mentions_contrast(description):
+        yield f"The description of {pre.name}, which was taken as pre-contrast, says {word}."
+
+
+def check_nothing_left_out(dynamic: Dynamic, pre: Phase, post: Phase, stacks: Sequence[Stack]) -> Iterator[str]:
+    """Refuse where a volume on the grid of the dynamic, but outside it, may be the phase before contrast or the next.
+
+    Parameters
+    ----------
+    stacks : all of the study, also those that their description rules out as phases
+    """
+    for stack in (one for one in stacks if not any(_same_stack(one, own) for own in dynamic.stacks)):
+        if no_dynamic_t1(stack.protocol):
+            continue
+        for phase in phases_of(stack):
+            if not _on_one_grid(phase, pre) or not _may_precede(phase, post):
+                continue
+            if ruled_out(stack.series.description) and not _has_own_time(phase, dynamic):
+                continue
+            if near_protocol(stack.protocol, dynamic.stacks[0].protocol):
+                raise StudyError(
+                    f"{phase.name} has the positions of {dynamic.name} and is not later, but differs in its protocol "
+                    f"or description; {CHOOSE} which are subtracted"
+                )
+            yield f"{phase.name} is not later than {post.name} and was not used, because its protocol differs."
+
+
+def not_scored(dynamics: Sequence[Dynamic], stacks: Sequence[Stack]) -> Iterator[str]:
+    """Warn of volumes that have the protocol of a dynamic but show another part of the body, in one phase."""
+    for stack in (one for one in stacks if not ruled_out(one.series.description)):
+        alike = any(same_protocol(stack.protocol, dynamic.stacks[0].protocol) for dynamic in dynamics)
+        shown = any(in_one_region(stack.box_mm, dynamic.stacks[0].box_mm) for dynamic in dynamics)
+        if alike and not shown:
+            yield f"{stack.series.label} has the protocol of the dynamic, but lies elsewhere and was not scored."
+
+
+def _check_numbering(dynamic: Dynamic) -> None:
+    numbers = [phase.slices[0].temporal_position for phase in dynamic.phases]
+    known = sorted(number for number in numbers if number is not None)
+    by_number = dynamic.method in ATTRIBUTES["temporal_position"]
+    if len(known) < len(numbers) or len(set(known)) < len(known) or (not by_number and known[0] <= 1):
+        return
+    if known[0] > 1 or any(after - before > 1 for before, after in pairwise(known)):
+        listed = ", ".join(f"{number:g}" for number in known)
+        raise StudyError(
+            f"a phase is missing: the temporal positions of {dynamic.name} are {listed}; give the whole study, or "
+            f"{CHOOSE}"
+        )
+
+
+def _contradictions(dynamic: Dynamic) -> Iterator[str]:
+    """Compare the order with what every other attribute says."""
+    for attribute in ATTRIBUTES:
+        name = attribute_name(attribute, dynamic.phases[0].slices[0])
+        if name == dynamic.method or (len(dynamic.stacks) > 1 and attribute in _WITHIN_A_SERIES):
+            continue
+        firsts = [_first(phase, attribute) for phase in dynamic.phases]
+        if order_is_unclear(attribute, firsts) or not _falls(attribute, firsts):
+            continue
+        sentence = f"{name} orders the phases of {dynamic.name} otherwise than {dynamic.method}"
+        if attribute in _BINDING:
+            raise StudyError(f"{sentence}; {CHOOSE}")
+        yield f"{sentence}, which was followed."
+
+
+def _first(phase: Phase, attribute: str) -> float | None:
+    values = [getattr(one, attribute) for one in phase.slices]
+    return None if None in values else min(values)
+
+
+def _falls(attribute: str, values: Sequence[float | None]) -> bool:
+    tolerance = 0.0 if attribute == "acquisition_number" else SAME_TIME_S
+    known = [value for value in values if value is not None]
+    return len(known) == len(values) and any(after < before - tolerance for before, after in pairwise(known))
+
+
+def _same_stack(one: Stack, other: Stack) -> bool:
+    return one.slices[0] is other.slices[0]
+
+
+def _on_one_grid(one: Phase, other: Phase) -> bool:
+    """Whether the outermost slices of two phases lie within a tenth of a pixel of each other, and as many between."""
+    places, others = _outermost(one), _outermost(other)
+    plane = other.slices[0].plane
+    if len(one.slices) != len(other.slices) or plane is None:
+        return False
+    pixel = min(np.linalg.norm(plane.row_step_mm), np.linalg.norm(plane.column_step_mm))
+    return bool(np.linalg.norm(places - others, axis=1).max() <= max(1.0, STEP_TOLERANCE * pixel))
+
+
+def _outermost(phase: Phase) -> npt.NDArray[np.float64]:
+    origins = np.array([one.plane.origin_mm for one in phase.slices if one.plane is not None])
+    ends: npt.NDArray[np.float64] = origins[np.lexsort(np.round(origins, 2).T)][[0, -1]]
+    return ends
+
+
+def _may_precede(phase: Phase, other: Phase) -> bool:
+    """Whether a phase was acquired before another, or they have no common clock."""
+    for attribute in ("acquisition_time", "content_time"):
+        values = _first(phase, attribute), _first(other, attribute)
+        if values[0] is not None and values[1] is not None and not order_is_unclear(attribute, values):
+            return values[0] < values[1]
+    return True
+
+
+def _has_own_time(phase: Phase, dynamic: Dynamic) -> bool:
+    """Whether a phase was acquired at a time of its own; what was computed bears the time of a phase or a later one."""
+    own = [_first(one, "acquisition_time") for one in dynamic.phases]
+    time = _first(phase, "acquisition_time")
+    if time is not None and None not in own:
+        return all(abs(time - other) > SAME_TIME_S for other in own if other is not None)
+    times = [_first(one, "content_time") for one in (phase, dynamic.phases[0])]
+    return times[0] is not None and times[1] is not None and times[0] < times[1]

@@ -1,0 +1,81 @@
+"""What an MR sequence says about itself: whether two volumes come from one protocol, and whether it is dynamic T1."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+SAME = 0.05
+"""How far times and flip angle of one acquisition may differ, as a share: scanners round them, and set them anew for
+each series, but two echoes of one sequence or two sequences differ by far more."""
+NEAR = 0.25
+"""Within this share, a volume with the same kind of sequence could still be a phase of the acquisition."""
+MAX_T1_ECHO_MS = 10.0
+"""Dynamic T1 has the shortest echo that the scanner can make, 1 to 5 ms; T2, diffusion and echo planar have more."""
+MAX_T1_REPETITION_MS = 1000.0
+"""3D gradient echo has 3 to 10 ms, multislice 2D gradient echo up to some hundred."""
+
+_POST_PROCESSING = frozenset(
+    # Siemens: distortion correction, normalisation, filters, split or combined files; General words that say nothing.
+    ("ND", "DIS2D", "DIS3D", "DIS3DMOSAIC", "NORM", "FM", "FIL", "MFSPLIT", "MOCO", "NONE", "OTHER", "")
+)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a slice was acquired. Numbers that are absent are None."""
+
+    sequence: frozenset[str]
+    """Words of ScanningSequence (`GR`, `SE`, `IR`, `EP`), or EchoPulseSequence (`GRADIENT`, `SPIN`, `BOTH`)."""
+    fat_suppression: str
+    echo_ms: float | None
+    repetition_ms: float | None
+    flip_degrees: float | None
+    b_value: float | None
+    """Diffusion weighting, s/mm^2."""
+
+
+@lru_cache
+def kind_of_image(image_type: tuple[str, ...]) -> frozenset[str]:
+    """Return the words of ImageType without those of post-processing, which one phase may have and another lack."""
+    return frozenset(word for word in image_type if word not in _POST_PROCESSING)
+
+
+def same_protocol(one: Protocol, other: Protocol) -> bool:
+    """Whether two volumes may be phases of one acquisition."""
+    return (one.b_value or 0) == (other.b_value or 0) and _agree(one, other, SAME)
+
+
+def near_protocol(one: Protocol, other: Protocol) -> bool:
+    """Whether two volumes are so alike that nobody but the site can say that they are no phases of one acquisition."""
+    return _agree(one, other, NEAR)
+
+
+def no_dynamic_t1(protocol: Protocol) -> str:
+    """Say why a sequence is no dynamic T1, such as `spin echo`; empty if it may be."""
+    if "EP" in protocol.sequence:
+        return "echo planar"
+    if protocol.sequence & {"SE", "SPIN", "BOTH"}:
+        return "spin echo"
+    if "IR" in protocol.sequence and "GR" not in protocol.sequence:
+        return "inversion recovery"
+    if protocol.b_value:
+        return f"diffusion with b = {protocol.b_value:g}"
+    if protocol.echo_ms is not None and protocol.echo_ms > MAX_T1_ECHO_MS:
+        return f"an echo time of {protocol.echo_ms:g} ms"
+    if protocol.repetition_ms is not None and protocol.repetition_ms > MAX_T1_REPETITION_MS:
+        return f"a repetition time of {protocol.repetition_ms:g} ms"
+    return ""
+
+
+def _agree(one: Protocol, other: Protocol, share: float) -> bool:
+    return (
+        one.sequence == other.sequence
+        and one.fat_suppression == other.fat_suppression
+        and _close(one.echo_ms, other.echo_ms, share)
+        and _close(one.repetition_ms, other.repetition_ms, share)
+        and _close(one.flip_degrees, other.flip_degrees, share)
+    )
+
+
+def _close(one: float | None, other: float | None, share: float) -> bool:
+    """Compare two numbers; one that is absent agrees with any, because scanners leave them out at will."""
+    return one is None or other is None or abs(one - other) <= share * max(abs(one), abs(other))

@@ -1,0 +1,194 @@
+"""One call of fcdd-score: every input, what is said of it, and the files that list them all.
+
+Lines on the terminal end up in logs, so they name inputs and studies by number: no patient, date or UID.
+"""
+
+import re
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from fcdd_runtime.backends.base import Backend
+from fcdd_runtime.dicom_writer import WriteDicom
+from fcdd_runtime.errors import FcddError, ImageError, ServerUnreachableError, StudyError
+from fcdd_runtime.files import replaced_file
+from fcdd_runtime.images import is_image_folder
+from fcdd_runtime.index_page import FailedEntry, IndexEntry, index_entry, write_index
+from fcdd_runtime.look import Look
+from fcdd_runtime.manual_phases import ManualPhases
+from fcdd_runtime.report import SummaryRow, study_folder_name, summary_rows, write_study_report, write_summary
+from fcdd_runtime.result import StudyResult
+from fcdd_runtime.score_images import score_images, write_image_scores
+from fcdd_runtime.score_study import score_study
+from fcdd_runtime.study import Study, read_studies
+
+SOME_FAILED, NONE_USABLE = 1, 2
+SUMMARY_FILE, INDEX_FILE = "summary.csv", "index.html"
+
+SHOWN_NOTES = 5
+
+_UID = re.compile(r"\d+(\.\d+){4,}")
+_DATE = re.compile(r"(?<!\d)(19|20)\d{6}(?!\d)")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a call was made."""
+
+    out: Path
+    look: Look
+    save_maps: bool
+    """Write maps.npz for image folders."""
+    manual: ManualPhases | None
+    """Phases that a person chose, for all studies of the call."""
+    write_dicom: WriteDicom | None
+    """Writes DICOM objects beside each report; None: none."""
+    say: Callable[[str], None]
+    """Takes a line about a study that was scored."""
+    complain: Callable[[str], None]
+    """Takes a line that begins with `Error: ` or `Warning: `."""
+
+
+@dataclass
+class ScoreRun:
+    """What a call has done so far."""
+
+    backend: Backend
+    options: RunOptions
+    rows: list[SummaryRow] = field(default_factory=list)
+    index: list[IndexEntry | FailedEntry] = field(default_factory=list)
+    studies: set[str] = field(default_factory=set)
+    done: int = 0
+    failed: int = 0
+
+    def score_all(self, inputs: tuple[Path, ...]) -> int:
+        """Score every input and return the exit code.
+
+        Raises
+        ------
+        ServerUnreachableError
+            If the server is gone: no further input could be scored.
+        ImageError
+            If more than one input is a folder of images.
+        """
+        image_folders = [path for path in inputs if is_image_folder(path)]
+        if len(image_folders) > 1:
+            raise ImageError("give one folder of images a call; their results share one file")
+        self.options.out.mkdir(parents=True, exist_ok=True)
+        try:
+            for number, path in enumerate(inputs, start=1):
+                if path in image_folders:
+                    self._score_image_folder(f"input {number}", path)
+                else:
+                    self._score_input(f"input {number}", path)
+        finally:
+            self._write_lists()
+        if self.failed:
+            return SOME_FAILED if self.done else NONE_USABLE
+        return 0
+
+    def _score_input(self, label: str, path: Path) -> None:
+        with tempfile.TemporaryDirectory(prefix="fcdd-score-") as scratch:
+            try:
+                studies, notes = read_studies(path, Path(scratch))
+            except StudyError as error:
+                self._fail(label, _without(path, error))
+                return
+            for number, study in enumerate(studies, start=1):
+                # A file that cannot be read may belong to any of the studies, so each result says so.
+                noted = replace(study, warnings=(*_shortened(notes), *study.warnings))
+                self._score_study(label if len(studies) == 1 else f"{label}, study {number}", noted)
+
+    def _score_study(self, label: str, study: Study) -> None:
+        folder = self.options.out / study_folder_name(study.study_instance_uid)
+        if study.study_instance_uid in self.studies:
+            self._fail(label, "this study was in an earlier input already; give each study once, in one folder")
+            return
+        self.studies.add(study.study_instance_uid)
+        try:
+            result = score_study(study, self.backend, self.options.manual)
+            write_study_report(
+                result, folder, self.options.look, lambda draft: self._write_dicom(label, result, study, draft)
+            )
+        except ServerUnreachableError:
+            raise
+        except FcddError as error:
+            self._warn(label, study.warnings)
+            self._fail(label, f"{error}{_removed(folder)}")
+            return
+        self._warn(label, result.warnings)
+        self.done += 1
+        self.rows += summary_rows(result)
+        self.index.append(index_entry(result, self.options.look))
+        self.options.say(_line(result, folder))
+
+    def _write_dicom(self, label: str, result: StudyResult, study: Study, draft: Path) -> None:
+        if self.options.write_dicom is not None:
+            self._warn(label, self.options.write_dicom(result, study, draft, self.options.look))
+
+    def _score_image_folder(self, label: str, path: Path) -> None:
+        try:
+            result = score_images(path, self.backend)
+        except ServerUnreachableError:
+            raise
+        except FcddError as error:
+            self._fail(label, _without(path, error))
+            return
+        write_image_scores(result, self.backend, self.options.out, self.options.save_maps)
+        for failure in result.failures:
+            self._fail(label, _without(path, failure))
+        self.done += len(result.names)
+        self.options.say(f"{len(result.names)} images scored  {self.options.out / 'results.json'}")
+
+    def _fail(self, label: str, sentence: str) -> None:
+        self.failed += 1
+        self.index.append(FailedEntry(label, sentence))
+        self.options.complain(f"Error: {label}: {_anonymous(sentence)}")
+
+    def _warn(self, label: str, sentences: tuple[str, ...]) -> None:
+        for sentence in sentences:
+            self.options.complain(f"Warning: {label}: {_anonymous(sentence)}")
+
+    def _write_lists(self) -> None:
+        """List this call's studies; without any, lists of an earlier call must not be taken for this one's."""
+        summary, index = self.options.out / SUMMARY_FILE, self.options.out / INDEX_FILE
+        if not self.rows:
+            summary.unlink(missing_ok=True)
+            index.unlink(missing_ok=True)
+            return
+        with replaced_file(summary) as file:
+            write_summary(self.rows, file)
+        write_index(self.index, index)
+
+
+def _line(result: StudyResult, folder: Path) -> str:
+    scores = "  ".join(f"{breast.laterality} {breast.score:.6g}" for breast in result.breasts)
+    flag = {True: "flagged", False: "not flagged", None: "no operating point"}[result.flagged]
+    return f"{folder.name}  {scores}  {flag}  {folder / 'report.html'}"
+
+
+def _shortened(notes: list[str]) -> tuple[str, ...]:
+    """Keep the first of many files that could not be read, and count the rest."""
+    shown = tuple(notes[:SHOWN_NOTES])
+    rest = len(notes) - len(shown)
+    return (*shown, f"{rest} more files could not be read.") if rest else shown
+
+
+def _removed(folder: Path) -> str:
+    """Remove what an earlier call wrote for a study that now failed: it would look current."""
+    if not folder.exists():
+        return ""
+    shutil.rmtree(folder)
+    return "; its earlier result was removed"
+
+
+def _without(path: Path, sentence: object) -> str:
+    """Take an input's path, which can name a patient, out of a sentence about it."""
+    return str(sentence).replace(f"{path}/", "").replace(str(path), "it")
+
+
+def _anonymous(sentence: str) -> str:
+    """Take UIDs and dates, which file names often hold, out of a sentence."""
+    return _DATE.sub("(date)", _UID.sub("(UID)", sentence))

@@ -1,0 +1,68 @@
+"""Results made by hand, for tests of what is written from them."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from fcdd_runtime.contract import Display, MipRecipe, ModelContract, OperatingPoint, Resize, Upsampling
+from fcdd_runtime.result import BreastResult, Peak, PhaseChoice, SplitChoice, StudyResult
+
+SIZE = 224
+SQUASH = Resize("squash", SIZE, SIZE)
+POINT = OperatingPoint(0.4, 0.97, "held-out breasts")
+
+
+def make_contract(**changes: Any) -> ModelContract:
+    contract = ModelContract(
+        schema_version=1,
+        name="fcdd_fp16",
+        network="FCDD_CNN224",
+        objective="fcdd",
+        inputs=("mip",),
+        resize=SQUASH,
+        recipe=MipRecipe(),
+        map_shape=(28, 28),
+        map_kind="fcdd",
+        upsampling=Upsampling(8, 68, 3.5, 8.0),
+        display=Display(0.97, (0.25, 2.0)),
+        operating_point=POINT,
+        precision="fp16",
+        target="python",
+        artefact="1/model.onnx",
+        max_batch_size=32,
+        mean=(0.2, 0.2, 0.2),
+        std=(0.1, 0.1, 0.1),
+        snapshot_sha256="ab" * 32,
+        artefact_sha256="cd" * 32,
+        versions={"torch": "2.13.0"},
+    )
+    return dataclasses.replace(contract, **changes)
+
+
+def make_breast(laterality: str = "R", **changes: Any) -> BreastResult:
+    rows, columns = np.mgrid[0:SIZE, 0:SIZE]
+    blob = np.exp(-((rows - 80) ** 2 + (columns - 120) ** 2) / 800).astype(np.float32)
+    breast = BreastResult(
+        laterality=laterality,
+        score=float(np.float32(0.3)),
+        flagged=False,
+        peak=Peak((80, 120), (50, 70), (-52.4, -31.0, 12.5), "1.2.3.4", None),
+        image=np.random.default_rng(3).integers(0, 256, (140, 160)).astype(np.uint8),
+        pixel_mm=(1.0, 1.0),
+        anomaly_map=np.full((28, 28), 0.3, np.float32),
+        heatmap=0.3 + 2 * blob,
+    )
+    return dataclasses.replace(breast, **changes)
+
+
+def make_study(*breasts: BreastResult, **changes: Any) -> StudyResult:
+    study = StudyResult(
+        study_instance_uid="1.2.826.0.1.999",
+        breasts=breasts or (make_breast("R"), make_breast("L", score=0.75, flagged=True)),
+        phases=PhaseChoice("series 3, phase 1", "series 3, phase 2", "TriggerTime", 4),
+        split=SplitChoice("sternum", 0.8, -3.25),
+        contract=make_contract(),
+        warnings=(),
+    )
+    return dataclasses.replace(study, **changes)

@@ -1,0 +1,168 @@
+"""Whole studies as vendors' scanners write them, with all that lies beside the dynamic series."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from mock_study import MockStudy, Phantom, breast_phantom, cropped
+from pydicom import dcmread
+
+from fcdd_runtime.contract import MipRecipe
+from fcdd_runtime.errors import StudyError
+from fcdd_runtime.phases import Phases, split_phases
+from fcdd_runtime.score_study import breast_images
+from fcdd_runtime.study import read_studies
+from fcdd_runtime.volume import Volume
+
+PHANTOM = breast_phantom(phases=5)
+PRE, FIRST_POST = PHANTOM.voxels[0], PHANTOM.voxels[1]
+
+
+def only(voxels: npt.NDArray[np.int32], phantom: Phantom = PHANTOM) -> Phantom:
+    """Return a study of one phase with these voxels."""
+    return replace(phantom, voxels=voxels[None])
+
+
+def split(folder: Path, **recipe: Any) -> Phases:
+    (study,), notes = read_studies(folder, folder)
+    assert notes == []
+    return split_phases(study, MipRecipe(**recipe))
+
+
+def voxels(volume: Volume) -> npt.NDArray[np.float32]:
+    return np.stack([volume.read_slice(index) for index in range(volume.grid.shape[0])])
+
+
+def assert_subtracted(phases: Phases, pre: npt.NDArray[np.int32], post: npt.NDArray[np.int32]) -> None:
+    np.testing.assert_array_equal(voxels(phases.pre), pre)
+    np.testing.assert_array_equal(voxels(phases.post), post)
+
+
+def at(time: str, **values: Any) -> dict[str, Any]:
+    """Header values of a series that was acquired and reconstructed at this time."""
+    return {
+        "AcquisitionDate": "20240102",
+        "AcquisitionTime": time,
+        "ContentDate": "20240102",
+        "ContentTime": time,
+    } | values
+
+
+def write_siemens(folder: Path, dynamic: Phantom = PHANTOM, **dynamic_values: Any) -> None:
+    """Write a series a phase, with subtractions and projections of each, and the other sequences of an exam."""
+    for number, axes in enumerate(("zyx", "xzy", "yzx")):
+        locator = at("100000", ImageType=["ORIGINAL", "PRIMARY", "M", "NORM"], RepetitionTime="8.6", EchoTime="4")
+        MockStudy(only(PRE[::5]), axes, series_number=1, description="localizer", attributes=locator).write(
+            folder / f"localizer {number}"
+        )
+    t2 = at("100200", ScanningSequence="SE", RepetitionTime="4500", EchoTime="84", FlipAngle="150")
+    MockStudy(only(PRE + 90), series_number=2, description="tse tra", attributes=t2).write(folder / "t2")
+    nonfs = at("100700", ScanOptions="", EchoTime="2.4", RepetitionTime="5.6")
+    MockStudy(only(PRE + 300), series_number=3, description="t1_fl3d_tra", attributes=nonfs).write(folder / "t1")
+    for phase, volume in enumerate(dynamic.voxels):
+        values = at(f"10{10 + phase}20", **dynamic_values)
+        number = 5 + 10 * phase
+        MockStudy(only(volume), series_number=number, description="t1_fl3d_tra_dyna_1+5", attributes=values).write(
+            folder / f"phase {phase}"
+        )
+        if phase == 0:
+            continue
+        subtraction, projection = only(abs(volume - dynamic.voxels[0])), only(volume[2:])
+        late = values | {"ContentTime": f"1025{phase:02d}"}
+        MockStudy(subtraction, series_number=number + 1, description="t1_fl3d_tra_dyna_1+5_SUB", attributes=late).write(
+            folder / f"sub {phase}"
+        )
+        mip = late | {"ImageType": ["DERIVED", "SECONDARY", "MIP"]}
+        MockStudy(projection, series_number=number + 2, description="t1_fl3d_tra", attributes=mip).write(
+            folder / f"mip {phase}"
+        )
+
+
+def test_siemens_series_per_phase_among_what_the_scanner_computed(tmp_path: Path) -> None:
+    write_siemens(tmp_path)
+    phases = split(tmp_path, post_contrast_phase=2)
+    assert_subtracted(phases, PRE, PHANTOM.voxels[2])
+    assert (phases.choice.count, phases.choice.method) == (5, "AcquisitionTime")
+    assert [warning.partition(",")[0] for warning in phases.warnings] == ['series 3 "t1_fl3d_tra"']
+
+
+def test_siemens_without_its_phase_before_contrast_is_refused(tmp_path: Path) -> None:
+    write_siemens(tmp_path)
+    for path in (tmp_path / "phase 0").iterdir():
+        path.unlink()
+    with pytest.raises(StudyError, match="nothing enhances|unclear whether contrast has arrived"):
+        split(tmp_path)
+
+
+def test_ge_one_series_by_trigger_time_with_random_instance_numbers(tmp_path: Path) -> None:
+    paths = MockStudy(
+        PHANTOM,
+        phase_attribute="TriggerTime",
+        random_instance_numbers=True,
+        description="Ax VIBRANT MPH",
+        image_type=("ORIGINAL", "PRIMARY", "OTHER"),
+        attributes=at("101500"),
+    ).write(tmp_path)
+    assert "TemporalPositionIdentifier" not in dcmread(paths[0])
+    phases = split(tmp_path)
+    assert_subtracted(phases, PRE, FIRST_POST)
+    assert (phases.choice.count, phases.choice.method, phases.warnings) == (5, "TriggerTime", ())
+
+
+@pytest.mark.parametrize("enhanced", [False, True])
+def test_philips_with_a_rescale_of_every_slice(tmp_path: Path, enhanced: bool) -> None:
+    MockStudy(PHANTOM, enhanced=enhanced, rescale=True, description="dyn THRIVE", random_instance_numbers=True).write(
+        tmp_path
+    )
+    phases = split(tmp_path)
+    assert_subtracted(phases, PRE, FIRST_POST)
+    assert (phases.choice.count, phases.warnings) == (5, ())
+
+
+def test_a_derived_series_of_one_breast_as_in_public_collections(tmp_path: Path) -> None:
+    one_side = cropped(PHANTOM, 44, 96)
+    MockStudy(
+        one_side,
+        phase_attribute="AcquisitionTime",
+        description="ISPY2: VOLSER: uni-lateral cropped: original DCE",
+        image_type=("DERIVED", "PRIMARY", "OTHER"),
+    ).write(tmp_path)
+    phases = split(tmp_path)
+    assert_subtracted(phases, one_side.voxels[0], one_side.voxels[1])
+    images, _ = breast_images(phases, MipRecipe())
+    assert [image.laterality for image in images] == ["L"]
+
+
+def test_everything_odd_at_once(tmp_path: Path) -> None:
+    """Sagittal, oblique, flipped, signed, fine slices, two phases before contrast, repeats, an aborted last phase."""
+    again = PRE + np.random.default_rng(3).integers(-3, 4, PRE.shape)
+    odd = replace(
+        PHANTOM,
+        voxels=np.concatenate([PRE[None], again[None], PHANTOM.voxels[1:]]).astype(np.int32) - 150,
+        spacing_mm=(0.83, 2.5, 2.5),
+    )
+    paths = MockStudy(
+        odd, "xzy", "zx", turned_degrees=4.0, phase_attribute="TriggerTime", signed=True, repeats=2
+    ).write(tmp_path)
+    for path in paths[-120:]:
+        path.unlink()
+    phases = split(tmp_path)
+    assert_subtracted(phases, *(odd.voxels[phase].transpose(2, 0, 1)[::-1, ::-1] for phase in (1, 2)))
+    assert phases.choice.before_contrast == 2
+    words = " ".join(phases.warnings)
+    assert "slices repeat a position and phase" in words
+    assert "phase 6 of 6 is incomplete" in words
+
+
+def test_eight_phases_of_a_hundred_and_sixty_slices(tmp_path: Path) -> None:
+    small = PHANTOM.voxels[:, 5, ::8, ::8]
+    levels = 1 + np.arange(160) % 7
+    stack = (small[:2, None] * levels[None, :, None, None]).repeat([1, 7], axis=0).astype(np.int32)
+    phantom = replace(PHANTOM, voxels=stack, spacing_mm=(1.0, 20.0, 20.0))
+    MockStudy(phantom, phase_attribute="AcquisitionTime").write(tmp_path)
+    phases = split(tmp_path, post_contrast_phase=7)
+    assert_subtracted(phases, stack[0], stack[7])
+    assert phases.choice.count == 8

@@ -1,0 +1,57 @@
+"""What several test modules share that is no fixture."""
+
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fcdd_runtime.images import read_image
+
+REFERENCE_VARIABLE = "FCDD_REFERENCE_DATA"
+
+CONFIG: dict[str, Any] = {
+    "objective": "fcdd",
+    "net": "FCDD_CNN224",
+    "preproc": "none",
+    "bias": True,
+    "oe_limit": float("inf"),
+    "gauss_std": 10,
+    "quantile": 0.97,
+}
+"""The entries of a training configuration that matter, and one that only Python's JSON takes."""
+
+WriteSnapshot = Callable[..., Path]
+ExportSnapshot = Callable[..., Path]
+
+DATA = Path(__file__).parent / "data"
+
+
+@dataclass(frozen=True)
+class PublishedCase:
+    """What the published code computes for one network: arrays as in the reference data's README."""
+
+    snapshot: Path
+    images: list[npt.NDArray[np.uint8]]
+    normal_images: Path
+    expected: dict[str, npt.NDArray[Any]]
+
+
+def published_case(root: Path, snapshot: Path, name: str) -> PublishedCase:
+    with np.load(root / "expected" / f"{name}.npz") as arrays:
+        expected = dict(arrays)
+    images = [read_image(root / str(path)) for path in expected["names"]]
+    return PublishedCase(snapshot, images, root / "custom" / "train" / "breast_img" / "normal", expected)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ask the system for loopback ports that nobody listens on."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]
