@@ -10,9 +10,12 @@ import pytest
 from mock_study import MockStudy, Phantom, breast_phantom, cropped
 from pydicom import dcmread
 
+from fcdd_runtime import headers
 from fcdd_runtime.contract import MipRecipe
 from fcdd_runtime.errors import StudyError
+from fcdd_runtime.mip import project
 from fcdd_runtime.phases import Phases, split_phases
+from fcdd_runtime.pixels import StoredPixels, read_frame
 from fcdd_runtime.score_study import breast_images
 from fcdd_runtime.study import read_studies
 from fcdd_runtime.volume import Volume
@@ -166,3 +169,20 @@ def test_eight_phases_of_a_hundred_and_sixty_slices(tmp_path: Path) -> None:
     phases = split(tmp_path, post_contrast_phase=7)
     assert_subtracted(phases, stack[0], stack[7])
     assert phases.choice.count == 8
+
+
+def test_of_eight_phases_only_what_is_needed_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = PHANTOM.voxels[:, :, ::2, ::2]
+    phantom = replace(PHANTOM, voxels=np.concatenate([small[:1], small[1:2].repeat(7, axis=0)]))
+    files = MockStudy(phantom, series_per_phase=True, phase_attribute="AcquisitionTime").write(tmp_path)
+    opened: set[Path] = set()
+
+    def noting(stored: StoredPixels, *arguments: Any) -> Any:
+        opened.add(stored.path)
+        return read_frame(stored, *arguments)
+
+    monkeypatch.setattr(headers, "read_frame", noting)
+    phases = split(tmp_path)
+    project(phases.pre, phases.post)
+    count = len(small[0])
+    assert opened == set(files[: 2 * count])

@@ -1,0 +1,64 @@
+"""The straight way to plain frames, and the parallel way to compressed ones, against pydicom's decoders."""
+
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, MRImageStorage
+
+from fcdd_benchmarks.drawn_study import write_study
+from fcdd_runtime import pixels as pixels_module
+from fcdd_runtime.study import read_studies
+
+ROWS, COLUMNS = 5, 7
+PIXELS = st.binary(min_size=2 * ROWS * COLUMNS, max_size=2 * ROWS * COLUMNS)
+
+
+def write(path: Path, data: bytes, bits_stored: int, signed: bool, implicit: bool) -> None:
+    header = Dataset()
+    header.file_meta = FileMetaDataset()
+    header.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+    header.SOPClassUID, header.SOPInstanceUID, header.Modality = MRImageStorage, "1.2.3", "MR"
+    header.StudyInstanceUID, header.SeriesInstanceUID = "1.2.4", "1.2.5"
+    header.Rows, header.Columns, header.SamplesPerPixel = ROWS, COLUMNS, 1
+    header.PhotometricInterpretation, header.PixelRepresentation = "MONOCHROME2", int(signed)
+    header.BitsAllocated, header.BitsStored, header.HighBit = 16, bits_stored, bits_stored - 1
+    header.PixelData = data
+    header["PixelData"].VR = "OW"
+    header.save_as(path, enforce_file_format=True)
+
+
+def read(path: Path) -> npt.NDArray[np.float32]:
+    (study,), _ = read_studies(path, path.parent)
+    return study.series[0].slices[0].read()
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=PIXELS, bits_stored=st.integers(1, 16), signed=st.booleans(), implicit=st.booleans(), inside=st.booleans())
+def test_plain_frames_have_pydicoms_pixels_whatever_the_bits(
+    data: bytes, bits_stored: int, signed: bool, implicit: bool, inside: bool, tmp_path: Path
+) -> None:
+    if inside:
+        words = np.frombuffer(data, "<u2") >> (16 - bits_stored)
+        data = (words.astype("<i2") - ((1 << (bits_stored - 1)) if signed else 0)).astype("<i2").tobytes()
+    path = tmp_path / "file"
+    write(path, data, bits_stored, signed, implicit)
+    found = read(path)
+    with mock.patch.object(pixels_module, "_plain", lambda *_: None):
+        np.testing.assert_array_equal(found, read(path))
+
+
+@pytest.mark.parametrize("syntax", ["jpeg-ls", "jpeg-lossless"])
+def test_compressed_frames_have_pydicoms_pixels(syntax: str, tmp_path: Path) -> None:
+    write_study(tmp_path / "study", slices=8, size=64, phases=1, syntax=syntax)
+    (study,), _ = read_studies(tmp_path / "study", tmp_path)
+    slices = study.series[0].slices
+    with mock.patch.object(pixels_module, "_decoded", side_effect=AssertionError("not needed")):
+        found = [one.read() for one in slices]
+    with mock.patch.object(pixels_module, "_unpacked", lambda *_: None):
+        np.testing.assert_array_equal(np.stack(found), np.stack([one.read() for one in slices]))
