@@ -224,7 +224,20 @@ def _in_temporal_order(stacks: list[Stack]) -> Dynamic:
         elif all(before[0][1] < after[0][0] for before, after in pairwise(spans)):
             ordered = tuple(stacks[index] for _, index in spans)
             return Dynamic(ordered, attribute_name(attribute, ordered[0].slices[0]), tuple(doubts))
+        elif attribute == "acquisition_time" and _are_reconstructions(stacks, spans):
+            break
     return Dynamic(tuple(stacks), None, tuple(doubts))
+
+
+def _are_reconstructions(stacks: list[Stack], spans: list[tuple[tuple[float, float], int]]) -> bool:
+    """Whether series were acquired at one time and differ in ImageType, such as with and without correction.
+
+    They show one acquisition twice, and no weaker attribute may make phases of them.
+    """
+    types = [stacks[index].slices[0].image_type for _, index in spans]
+    ends = [span for span, _ in spans]
+    together = [after[0] <= before[1] for before, after in pairwise(ends)]
+    return any(both and one != other for both, (one, other) in zip(together, pairwise(types), strict=True))
 
 
 def _range(stack: Stack, attribute: str) -> tuple[float, float] | None:

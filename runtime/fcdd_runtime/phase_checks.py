@@ -46,7 +46,7 @@ def check_description(pre: Phase) -> Iterator[str]:
 
 
 def check_nothing_left_out(dynamic: Dynamic, pre: Phase, post: Phase, stacks: Sequence[Stack]) -> Iterator[str]:
-    """Refuse where a volume on the grid of the dynamic, but outside it, may be the phase before contrast or the next.
+    """Refuse where a volume that shows what the dynamic shows, but is outside it, may be a phase before contrast.
 
     Parameters
     ----------
@@ -56,16 +56,36 @@ def check_nothing_left_out(dynamic: Dynamic, pre: Phase, post: Phase, stacks: Se
         if no_dynamic_t1(stack.protocol):
             continue
         for phase in phases_of(stack):
-            if not _on_one_grid(phase, pre) or not _may_precede(phase, post):
+            if not in_one_region(stack.box_mm, pre.stack.box_mm) or not _may_precede(phase, post):
                 continue
             if ruled_out(stack.series.description) and not _has_own_time(phase, dynamic):
                 continue
             if near_protocol(stack.protocol, dynamic.stacks[0].protocol):
                 raise StudyError(
-                    f"{phase.name} has the positions of {dynamic.name} and is not later, but differs in its protocol "
+                    f"{phase.name} shows what {dynamic.name} shows and is not later, but differs in its grid, protocol "
                     f"or description; {CHOOSE} which are subtracted"
                 )
+            if not _on_one_grid(phase, pre):
+                continue
             yield f"{phase.name} is not later than {post.name} and was not used, because its protocol differs."
+
+
+def check_one_time(dynamic: Dynamic) -> None:
+    """Refuse phases put together of repeated slices from several times: a number that starts anew mixes phases."""
+    if not any(stack.order.repeats for stack in dynamic.stacks):
+        return
+    times = [[one.acquisition_time for one in phase.slices] for phase in dynamic.phases]
+    known = [[time for time in own if time is not None] for own in times]
+    if known != times:
+        return
+    starts = sorted({min(own) for own in known})
+    apart = min((after - before for before, after in pairwise(starts)), default=0.0)
+    for phase, own in zip(dynamic.phases, known, strict=True):
+        if apart and max(own) - min(own) > apart / 4:
+            raise StudyError(
+                f"slices of {phase.name} repeat and were acquired at several times, so that it is no single phase; "
+                f"{CHOOSE}, or remove the repeats"
+            )
 
 
 def not_scored(dynamics: Sequence[Dynamic], stacks: Sequence[Stack]) -> Iterator[str]:

@@ -8,7 +8,13 @@ from fcdd_runtime.contrast import ARRIVED, Arrival, find_arrival, mean_rise, sam
 from fcdd_runtime.dynamics import Dynamic, Phase, Stack, choose_dynamics, find_dynamics, stacks_of
 from fcdd_runtime.errors import StudyError
 from fcdd_runtime.manual_phases import ManualPhases, find_manual_phases
-from fcdd_runtime.phase_checks import check_description, check_nothing_left_out, check_order, not_scored
+from fcdd_runtime.phase_checks import (
+    check_description,
+    check_nothing_left_out,
+    check_one_time,
+    check_order,
+    not_scored,
+)
 from fcdd_runtime.protocol import no_dynamic_t1
 from fcdd_runtime.resample import is_shifted, resampled
 from fcdd_runtime.result import PhaseChoice
@@ -87,6 +93,7 @@ def _found_pair(dynamic: Dynamic, stacks: list[Stack], recipe: MipRecipe) -> _Pa
     for stack in dynamic.stacks:
         _check_placed(stack)
     first = dynamic.phases[0]
+    check_one_time(dynamic)
     warnings = [*check_order(dynamic), *check_description(first)]
     list(check_nothing_left_out(dynamic, first, first, stacks))
     arrival = _arrival(dynamic, recipe)
@@ -97,6 +104,11 @@ def _found_pair(dynamic: Dynamic, stacks: list[Stack], recipe: MipRecipe) -> _Pa
     warnings += check_nothing_left_out(dynamic, pre, post, stacks)
     warnings += [*_left_out(dynamic, pre), *_warnings(pre, post, volumes)]
     count, before = len(dynamic.phases), arrival.last_before + 1
+    if before > 1:
+        warnings.append(
+            f"{before} phases before contrast were found by the body's mean signal, and the last of them was taken; "
+            "a lesion that enhances very early would be subtracted from itself."
+        )
     return _Pair(pre, post, volumes, dynamic.method or "", count, before, arrival.rise, tuple(warnings))
 
 
@@ -207,6 +219,12 @@ def _phases(study: Study, pair: _Pair) -> Phases:
 
 def _both(right: Phases, left: Phases) -> Phases:
     """Join the phases of two breasts that have series of their own."""
+    if (right.choice.count, right.choice.before_contrast) != (left.choice.count, left.choice.before_contrast):
+        raise StudyError(
+            f"the series of the two breasts differ in their phases: {right.choice.count} with "
+            f"{right.choice.before_contrast} before contrast on the right, {left.choice.count} with "
+            f"{left.choice.before_contrast} on the left; remove the phases that only one side has"
+        )
     choice = PhaseChoice(
         pre=f"{right.choice.pre} (R); {left.choice.pre} (L)",
         post=f"{right.choice.post} (R); {left.choice.post} (L)",

@@ -7,7 +7,7 @@ SAME = 0.05
 """How far times and flip angle of one acquisition may differ, as a share: scanners round them, and set them anew for
 each series, but two echoes of one sequence or two sequences differ by far more."""
 NEAR = 0.25
-"""Within this share, a volume with the same kind of sequence could still be a phase of the acquisition."""
+"""If the echo time, and repetition time or flip angle, agree within this share, a volume could still be a phase."""
 MAX_T1_ECHO_MS = 10.0
 """Dynamic T1 has the shortest echo that the scanner can make, 1 to 5 ms; T2, diffusion and echo planar have more."""
 MAX_T1_REPETITION_MS = 1000.0
@@ -46,7 +46,11 @@ def same_protocol(one: Protocol, other: Protocol) -> bool:
 
 def near_protocol(one: Protocol, other: Protocol) -> bool:
     """Whether two volumes are so alike that nobody but the site can say that they are no phases of one acquisition."""
-    return _agree(one, other, NEAR)
+    repetition_or_flip = _close(one.repetition_ms, other.repetition_ms, NEAR) or _close(
+        one.flip_degrees, other.flip_degrees, NEAR
+    )
+    kind = one.sequence == other.sequence and one.fat_suppression == other.fat_suppression
+    return kind and _close(one.echo_ms, other.echo_ms, NEAR) and repetition_or_flip
 
 
 def no_dynamic_t1(protocol: Protocol) -> str:

@@ -3,6 +3,7 @@
 Lines on the terminal end up in logs, so they name inputs and studies by number: no patient, date or UID.
 """
 
+import os
 import re
 import shutil
 import tempfile
@@ -29,8 +30,10 @@ SUMMARY_FILE, INDEX_FILE = "summary.csv", "index.html"
 
 SHOWN_NOTES = 5
 
-_UID = re.compile(r"\d+(\.\d+){4,}")
-_DATE = re.compile(r"(?<!\d)(19|20)\d{6}(?!\d)")
+_UID = re.compile(r"\d+(\.\d+){2,}")
+_DATE = re.compile(r"(?<!\d)(19|20)\d\d([-./]?)\d\d\2\d\d(?!\d)")
+_DESCRIPTION = re.compile(r' "[^"]*"')
+"""A series' description, which messages quote after its number; anybody may have typed anything there."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,15 @@ class RunOptions:
     """Takes a line about a study that was scored."""
     complain: Callable[[str], None]
     """Takes a line that begins with `Error: ` or `Warning: `."""
+
+
+@dataclass(frozen=True)
+class _Label:
+    """What an input or a study is called on the terminal."""
+
+    text: str
+    path: Path | None
+    """The DICOM input, whose file names must not appear there; None for a folder of images, which go by their names."""
 
 
 @dataclass
@@ -80,16 +92,16 @@ class ScoreRun:
         try:
             for number, path in enumerate(inputs, start=1):
                 if path in image_folders:
-                    self._score_image_folder(f"input {number}", path)
+                    self._score_image_folder(_Label(f"input {number}", None), path)
                 else:
-                    self._score_input(f"input {number}", path)
+                    self._score_input(_Label(f"input {number}", path), path)
         finally:
             self._write_lists()
         if self.failed:
             return SOME_FAILED if self.done else NONE_USABLE
         return 0
 
-    def _score_input(self, label: str, path: Path) -> None:
+    def _score_input(self, label: _Label, path: Path) -> None:
         with tempfile.TemporaryDirectory(prefix="fcdd-score-") as scratch:
             try:
                 studies, notes = read_studies(path, Path(scratch))
@@ -99,9 +111,10 @@ class ScoreRun:
             for number, study in enumerate(studies, start=1):
                 # A file that cannot be read may belong to any of the studies, so each result says so.
                 noted = replace(study, warnings=(*_shortened(notes), *study.warnings))
-                self._score_study(label if len(studies) == 1 else f"{label}, study {number}", noted)
+                one = label if len(studies) == 1 else _Label(f"{label.text}, study {number}", path)
+                self._score_study(one, noted)
 
-    def _score_study(self, label: str, study: Study) -> None:
+    def _score_study(self, label: _Label, study: Study) -> None:
         folder = self.options.out / study_folder_name(study.study_instance_uid)
         if study.study_instance_uid in self.studies:
             self._fail(label, "this study was in an earlier input already; give each study once, in one folder")
@@ -124,11 +137,11 @@ class ScoreRun:
         self.index.append(index_entry(result, self.options.look))
         self.options.say(_line(result, folder))
 
-    def _write_dicom(self, label: str, result: StudyResult, study: Study, draft: Path) -> None:
+    def _write_dicom(self, label: _Label, result: StudyResult, study: Study, draft: Path) -> None:
         if self.options.write_dicom is not None:
             self._warn(label, self.options.write_dicom(result, study, draft, self.options.look))
 
-    def _score_image_folder(self, label: str, path: Path) -> None:
+    def _score_image_folder(self, label: _Label, path: Path) -> None:
         try:
             result = score_images(path, self.backend)
         except ServerUnreachableError:
@@ -142,14 +155,14 @@ class ScoreRun:
         self.done += len(result.names)
         self.options.say(f"{len(result.names)} images scored  {self.options.out / 'results.json'}")
 
-    def _fail(self, label: str, sentence: str) -> None:
+    def _fail(self, label: _Label, sentence: str) -> None:
         self.failed += 1
-        self.index.append(FailedEntry(label, sentence))
-        self.options.complain(f"Error: {label}: {_anonymous(sentence)}")
+        self.index.append(FailedEntry(label.text, sentence))
+        self.options.complain(f"Error: {label.text}: {_anonymous(sentence, label.path)}")
 
-    def _warn(self, label: str, sentences: tuple[str, ...]) -> None:
+    def _warn(self, label: _Label, sentences: tuple[str, ...]) -> None:
         for sentence in sentences:
-            self.options.complain(f"Warning: {label}: {_anonymous(sentence)}")
+            self.options.complain(f"Warning: {label.text}: {_anonymous(sentence, label.path)}")
 
     def _write_lists(self) -> None:
         """List this call's studies; without any, lists of an earlier call must not be taken for this one's."""
@@ -189,6 +202,13 @@ def _without(path: Path, sentence: object) -> str:
     return str(sentence).replace(f"{path}/", "").replace(str(path), "it")
 
 
-def _anonymous(sentence: str) -> str:
-    """Take UIDs and dates, which file names often hold, out of a sentence."""
-    return _DATE.sub("(date)", _UID.sub("(UID)", sentence))
+def _anonymous(sentence: str, path: Path | None) -> str:
+    """Take what can name a patient out of a sentence: file names, quoted descriptions, UIDs and dates."""
+    for number, name in enumerate(_names_below(path) if path else [], start=1):
+        sentence = sentence.replace(name, f"file {number}") if name in sentence else sentence
+    return _DATE.sub("(date)", _UID.sub("(UID)", _DESCRIPTION.sub("", sentence)))
+
+
+def _names_below(path: Path) -> list[str]:
+    """File names of an input in sorted order, which number the files for the terminal."""
+    return sorted({name for _, _, names in os.walk(path) for name in names})

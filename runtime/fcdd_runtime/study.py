@@ -187,12 +187,12 @@ def _studies(parts: list[tuple[str, Series]]) -> list[Study]:
     return [_study(uid, [_joined(parts) for parts in by_study[uid].values()]) for uid in sorted(by_study)]
 
 
-def _study(uid: str, joined: list[tuple[Series, str]]) -> Study:
+def _study(uid: str, joined: list[tuple[Series, list[str]]]) -> Study:
     series = sorted((one for one, _ in joined), key=lambda one: (one.number or 0, one.series_instance_uid))
-    return Study(uid, tuple(series), tuple(note for _, note in joined if note))
+    return Study(uid, tuple(series), tuple(note for _, notes in joined for note in notes))
 
 
-def _joined(parts: list[Series]) -> tuple[Series, str]:
+def _joined(parts: list[Series]) -> tuple[Series, list[str]]:
     """Join the files of a series; a file that is there twice, copied, counts once."""
     slices: dict[tuple[object, ...], Slice] = {}
     for one in (one for part in parts for one in part.slices):
@@ -202,4 +202,7 @@ def _joined(parts: list[Series]) -> tuple[Series, str]:
     ordered = sorted(slices.values(), key=lambda one: (one.source.sop_instance_uid, one.source.frame_number or 0))
     series = replace(parts[0], slices=tuple(ordered))
     copies = sum(len(part.slices) for part in parts) - len(slices)
-    return series, f"{series.label} holds {copies} copied slices, which were left out." if copies else ""
+    notes = [f"{series.label} holds {copies} copied slices, which were left out."] if copies else []
+    if len({part.frame_of_reference_uid for part in parts}) > 1:
+        notes.append(f"{series.label} holds several frames of reference, so its positions may not be comparable.")
+    return series, notes

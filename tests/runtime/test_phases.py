@@ -442,7 +442,7 @@ def test_a_phase_that_its_headers_hide_is_missed_and_named(
 ) -> None:
     paths = MockStudy(PHANTOM, series_per_phase=True, phase_attribute=attribute).write(tmp_path)
     edit_phase(paths, phase, **values)
-    with pytest.raises(StudyError, match=rf"series {5 + phase} .* has the positions of .*choose with --pre and --post"):
+    with pytest.raises(StudyError, match=rf"series {5 + phase} .* shows what .* is not later.*choose with --pre"):
         split(tmp_path)
 
 

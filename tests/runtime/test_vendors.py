@@ -186,3 +186,40 @@ def test_of_eight_phases_only_what_is_needed_is_read(tmp_path: Path, monkeypatch
     project(phases.pre, phases.post)
     count = len(small[0])
     assert opened == set(files[: 2 * count])
+
+
+def test_one_acquisition_stored_with_and_without_correction_is_ambiguous(tmp_path: Path) -> None:
+    for number, words in ((1, "ND"), (11, "DIS2D")):
+        MockStudy(
+            PHANTOM,
+            series_per_phase=True,
+            phase_attribute="AcquisitionTime",
+            series_number=number,
+            image_type=("ORIGINAL", "PRIMARY", "M", words),
+        ).write(tmp_path / words)
+    with pytest.raises(StudyError, match="ambiguous"):
+        split(tmp_path)
+
+
+def test_a_phase_put_together_of_repeats_from_several_times_is_refused(tmp_path: Path) -> None:
+    files = MockStudy(breast_phantom(phases=3)).write(tmp_path)
+    count = len(PHANTOM.voxels[0])
+    for number, path in enumerate(files):
+        header = dcmread(path)
+        phase = number // count
+        header.TemporalPositionIdentifier = 1 if phase < 2 else 2
+        header.AcquisitionTime = f"{10 + phase}0000"
+        header.InstanceNumber = number % count + 1
+        header.save_as(path)
+    with pytest.raises(StudyError, match="acquired at several times"):
+        split(tmp_path)
+
+
+def test_a_pre_contrast_series_with_another_repetition_time_is_not_passed_over(tmp_path: Path) -> None:
+    files = MockStudy(PHANTOM, series_per_phase=True, phase_attribute="AcquisitionTime").write(tmp_path)
+    for path in files[: len(PHANTOM.voxels[0])]:
+        header = dcmread(path)
+        header.RepetitionTime = float(header.get("RepetitionTime") or 5) * 1.4
+        header.save_as(path)
+    with pytest.raises(StudyError, match="is not later"):
+        split(tmp_path)
