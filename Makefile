@@ -21,7 +21,8 @@ fuzz: $(VENV)/installed
 	$(BIN)/python tests/fuzz/fuzz_study.py
 
 bench: $(VENV)/installed
-	$(BIN)/fcdd-bench study --out benchmarks/results/study
+	for syntax in native jpeg-ls jpeg-lossless; do \
+	    $(BIN)/fcdd-bench study --transfer-syntax $$syntax --out benchmarks/results/study/$$syntax || exit; done
 
 # All wheels that an appliance without network needs: pip install --no-index --find-links wheelhouse 'fcdd-edge[onnxruntime]'
 wheelhouse: $(VENV)/installed

@@ -105,7 +105,7 @@ def _files(path: Path, scratch: Path, notes: list[str]) -> list[Path]:
 
 def _is_dicom(path: Path, notes: list[str]) -> bool:
     try:
-        with path.open("rb") as file:
+        with path.open("rb", buffering=0) as file:
             return file.read(132)[128:] == b"DICM"
     except OSError as error:
         notes.append(f"{path.name} could not be read ({error.strerror}).")
