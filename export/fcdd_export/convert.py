@@ -88,15 +88,19 @@ def export_models(request: ExportRequest) -> list[tuple[VerifiedModel, Path]]:
         _Reference(images, torch_outputs(network, images), extreme)
         for images, extreme in ((_verification_images(request), False), (extreme_images(), True))
     ]
-    models = [_verified(request, precision, network, references) for precision in request.precisions]
+    graph = onnx_from_network(network)
+    models = [_verified(request, precision, network, graph, references) for precision in request.precisions]
     return [(model, write_model(model, request.repository)) for model in models]
 
 
 def _verified(
-    request: ExportRequest, precision: Precision, network: ServedNetwork, references: list[_Reference]
+    request: ExportRequest,
+    precision: Precision,
+    network: ServedNetwork,
+    graph: onnx.ModelProto,
+    references: list[_Reference],
 ) -> VerifiedModel:
     started = time.perf_counter()
-    graph = onnx_from_network(network)
     if precision == "fp16":
         graph = fp16_from_onnx(graph)
     drifts = [_artefact_drift(graph, reference, request.operating_point) for reference in references]

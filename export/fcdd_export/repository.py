@@ -32,7 +32,7 @@ class VerifiedModel:
     golden: GoldenVectors
     drifts: tuple[Drift, ...]
     seconds: float
-    """Conversion and verification."""
+    """Conversion to the precision, and verification."""
     command: str
     """The command line, for the report."""
 

@@ -3,6 +3,7 @@
 Lines on the terminal end up in logs, so they name inputs and studies by number: no patient, date or UID.
 """
 
+import functools
 import os
 import re
 import shutil
@@ -32,6 +33,7 @@ SHOWN_NOTES = 5
 
 _UID = re.compile(r"\d+(\.\d+){2,}")
 _DATE = re.compile(r"(?<!\d)(19|20)\d\d([-./]?)\d\d\2\d\d(?!\d)")
+_COUNTING = re.compile(r"\d{1,4}")
 _DESCRIPTION = re.compile(r' "[^"]*"')
 """A series' description, which messages quote after its number; anybody may have typed anything there."""
 
@@ -204,11 +206,25 @@ def _without(path: Path, sentence: object) -> str:
 
 def _anonymous(sentence: str, path: Path | None) -> str:
     """Take what can name a patient out of a sentence: file names, quoted descriptions, UIDs and dates."""
-    for number, name in enumerate(_names_below(path) if path else [], start=1):
-        sentence = sentence.replace(name, f"file {number}") if name in sentence else sentence
-    return _DATE.sub("(date)", _UID.sub("(UID)", _DESCRIPTION.sub("", sentence)))
+    named = _with_numbers_for_names(sentence, path) if path else sentence
+    return _DATE.sub("(date)", _UID.sub("(UID)", _DESCRIPTION.sub("", named)))
 
 
-def _names_below(path: Path) -> list[str]:
-    """File names of an input in sorted order, which number the files for the terminal."""
-    return sorted({name for _, _, names in os.walk(path) for name in names})
+def _with_numbers_for_names(sentence: str, path: Path) -> str:
+    """Call files by their number, as whole words and in one pass, so that no number becomes a name again.
+
+    Files that are called `1`, `2` and so on name nobody, and their names stand in sentences as other numbers do.
+    """
+    numbers = {name: number for name, number in _names_below(path).items() if name in sentence}
+    telling = sorted((name for name in numbers if not _COUNTING.fullmatch(name)), key=len, reverse=True)
+    if not telling:
+        return sentence
+    pattern = rf"(?<![\w.])({'|'.join(map(re.escape, telling))})(?![\w])"
+    return re.sub(pattern, lambda found: f"file {numbers[found[0]]}", sentence)
+
+
+@functools.lru_cache(maxsize=1)
+def _names_below(path: Path) -> dict[str, int]:
+    """File names of an input, numbered from 1 in sorted order; kept for the next sentence about the same input."""
+    names = sorted({name for _, _, names in os.walk(path) for name in names})
+    return {name: number for number, name in enumerate(names, start=1)}

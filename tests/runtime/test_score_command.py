@@ -331,3 +331,12 @@ def test_half_a_choice_of_phases_or_a_wrong_one_ends_with_2(
     options: tuple[str, ...], model: Path, tmp_path: Path
 ) -> None:
     assert run("x", "--model", model, "--out", tmp_path / "out", *options).exit_code == 2
+
+
+def test_files_called_by_numbers_leave_the_numbers_of_a_sentence_alone(model: Path, tmp_path: Path) -> None:
+    files = MockStudy(breast_phantom(phases=1)).write(tmp_path / "study")
+    for number, path in enumerate(files, start=1):
+        path.rename(path.with_name(str(number)))
+    result = run(tmp_path / "study", "--model", model, "--out", tmp_path / "out")
+    assert_one_sentence(result, code=2)
+    assert "series 5 (1 phases)" in result.stderr
