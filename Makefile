@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check fuzz bench wheelhouse clean
+.PHONY: demo test check fuzz bench gpu-check wheelhouse clean
 
 demo: $(VENV)/installed
 	$(BIN)/python examples/demo.py
@@ -23,6 +23,10 @@ fuzz: $(VENV)/installed
 bench: $(VENV)/installed
 	for syntax in native jpeg-ls jpeg-lossless; do \
 	    $(BIN)/fcdd-bench study --transfer-syntax $$syntax --out benchmarks/results/study/$$syntax || exit; done
+
+# Every exported model on every GPU backend that is here, against its golden vectors; says so where there is no GPU.
+gpu-check: $(VENV)/installed
+	$(BIN)/python -m fcdd_benchmarks.gpu_check
 
 # All wheels that an appliance without network needs: pip install --no-index --find-links wheelhouse 'fcdd-edge[onnxruntime]'
 wheelhouse: $(VENV)/installed

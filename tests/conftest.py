@@ -1,5 +1,6 @@
 """What several test modules share: reference cases, a small snapshot, an exported repository and its server."""
 
+import contextlib
 import dataclasses
 import importlib.util
 import json
@@ -13,6 +14,7 @@ import torch
 
 from fcdd_export.convert import ExportRequest, export_models
 from fcdd_export.network import published_network
+from fcdd_export.proof import VerificationImages
 from fcdd_export.snapshot import Normalization, load_snapshot
 from fcdd_runtime.contract import MipRecipe, OperatingPoint, Precision
 from fcdd_runtime.server import ServerOptions, running_server
@@ -90,6 +92,19 @@ def vgg_case(
 
 
 @pytest.fixture(scope="session")
+def compared_cases(
+    reference_data: Path, write_reference_snapshot: WriteSnapshot, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, PublishedCase]:
+    """The networks that the paper compares FCDD with, by short names."""
+    nets = {"hsc": "CNN224_CROP", "bce": "VGG_BCE_CROP", "ref": "FCDD_REF_CNN224_VGG_NOPT"}
+    root, snapshots = reference_data / "upstream_cases", tmp_path_factory.mktemp("compared")
+    return {
+        name: published_case(root, write_reference_snapshot(net, 7, snapshots / name), f"{net}_seed7_none_std10")
+        for name, net in nets.items()
+    }
+
+
+@pytest.fixture(scope="session")
 def export(tmp_path_factory: pytest.TempPathFactory) -> ExportSnapshot:
     """Export a snapshot as `NAME_PRECISION` and return the model folder."""
 
@@ -100,7 +115,7 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> ExportSnapshot:
             normalization=trained.normalization or Normalization((0.2,) * 3, (0.1,) * 3),
             precisions=(precision,),
             target="python",
-            verify_images=(),
+            verification=VerificationImages((), None),
             recipe=MipRecipe(),
             operating_point=None,
             name=name,
@@ -131,16 +146,42 @@ def repository(
     cases = {"cnn": small_case}
     if os.environ.get(REFERENCE_VARIABLE):
         cases["vgg"] = request.getfixturevalue("vgg_case")
-    for name, case in cases.items():
-        mean, std = (tuple(float(value) for value in case.expected[key]) for key in ("mean", "std"))
-        export(case.snapshot, name, "fp32", folder, normalization=Normalization(mean, std))
+    export_cases(cases, export, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def compared_repository(
+    tmp_path_factory: pytest.TempPathFactory, export: ExportSnapshot, compared_cases: dict[str, PublishedCase]
+) -> Path:
+    """A model repository with `hsc_fp32`, `bce_fp32` and `ref_fp32`; apart from the other, since the last is large."""
+    folder = tmp_path_factory.mktemp("compared_repository")
+    export_cases(compared_cases, export, folder)
     return folder
 
 
 @pytest.fixture(scope="session")
 def server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real Triton server on that repository: `grpc://HOST:PORT`."""
+    """A real Triton server on `repository`: `grpc://HOST:PORT`."""
+    with served(repository, tmp_path_factory.mktemp("triton") / "log") as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def compared_server(compared_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The same on `compared_repository`."""
+    with served(compared_repository, tmp_path_factory.mktemp("triton") / "log") as address:
+        yield address
+
+
+def export_cases(cases: dict[str, PublishedCase], export: ExportSnapshot, folder: Path) -> None:
+    for name, case in cases.items():
+        mean, std = (tuple(float(value) for value in case.expected[key]) for key in ("mean", "std"))
+        export(case.snapshot, name, "fp32", folder, normalization=Normalization(mean, std))
+
+
+@contextlib.contextmanager
+def served(repository: Path, log: Path) -> Iterator[str]:
     http, grpc, metrics = free_ports(3)
-    log = tmp_path_factory.mktemp("triton") / "log"
     with running_server(ServerOptions(repository, "127.0.0.1", http, grpc, metrics, log)):
         yield f"grpc://127.0.0.1:{grpc}"

@@ -38,14 +38,20 @@ class PublishedCase:
     snapshot: Path
     images: list[npt.NDArray[np.uint8]]
     normal_images: Path
+    references: list[npt.NDArray[np.uint8]] | None
+    """What each image is compared with; None for one-input networks."""
     expected: dict[str, npt.NDArray[Any]]
 
 
 def published_case(root: Path, snapshot: Path, name: str) -> PublishedCase:
     with np.load(root / "expected" / f"{name}.npz") as arrays:
         expected = dict(arrays)
-    images = [read_image(root / str(path)) for path in expected["names"]]
-    return PublishedCase(snapshot, images, root / "custom" / "train" / "breast_img" / "normal", expected)
+    images, references = (
+        [read_image(root / str(path)) for path in expected[key]] if key in expected else None
+        for key in ("names", "reference_names")
+    )
+    assert images is not None
+    return PublishedCase(snapshot, images, root / "custom" / "train" / "breast_img" / "normal", references, expected)
 
 
 def free_ports(count: int) -> list[int]:

@@ -17,6 +17,7 @@ from phantom.evaluate import evaluation, findings_of, operating_point
 
 _FOLDER = Path(__file__).parent
 IMAGES = Split(first_seed=400_000, studies=16, lesion_share=0.5)
+NORMALS = Split(first_seed=500_000, studies=32, lesion_share=0.0)
 
 
 @click.group()
@@ -48,11 +49,17 @@ def draw(seed: int, lesions: int, out: Path) -> None:
 @reporting_errors
 def images(out: Path) -> None:
     """Draw breast images as PNG, half of the studies with a lesion: what an export is verified on."""
-    out.mkdir(parents=True, exist_ok=True)
-    for example in examples_of(IMAGES):
-        kind = "lesion" if example.lesions else "normal"
-        name = f"{example.seed}_{example.image.laterality}_{kind}.png"
-        Image.fromarray(example.image.pixels).save(out / name, optimize=True)
+    _write_images(IMAGES, out)
+
+
+@main.command()
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), default=_FOLDER / "normal_mips", show_default=True
+)
+@reporting_errors
+def normals(out: Path) -> None:
+    """Draw breast images without a lesion as PNG: what INT8 is calibrated on."""
+    _write_images(NORMALS, out)
 
 
 @main.command()
@@ -91,6 +98,14 @@ def evaluate(model: Path, out: Path | None) -> None:
 
 def _truth(phantom: Phantom) -> dict[str, Any]:
     return {"seed": phantom.seed, "lesions": [asdict(lesion) for lesion in phantom.lesions]}
+
+
+def _write_images(split: Split, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    for example in examples_of(split):
+        kind = "lesion" if example.lesions else "normal"
+        name = f"{example.seed}_{example.image.laterality}_{kind}.png"
+        Image.fromarray(example.image.pixels).save(out / name, optimize=True)
 
 
 def _write_json(path: Path, document: dict[str, Any]) -> None:

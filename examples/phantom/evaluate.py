@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fcdd_benchmarks.accuracy import (
+from fcdd_export.roc import (
     auc_with_interval,
     sensitivity_at,
     specificity_at,

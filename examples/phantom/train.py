@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from fcdd_export.network import pseudo_huber, published_network
+from fcdd_export.network import fcdd_network, pseudo_huber
 
 NET = "FCDD_CNN224"
 
@@ -63,7 +63,7 @@ def train(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.bool_], options:
     torch.manual_seed(options.seed)
     torch.use_deterministic_algorithms(True)
     rng = np.random.default_rng(options.seed)
-    network = published_network(NET)
+    network = fcdd_network(NET)
     data = _Data(images, labels, pixel_statistics(images[~labels]))
     optimiser = torch.optim.Adam(network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimiser, options.decay)
@@ -111,7 +111,7 @@ def normalised(images: npt.NDArray[np.uint8], statistics: Statistics) -> Tensor:
 
 
 @torch.no_grad()
-def scores_of(network: nn.Sequential, images: npt.NDArray[np.uint8], statistics: Statistics) -> npt.NDArray[np.float32]:
+def scores_of(network: nn.Module, images: npt.NDArray[np.uint8], statistics: Statistics) -> npt.NDArray[np.float32]:
     """Return the anomaly scores of uint8 (N, 1, 224, 224) images: float32 (N,)."""
     starts = range(0, len(images), 32)
     maps = [pseudo_huber(network(normalised(images[start : start + 32], statistics))) for start in starts]

@@ -2,46 +2,54 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import onnx
 
-from fcdd_export.drawn import drawn_images, extreme_images, golden_images
-from fcdd_export.graph import onnx_from_network
-from fcdd_export.network import MAP_SHAPE, ServedNetwork, upsampling_of
+from fcdd_export.drawn import golden_images
+from fcdd_export.engine_model import SOURCE_FILE, EngineOptions, engine_model
+from fcdd_export.graph import onnx_bytes, onnx_from_network
+from fcdd_export.int8 import Method, calibration_advice, int8_from_network
+from fcdd_export.machine import machine, peak_memory_mb
+from fcdd_export.network import ServedNetwork, ServedReferenceNetwork, served_network
+from fcdd_export.outputs import onnxruntime_outputs
 from fcdd_export.precision import fp16_from_onnx
-from fcdd_export.repository import (
-    ARTEFACT,
-    VerifiedModel,
-    onnx_bytes,
-    package_versions,
-    sha256_of,
-    write_model,
-)
+from fcdd_export.proof import Gate, Judge, Proof, VerificationImages, inputs_of, proven, references_of
+from fcdd_export.published import MAP_SHAPE, NETWORKS, upsampling_of
+from fcdd_export.repository import KEPT_VERSIONS, package_versions, write_model
 from fcdd_export.snapshot import Normalization, Snapshot
-from fcdd_export.verify import (
-    Drift,
-    Images,
-    Outputs,
-    check_drift,
-    fp16_simulation,
-    measure_drift,
-    onnxruntime_outputs,
-    torch_outputs,
-)
+from fcdd_export.verified import ExportRecord, VerifiedModel
+from fcdd_export.verify import Outputs
 from fcdd_runtime.batch import GreyImage, stack_images
 from fcdd_runtime.contract import (
+    GOLDEN_FILE,
     SCHEMA_VERSION,
     Display,
+    EngineSource,
     MipRecipe,
     ModelContract,
     OperatingPoint,
     Precision,
     Target,
 )
+from fcdd_runtime.errors import ImageError
+from fcdd_runtime.files import sha256_of
 from fcdd_runtime.heatmap import display_range, upsample
-from fcdd_runtime.self_test import GoldenVectors
+from fcdd_runtime.self_test import GoldenVectors, golden_to_bytes
+from fcdd_runtime.tensorrt_library import FLAVOURS
+
+ARTEFACT = "model.onnx"
+SOURCE_GOLDEN_FILE = "engine_golden.npz"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What INT8 is made of."""
+
+    images: Sequence[GreyImage]
+    """Unlabelled or normal, any size."""
+    method: Method
 
 
 @dataclass(frozen=True)
@@ -51,11 +59,8 @@ class ExportRequest:
     snapshot: Snapshot
     normalization: Normalization
     precisions: tuple[Precision, ...]
-    """Out of `fp32`, `fp16`."""
     target: Target
-    """`python` or `onnxruntime`, as in the contract."""
-    verify_images: Sequence[GreyImage]
-    """Images to verify on, any size; none: drawn ones."""
+    verification: VerificationImages
     recipe: MipRecipe
     operating_point: OperatingPoint | None
     name: str
@@ -64,15 +69,12 @@ class ExportRequest:
     repository: Path
     command: str
     """The command line, for the report."""
-
-
-@dataclass(frozen=True)
-class _Reference:
-    """Images, and what torch answers for them in FP32."""
-
-    images: Images
-    outputs: Outputs
-    extreme: bool
+    calibration: Calibration | None = None
+    """What INT8 is made of; None where it is not asked for."""
+    engine_options: EngineOptions = field(default_factory=EngineOptions)
+    accept_drift: str | None = None
+    """Why limits of the gate may be exceeded; None: they may not."""
+    kept_versions: int = KEPT_VERSIONS
 
 
 def export_models(request: ExportRequest) -> list[tuple[VerifiedModel, Path]]:
@@ -83,68 +85,107 @@ def export_models(request: ExportRequest) -> list[tuple[VerifiedModel, Path]]:
     GateError
         If a model drifts beyond the limits of its precision.
     """
-    network = ServedNetwork(request.snapshot.network, request.normalization.mean, request.normalization.std)
-    references = [
-        _Reference(images, torch_outputs(network, images), extreme)
-        for images, extreme in ((_verification_images(request), False), (extreme_images(), True))
-    ]
+    snapshot, statistics = request.snapshot, request.normalization
+    network = served_network(snapshot.network, snapshot.objective, statistics.mean, statistics.std)
+    references = references_of(network, network.inputs, request.verification, _judge(request))
     graph = onnx_from_network(network)
-    models = [_verified(request, precision, network, graph, references) for precision in request.precisions]
-    return [(model, write_model(model, request.repository)) for model in models]
+    source = _Source(network, Gate(graph, references, request.accept_drift))
+    models = [_verified(request, precision, source) for precision in request.precisions]
+    models = [_with_engine(request, model) for model in models]
+    return [(model, write_model(model, request.repository, request.kept_versions)) for model in models]
 
 
-def _verified(
-    request: ExportRequest,
-    precision: Precision,
-    network: ServedNetwork,
-    graph: onnx.ModelProto,
-    references: list[_Reference],
-) -> VerifiedModel:
+@dataclass(frozen=True)
+class _Source:
+    """What all precisions are made of and held against."""
+
+    network: ServedNetwork | ServedReferenceNetwork
+    gate: Gate
+
+
+def _verified(request: ExportRequest, precision: Precision, source: _Source) -> VerifiedModel:
     started = time.perf_counter()
-    if precision == "fp16":
-        graph = fp16_from_onnx(graph)
-    drifts = [_artefact_drift(graph, reference, request.operating_point) for reference in references]
-    if precision == "fp16":
-        drifts += [_simulated_drift(network, reference, request.operating_point) for reference in references]
-    for drift in drifts:
-        check_drift(drift, precision)
-    artefact = onnx_bytes(graph)
-    return VerifiedModel(
-        contract=_contract(request, precision, sha256_of(artefact), references[0].outputs),
-        artefact=artefact,
-        golden=_golden(graph),
-        drifts=tuple(drifts),
-        seconds=time.perf_counter() - started,
+    artefact = _in_precision(request, precision, source, for_tensorrt=_is_engine(request.target))
+    proof = proven(artefact, precision, source.gate)
+    contents = onnx_bytes(artefact)
+    files, engine_source = {ARTEFACT: contents}, EngineSource(ARTEFACT, GOLDEN_FILE, sha256_of(contents))
+    if precision == "int8" and not _is_engine(request.target):
+        engine_proof, engine_files, engine_source = _engine_source(request, source)
+        proof, files = proof.and_also(engine_proof), files | engine_files
+    record = ExportRecord(
         command=request.command,
+        machine=machine(),
+        seconds=time.perf_counter() - started,
+        peak_memory_mb=peak_memory_mb(),
+        drifts=proof.drifts,
+        layers=proof.layers,
+        accepted=proof.accepted,
+        method=_int8_facts(request) if precision == "int8" else None,
     )
+    contract = _contract(request, precision, source.gate.references[0].outputs, proof)
+    contract = replace(contract, artefact_sha256=sha256_of(contents), engine_source=engine_source)
+    return VerifiedModel(contract, files, _golden(artefact), record)
 
 
-def _artefact_drift(graph: onnx.ModelProto, reference: _Reference, operating_point: OperatingPoint | None) -> Drift:
-    outputs = onnxruntime_outputs(graph, reference.images)
-    return measure_drift("onnxruntime", outputs, reference.outputs, operating_point, extreme=reference.extreme)
+def _in_precision(
+    request: ExportRequest, precision: Precision, source: _Source, *, for_tensorrt: bool
+) -> onnx.ModelProto:
+    """Convert the FP32 graph; INT8 differs with what runs it."""
+    if precision == "fp32":
+        return source.gate.graph
+    if precision == "fp16":
+        return fp16_from_onnx(source.gate.graph)
+    if request.calibration is None:
+        raise ImageError("INT8 needs calibration images; give --calibration-images")
+    images = stack_images(request.calibration.images, request.snapshot.resize)
+    return int8_from_network(source.network, images, request.calibration.method, "s8" if for_tensorrt else "u8")
 
 
-def _simulated_drift(network: ServedNetwork, reference: _Reference, operating_point: OperatingPoint | None) -> Drift:
-    outputs, largest = fp16_simulation(network, reference.images)
-    drift = measure_drift("fp16 simulation", outputs, reference.outputs, operating_point, extreme=reference.extreme)
-    return replace(drift, activation_largest=largest)
+def _engine_source(request: ExportRequest, source: _Source) -> tuple[Proof, dict[str, bytes], EngineSource]:
+    """Make the INT8 graph for TensorRT too, which refuses the one for CPUs, so that engines can be built of it."""
+    graph = _in_precision(request, "int8", source, for_tensorrt=True)
+    proof = proven(graph, "int8", source.gate, "for TensorRT: ")
+    contents = onnx_bytes(graph)
+    files = {SOURCE_FILE: contents, SOURCE_GOLDEN_FILE: golden_to_bytes(_golden(graph))}
+    return proof, files, EngineSource(SOURCE_FILE, SOURCE_GOLDEN_FILE, sha256_of(contents))
 
 
-def _verification_images(request: ExportRequest) -> Images:
-    """The user's images, or drawn ones."""
-    if not request.verify_images:
-        return drawn_images(16)
-    return stack_images(request.verify_images, request.snapshot.resize)
+def _int8_facts(request: ExportRequest) -> dict[str, str | float]:
+    calibration = request.calibration
+    if calibration is None:
+        return {}
+    advice = calibration_advice(len(calibration.images))
+    facts: dict[str, str | float] = {"method": calibration.method, "calibration images": len(calibration.images)}
+    return facts | ({"advice": advice} if advice else {})
 
 
-def _golden(graph: onnx.ModelProto) -> GoldenVectors:
-    images = golden_images()
-    outputs = onnxruntime_outputs(graph, images)
-    return GoldenVectors(images, outputs.scores, outputs.maps)
+def _is_engine(target: Target) -> bool:
+    return target in FLAVOURS
 
 
-def _contract(request: ExportRequest, precision: Precision, artefact_sha256: str, reference: Outputs) -> ModelContract:
+def _with_engine(request: ExportRequest, model: VerifiedModel) -> VerifiedModel:
+    """Build the engine where the target is one; what is verified by then is the graph that it is built from."""
+    folder = request.repository / model.contract.name
+    for flavour in FLAVOURS:
+        if flavour == request.target:
+            return engine_model(model, request.engine_options.settings(flavour, request.max_batch_size, folder))
+    return model
+
+
+def _judge(request: ExportRequest) -> Judge:
     snapshot = request.snapshot
+    return Judge(snapshot.resize, upsampling_of(snapshot.net, snapshot.gauss_std), request.operating_point)
+
+
+def _golden(artefact: onnx.ModelProto) -> GoldenVectors:
+    inputs = inputs_of(golden_images(), [one.name for one in artefact.graph.input])
+    outputs = onnxruntime_outputs(artefact, inputs)
+    return GoldenVectors(inputs["mip"], outputs.scores, outputs.maps, inputs.get("reference"))
+
+
+def _contract(request: ExportRequest, precision: Precision, reference: Outputs, proof: Proof) -> ModelContract:
+    """Say all but what the artefact's bytes decide."""
+    snapshot, spec = request.snapshot, NETWORKS[request.snapshot.net]
     upsampling = upsampling_of(snapshot.net, snapshot.gauss_std)
     heatmaps = upsample(reference.maps, upsampling, snapshot.resize.size)
     return ModelContract(
@@ -152,11 +193,11 @@ def _contract(request: ExportRequest, precision: Precision, artefact_sha256: str
         name=f"{request.name}_{precision}",
         network=snapshot.net,
         objective=snapshot.objective,
-        inputs=("mip",),
+        inputs=spec.inputs,
         resize=snapshot.resize,
         recipe=request.recipe,
         map_shape=MAP_SHAPE,
-        map_kind="fcdd",
+        map_kind=spec.map_kind,
         upsampling=upsampling,
         display=Display(snapshot.quantile, display_range(heatmaps, snapshot.quantile)),
         operating_point=request.operating_point,
@@ -167,6 +208,14 @@ def _contract(request: ExportRequest, precision: Precision, artefact_sha256: str
         mean=request.normalization.mean,
         std=request.normalization.std,
         snapshot_sha256=snapshot.sha256,
-        artefact_sha256=artefact_sha256,
+        artefact_sha256="",
+        engine_source=EngineSource("", "", ""),
         versions=package_versions(),
+        notes=_notes(proof, request.accept_drift),
     )
+
+
+def _notes(proof: Proof, reason: str | None) -> tuple[str, ...]:
+    if not proof.accepted:
+        return ()
+    return (f"Drift beyond the limits was accepted ({'; '.join(proof.accepted)}): {reason}",)

@@ -22,16 +22,20 @@ def golden_images() -> npt.NDArray[np.uint8]:
 
 
 def extreme_images() -> npt.NDArray[np.uint8]:
-    """Return images at the ends of the input range, uint8 (5, 1, 224, 224).
+    """Return images at the ends of the input range, uint8 (7, 1, 224, 224).
 
-    Black, white, the smallest step above black in one pixel, a black and white chessboard, and a white square.
+    Black, white, the smallest step above black in one pixel, a black and white chessboard, a white square, a breast
+    of an eighth of the usual signal, and one whose signal saturates.
     """
-    images = np.zeros((5, IMAGE_SIZE, IMAGE_SIZE), np.uint8)
+    images = np.zeros((7, IMAGE_SIZE, IMAGE_SIZE), np.uint8)
+    breast = drawn_images(2, seed=2)[1, 0]
     rows, columns = np.indices((IMAGE_SIZE, IMAGE_SIZE))
     images[1] = 255
     images[2, IMAGE_SIZE // 2, IMAGE_SIZE // 2] = 1
     images[3] = 255 * ((rows // 8 + columns // 8) % 2)
     images[4, 80:144, 80:144] = 255
+    images[5] = breast // 8
+    images[6] = np.minimum(breast.astype(np.int64) * 6, 255)
     return images[:, np.newaxis]
 
 

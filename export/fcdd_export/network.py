@@ -1,97 +1,163 @@
-"""Snapshot weights -> torch modules: the published network, and the one that is served.
+"""Published networks -> the modules that are served: normalisation inside, batch norm folded, grey 8-bit images in.
 
-`published_network` has the entry names of the published code, so that its state dict loads as it is.
-`ServedNetwork` gives the same score and map from one grey 8-bit channel: normalisation inside, batch norm folded.
+All answer score float32 (N, 1) and map float32 (N, 1, 28, 28). What lies before a trunk's exit may run in another
+precision; from there on everything is FP32.
 """
 
-from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from fcdd_runtime.contract import Upsampling
+from fcdd_export.grad_cam import BceHead, HscHead
+from fcdd_export.layers import flattened, folded, summed_over_inputs
+from fcdd_export.published import (
+    IMAGE_SIZE,
+    MAP_SHAPE,
+    NETWORKS,
+    BceNetwork,
+    FcddRefNetwork,
+    HscNetwork,
+    NetworkSpec,
+    fcdd_network,
+    published_network,
+    upsampling_of,
+)
 
-IMAGE_SIZE = 224
-MAP_SHAPE = (28, 28)
-
-
-@dataclass(frozen=True)
-class NetworkSpec:
-    """What has to be known of a published network beside its weights."""
-
-    trunk: str
-    """`vgg`: VGG11-BN cut after the sixth convolution; `cnn`: the published small trunk."""
-    widths: tuple[int, ...]
-    """Output channels of the trunk's convolutions, in order."""
-    receptive_field: tuple[int, int, float]
-    """Jump, extent and shift of one map cell's receptive field, image pixels."""
-
-
-NETWORKS: dict[str, NetworkSpec] = {
-    **dict.fromkeys(
-        ("FCDD_CNN224_VGG_NOPT", "FCDD_CNN224_VGG", "FCDD_CNN224_VGG_F"),
-        NetworkSpec("vgg", (64, 128, 256, 256, 512, 512), (8, 62, 3.5)),
-    ),
-    "FCDD_CNN224": NetworkSpec("cnn", (8, 32, 64, 128, 128), (8, 59, 0.0)),
-    "FCDD_CNN224_W": NetworkSpec("cnn", (32, 128, 256, 256, 128), (8, 59, 0.0)),
-}
-"""The published FCDD networks by class name. All take 224 x 224 pixels and answer a 28 x 28 map."""
-
-
-def upsampling_of(net: str, std: float) -> Upsampling:
-    """Return the heatmap upsampling of a published network; `std` in image pixels."""
-    jump, extent, shift = NETWORKS[net].receptive_field
-    return Upsampling(jump=jump, extent=extent, shift=shift, std=std)
+__all__ = [
+    "IMAGE_SIZE",
+    "MAP_SHAPE",
+    "NETWORKS",
+    "GradCamNetwork",
+    "NetworkSpec",
+    "ServedNetwork",
+    "ServedReferenceNetwork",
+    "fcdd_network",
+    "pseudo_huber",
+    "published_network",
+    "served_network",
+    "upsampling_of",
+]
 
 
-def published_network(net: str, bias: bool = True) -> nn.Sequential:
-    """Build a published network: float32 (N, 3, 224, 224), normalised -> float32 (N, 1, 28, 28), before the norm.
+def served_network(
+    network: nn.Module, objective: str, mean: Sequence[float], std: Sequence[float]
+) -> "ServedNetwork | ServedReferenceNetwork":
+    """Build the served form of a published network.
 
     Parameters
     ----------
-    net : a key of `NETWORKS`
-    bias : the training option of that name: False leaves biases and batch norm's affine parameters out
+    network : as `published_network` builds it
+    objective : what it was trained for; decides whether FCDD_REF compares both ways
+    mean, std : statistics of the training normals' pixels (0..1), one number an RGB channel
     """
-    spec = NETWORKS[net]
-    trunk = _vgg_trunk(spec.widths) if spec.trunk == "vgg" else _cnn_trunk(spec.widths, bias)
-    return nn.Sequential(OrderedDict(**trunk, conv_final=nn.Conv2d(spec.widths[-1], 1, 1, bias=bias)))
+    if isinstance(network, FcddRefNetwork):
+        return ServedReferenceNetwork(network, objective == "fcddrefs_symmetric", mean, std)
+    if isinstance(network, BceNetwork):
+        return GradCamNetwork(nn.Sequential(network.features, BceHead(network.lin)), mean, std)
+    if isinstance(network, HscNetwork):
+        return GradCamNetwork(nn.Sequential(network.features, HscHead()), mean, std)
+    return ServedNetwork(network, mean, std)
 
 
-class ServedNetwork(nn.Module):
-    """The exported computation: uint8 (N, 1, 224, 224) -> score float32 (N, 1), map float32 (N, 1, 28, 28).
+class _Normalising(nn.Module):
+    """Takes uint8 images (N, 1, 224, 224), 0..255.
 
     Where mean and std are equal over the channels, as they are for grey images, the first convolution's weights
     are summed over its three inputs: the published loader repeats the grey channel, so the sum is exact.
     """
 
-    def __init__(self, network: nn.Sequential, mean: Sequence[float], std: Sequence[float]):
+    def __init__(self, mean: Sequence[float], std: Sequence[float]):
         super().__init__()
-        self.trunk = nn.Sequential(*_folded(list(_flattened(network))[:-1]))
-        self.last = list(_flattened(network))[-1]
-        if len({*mean}) == len({*std}) == 1:
-            self.trunk[0] = _summed_over_inputs(self.trunk[0])
-            mean, std = mean[:1], std[:1]
+        self.channels = 1 if len({*mean}) == len({*std}) == 1 else 3
         self.mean: Tensor
         self.std: Tensor
-        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
-        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1))
-        self.eval().requires_grad_(False)
-
-    def forward(self, mip: Tensor) -> tuple[Tensor, Tensor]:
-        """Return score (N, 1) and anomaly map (N, 1, 28, 28) of uint8 images (N, 1, 224, 224)."""
-        return self.head(self.trunk(self.normalised(mip)))
+        for name, values in (("mean", mean), ("std", std)):
+            numbers = torch.tensor(values, dtype=torch.float32)
+            self.register_buffer(name, numbers[: self.channels].view(1, -1, 1, 1))
 
     def normalised(self, mip: Tensor) -> Tensor:
         """Return the trunk's input: the published order of operations, so equal to the last bit."""
         return (mip.float() / 255 - self.mean) / self.std
 
+    def _trunk(self, layers: list[nn.Module]) -> nn.Sequential:
+        trunk = nn.Sequential(*folded(layers))
+        if self.channels == 1:
+            trunk[0] = summed_over_inputs(trunk[0])
+        return trunk
+
+
+class ServedNetwork(_Normalising):
+    """FCDD: the score is the mean of the map."""
+
+    inputs: tuple[str, ...] = ("mip",)
+
+    def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]):
+        super().__init__(mean, std)
+        *layers, self.last = flattened(network)
+        self.trunk = self._trunk(layers)
+        self.eval().requires_grad_(False)
+
+    def forward(self, mip: Tensor) -> tuple[Tensor, Tensor]:
+        """Return score and anomaly map of images."""
+        return self.head(self.trunk(self.normalised(mip)))
+
     def head(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Return score and map of the trunk's features: FP32 in every precision."""
         anomaly_map = pseudo_huber(self.last(features))
         return anomaly_map.mean((2, 3)), anomaly_map
+
+
+class GradCamNetwork(ServedNetwork):
+    """HSC or BCE: the network's last module answers the score, and Grad-CAM for a map."""
+
+    def head(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return score and map of the trunk's features: FP32 in every precision."""
+        score, anomaly_map = self.last(features)
+        return score, anomaly_map
+
+
+class ServedReferenceNetwork(_Normalising):
+    """FCDD_REF: an image x compared with a reference image r.
+
+    With F and R as in `FcddRefNetwork` and h(d) = sqrt(d^2 + 1) - 1, the map at cell p is
+
+        fcddrefs            A(p) = mean over c of h(R(r)_c - F(x)_c(p))
+        fcddrefs_symmetric  A(p) = mean over c of h(R(r)_c - F(x)_c(p)) + mean over c of h(R(x)_c - F(r)_c(p))
+
+    and the score is the mean of A (fcdd/training/fcdd_refs.py, `loss` outside of training). In the symmetric form the
+    second term belongs to cells of the reference; the published map adds it cell by cell, and so does this one.
+
+    R's hidden linear layers belong to its trunk, its last layer to the head.
+    """
+
+    inputs: tuple[str, ...] = ("mip", "reference")
+
+    def __init__(self, network: FcddRefNetwork, symmetric: bool, mean: Sequence[float], std: Sequence[float]):
+        super().__init__(mean, std)
+        self.symmetric = symmetric
+        *layers, self.last = flattened(network.model)
+        *reference_layers, self.reference_last = flattened(network.ref_model)
+        self.trunk = self._trunk(layers)
+        self.reference_trunk = self._trunk(reference_layers)
+        self.eval().requires_grad_(False)
+
+    def forward(self, mip: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+        """Return score and anomaly map of images, each with its reference."""
+        image, other = self.normalised(mip), self.normalised(reference)
+        if not self.symmetric:
+            anomaly_map = self._compared(image, other)
+        else:
+            # Both orders go through each network as one batch: (x, r) of every image, and (r, x).
+            both = self._compared(_interleaved(image, other), _interleaved(other, image))
+            anomaly_map = both.reshape(-1, 2, *MAP_SHAPE).sum(1, keepdim=True)
+        return anomaly_map.mean((2, 3)), anomaly_map
+
+    def _compared(self, image: Tensor, reference: Tensor) -> Tensor:
+        """Return the mean over c of h(R(reference)_c - F(image)_c(p)), float32 (N, 1, 28, 28)."""
+        expected = self.reference_last(self.reference_trunk(reference))
+        found = self.last(self.trunk(image))
+        return pseudo_huber(expected[:, :, None, None] - found).mean(1, keepdim=True)
 
 
 def pseudo_huber(output: Tensor) -> Tensor:
@@ -100,50 +166,6 @@ def pseudo_huber(output: Tensor) -> Tensor:
     return squared / (torch.sqrt(squared + 1) + 1)
 
 
-def _vgg_trunk(widths: tuple[int, ...]) -> dict[str, nn.Module]:
-    layers: list[nn.Module] = []
-    for index, (inputs, outputs) in enumerate(zip((3, *widths), widths, strict=False)):
-        if index in {1, 2, 4}:
-            layers.append(nn.MaxPool2d(2, 2))
-        layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU()]
-    return {"features": nn.Sequential(*layers)}
-
-
-def _cnn_trunk(widths: tuple[int, ...], bias: bool) -> dict[str, nn.Module]:
-    layers: dict[str, nn.Module] = {}
-    kernels = (5, 5, 3, 3, 3)
-    for index, (inputs, outputs, kernel) in enumerate(zip((3, *widths), widths, kernels, strict=False), start=1):
-        layers[f"conv{index}"] = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
-        if index < len(widths):
-            layers[f"bn2d{index}"] = nn.BatchNorm2d(outputs, eps=1e-4, affine=bias)
-            layers[f"act{index}"] = nn.LeakyReLU(0.01)
-        if index in {1, 2, 4}:
-            layers[f"pool{index}"] = nn.MaxPool2d(3, 2, 1)
-    return layers
-
-
-def _flattened(module: nn.Module) -> list[nn.Module]:
-    children = list(module.children())
-    return [leaf for child in children for leaf in _flattened(child)] if children else [module]
-
-
-def _folded(layers: list[nn.Module]) -> list[nn.Module]:
-    """Fold every batch norm into the convolution before it."""
-    folded: list[nn.Module] = []
-    for layer in layers:
-        if isinstance(layer, nn.BatchNorm2d):
-            convolution = folded.pop()
-            assert isinstance(convolution, nn.Conv2d)
-            folded.append(fuse_conv_bn_eval(convolution.eval(), layer.eval()))
-        else:
-            folded.append(layer)
-    return folded
-
-
-def _summed_over_inputs(convolution: nn.Module) -> nn.Conv2d:
-    assert isinstance(convolution, nn.Conv2d)
-    grey = nn.Conv2d(1, convolution.out_channels, convolution.kernel_size, padding=convolution.padding)  # type: ignore[arg-type]
-    with torch.no_grad():
-        grey.weight.copy_(convolution.weight.double().sum(1, keepdim=True))
-        grey.bias = convolution.bias
-    return grey
+def _interleaved(first: Tensor, second: Tensor) -> Tensor:
+    """Return (2 N, C, rows, columns): the first of `first`, the first of `second`, and so on."""
+    return torch.cat((first, second), 1).reshape(-1, *first.shape[1:])

@@ -1,52 +1,104 @@
 """FP32 ONNX -> FP16 ONNX, strongly typed: precision lives in the graph, not in a builder's flags."""
 
+from collections.abc import Iterable, Mapping
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from fcdd_export.graph import TRUNK_PREFIX, checked
+from fcdd_export.graph import REFERENCE_TRUNK_PREFIX, TRUNK_PREFIX, checked
 
 
 def fp16_from_onnx(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the graph with its trunk in FP16, and normalisation, last convolution, head and mean in FP32.
+    """Return the graph with its trunks in FP16, and normalisation, last layers, head and mean in FP32.
 
-    Two casts only, one into the trunk and one out of it. In FP16 the head would answer 0 for |o| <= 0.03 and
-    infinity for |o| >= 256, so it never sees a half-precision tensor.
+    In FP16 the head would answer 0 for |o| <= 0.03 and infinity for |o| >= 256, so it never sees a half-precision
+    tensor.
 
     Parameters
     ----------
     model : a graph of `onnx_from_network`, left as it is
     """
+    trunks = (TRUNK_PREFIX, REFERENCE_TRUNK_PREFIX)
+    return with_half_nodes(model, {node.name for node in model.graph.node if node.name.startswith(trunks)})
+
+
+def with_half_nodes(model: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProto:
+    """Return the graph with some of its nodes in FP16.
+
+    Every FP32 tensor that enters the half nodes is cast once, and so is every tensor that leaves them; between half
+    nodes nothing is cast. Weights of half nodes are stored in FP16; whole numbers, such as shapes, stay as they are.
+
+    Parameters
+    ----------
+    model : FP32, with the types of its tensors as `checked` leaves them; left as it is
+    names : names of the nodes; the outputs of the graph come from others
+    """
     half = onnx.ModelProto()
     half.CopyFrom(model)
-    trunk = [node for node in half.graph.node if node.name.startswith(TRUNK_PREFIX)]
-    _halve_weights(half.graph, {name for node in trunk for name in node.input})
-    entry, exit_ = trunk[0].input[0], trunk[-1].output[0]
-    position = list(half.graph.node).index(trunk[0])
-    _rewire(half.graph, entry, f"{entry}_fp16", inside=trunk)
-    _rewire(half.graph, exit_, f"{exit_}_fp32", inside=[node for node in half.graph.node if node not in trunk])
-    half.graph.node.insert(position, _cast("trunk.to_fp16", entry, f"{entry}_fp16", TensorProto.FLOAT16))
-    after = position + 1 + len(trunk)
-    half.graph.node.insert(after, _cast("head.to_fp32", exit_, f"{exit_}_fp32", TensorProto.FLOAT))
+    chosen = set(names)
+    inside = [node for node in half.graph.node if node.name in chosen]
+    outside = [node for node in half.graph.node if node.name not in chosen]
+    made_inside = {name for node in inside for name in node.output}
+    floats = {name for name, kind in _tensor_types(half.graph).items() if kind == TensorProto.FLOAT}
+    entries = {name for node in inside for name in node.input if name in floats} - made_inside
+    left = made_inside & floats & _inputs_of(outside)
+    _halve_weights(half.graph, inside, outside)
+    _rename_inputs(inside, {name: f"{name}_fp16" for name in entries})
+    _rename_inputs(outside, {name: f"{name}_fp32" for name in left})
+    _insert_casts(half.graph, entries, left)
     half.graph.ClearField("value_info")
     return checked(half)
 
 
-def _halve_weights(graph: onnx.GraphProto, names: set[str]) -> None:
+def _tensor_types(graph: onnx.GraphProto) -> dict[str, int]:
+    """Return the element type of every tensor that is no weight."""
+    values = (*graph.value_info, *graph.input, *graph.output)
+    weights = {weight.name for weight in graph.initializer}
+    return {value.name: value.type.tensor_type.elem_type for value in values if value.name not in weights}
+
+
+def _inputs_of(nodes: Iterable[onnx.NodeProto]) -> set[str]:
+    return {name for node in nodes for name in node.input}
+
+
+def _halve_weights(graph: onnx.GraphProto, inside: list[onnx.NodeProto], outside: list[onnx.NodeProto]) -> None:
+    """Store the weights of half nodes in FP16; one that FP32 nodes use too is there twice."""
+    used, also_outside = _inputs_of(inside), _inputs_of(outside)
+    shared = []
     for weight in graph.initializer:
-        if weight.name in names:
-            values = numpy_helper.to_array(weight)
-            # An overflow becomes an infinity here, and verification then refuses the model.
-            with np.errstate(over="ignore"):
-                weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), weight.name))
+        if weight.name in used and weight.data_type == TensorProto.FLOAT:
+            if weight.name in also_outside:
+                shared.append(_halved(weight, f"{weight.name}_fp16"))
+            else:
+                weight.CopyFrom(_halved(weight, weight.name))
+    graph.initializer.extend(shared)
+    _rename_inputs(inside, {weight.name.removesuffix("_fp16"): weight.name for weight in shared})
 
 
-def _rewire(graph: onnx.GraphProto, old: str, new: str, inside: list[onnx.NodeProto]) -> None:
-    for node in inside:
+def _halved(weight: onnx.TensorProto, name: str) -> onnx.TensorProto:
+    # An overflow becomes an infinity here, and verification then refuses the model.
+    with np.errstate(over="ignore"):
+        return numpy_helper.from_array(numpy_helper.to_array(weight).astype(np.float16), name)
+
+
+def _rename_inputs(nodes: Iterable[onnx.NodeProto], new_names: Mapping[str, str]) -> None:
+    for node in nodes:
         for index, name in enumerate(node.input):
-            if name == old:
-                node.input[index] = new
+            node.input[index] = new_names.get(name, name)
 
 
-def _cast(name: str, source: str, target: str, kind: int) -> onnx.NodeProto:
-    return helper.make_node("Cast", [source], [target], name=name, to=kind)
+def _insert_casts(graph: onnx.GraphProto, entries: set[str], left: set[str]) -> None:
+    """Put every cast right behind the node that gives its tensor; graph inputs are cast in front."""
+    nodes = [_cast(value.name, "fp16") for value in graph.input if value.name in entries]
+    for node in graph.node:
+        nodes.append(node)
+        nodes += [_cast(name, "fp16") for name in node.output if name in entries]
+        nodes += [_cast(name, "fp32") for name in node.output if name in left]
+    graph.ClearField("node")
+    graph.node.extend(nodes)
+
+
+def _cast(tensor: str, kind: str) -> onnx.NodeProto:
+    to = {"fp16": TensorProto.FLOAT16, "fp32": TensorProto.FLOAT}[kind]
+    return helper.make_node("Cast", [tensor], [f"{tensor}_{kind}"], name=f"{tensor}.to_{kind}", to=to)

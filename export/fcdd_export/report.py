@@ -2,75 +2,144 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
-from fcdd_export.verify import LIMITS, Drift
+from fcdd_export.verified import ExportRecord, VerifiedModel
+from fcdd_export.verify import LIMITS, Drift, LayerDrift
 from fcdd_runtime.contract import ModelContract
 
 
-def report_json(contract: ModelContract, drifts: tuple[Drift, ...], seconds: float, command: str) -> str:
+def report_json(contract: ModelContract, record: ExportRecord) -> str:
     """Return the machine-readable report."""
     document = {
-        "command": command,
-        "seconds": round(seconds, 2),
+        **dataclasses.asdict(record),
+        "seconds": round(record.seconds, 2),
         "contract": dataclasses.asdict(contract),
         "limits": dataclasses.asdict(LIMITS[contract.precision]),
-        "drift": [dataclasses.asdict(drift) for drift in drifts],
     }
     return json.dumps(document, indent=2) + "\n"
 
 
-def report_markdown(contract: ModelContract, drifts: tuple[Drift, ...], seconds: float, command: str) -> str:
+def report_markdown(contract: ModelContract, record: ExportRecord) -> str:
     """Return the report for people."""
-    limits = LIMITS[contract.precision]
-    facts = {
-        "Command": f"`{command}`",
-        "Network": f"{contract.network}, objective {contract.objective}",
-        "Precision, target": f"{contract.precision}, {contract.target}",
-        "Normalisation": f"mean {contract.mean[0]:.8f}, std {contract.std[0]:.8f} (red channel)",
-        "Operating point": _operating_point(contract),
-        "Snapshot SHA-256": f"`{contract.snapshot_sha256}`",
-        "Artefact SHA-256": f"`{contract.artefact_sha256}`",
-        "Versions": ", ".join(f"{name} {version}" for name, version in contract.versions.items()),
-        "Time": f"{seconds:.1f} s",
-    }
-    lines = [f"# {contract.name}", "", "Research use only. Not a medical device.", "", "| | |", "|---|---|"]
-    lines += [f"| {name} | {value} |" for name, value in facts.items()]
-    lines += [
-        "",
-        "## Drift against torch in FP32",
-        "",
-        _DRIFT_HEAD,
-        "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+    parts = [
+        [f"# {contract.name}", "", "Research use only. Not a medical device.", ""],
+        _accepted(record),
+        _table(["", ""], [[name, value] for name, value in _facts(contract, record).items()]),
+        ["## Drift against torch in FP32", ""],
+        _table(["measure", *(_column(drift) for drift in record.drifts), "limit"], _drift_rows(contract, record)),
+        [_MEASURES, ""],
+        ["## Where the drift enters", "", _LAYERS, ""],
+        layer_table(record.layers),
+        _method(record),
     ]
-    lines += [_drift_row(drift) for drift in drifts]
-    lines += [
-        "",
-        f"Limits: score {limits.score:.0e}, map {limits.map:.0e}, either on extremes {limits.extreme:.0e}; "
-        "no value that is not finite.",
-    ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(line for part in parts for line in part).rstrip() + "\n"
 
 
-_DRIFT_HEAD = (
-    "| run by | on | images | largest score error | mean score error | rank correlation | largest map error "
-    "| decision flips | not finite | largest activation |"
+def layer_table(layers: tuple[LayerDrift, ...]) -> list[str]:
+    """Return the lines of a Markdown table of layers, the worst first."""
+    rows = [[layer.layer, f"{layer.entered:.2e}", f"{layer.error:.2e}"] for layer in layers]
+    return _table(["layer", "enters here", "error of its output"], rows)
+
+
+def summary_line(model: VerifiedModel, path: Path) -> str:
+    """Say in one line what was published."""
+    contract, record = model.contract, model.record
+    drifts = [drift for drift in record.drifts if not drift.extreme]
+    score, anomaly_map = (max(getattr(one, name) for one in drifts) for name in ("score_largest", "map_of_set"))
+    size = sum(len(contents) for contents in model.files.values()) / 1e6
+    return (
+        f"{contract.precision}  {contract.target}  {size:.1f} MB  "
+        f"drift: score {score:.1e}, map {anomaly_map:.1e}  {record.seconds:.1f} s  {path}"
+    )
+
+
+_MEASURES = (
+    "Columns say what ran the artefact, and on which images: the verification images, or drawn ones at the ends of the "
+    "input range (black, white, one step above black, a chessboard, a square, faint and saturated breasts). Score "
+    "errors are relative; map errors are shares of the image's, or of all images', largest map value."
+)
+_LAYERS = (
+    "Root mean square of the difference to FP32 in each layer's output, as a share of that output, after fitting each "
+    "channel's scale."
 )
 
 
-def _drift_row(drift: Drift) -> str:
-    optional = [
-        "" if value is None else text.format(value)
-        for value, text in (
-            (drift.rank_correlation, "{:.6f}"),
-            (drift.flips, "{}"),
-            (drift.activation_largest, "{:.4g}"),
-        )
+def _accepted(record: ExportRecord) -> list[str]:
+    return [f"**Accepted beyond the limits:** {'; '.join(record.accepted)}.", ""] if record.accepted else []
+
+
+def _facts(contract: ModelContract, record: ExportRecord) -> dict[str, str]:
+    return {
+        "Command": f"`{record.command}`",
+        "Network": f"{contract.network}, objective {contract.objective}, inputs {' and '.join(contract.inputs)}",
+        "Precision, target": f"{contract.precision}, {contract.target}",
+        "Normalisation": f"mean {_listed(contract.mean)}, std {_listed(contract.std)}",
+        "Operating point": _operating_point(contract),
+        "Notes": "; ".join(contract.notes) or "none",
+        "Snapshot SHA-256": f"`{contract.snapshot_sha256}`",
+        "Artefact SHA-256": f"`{contract.artefact_sha256}` ({contract.artefact})",
+        "Versions": ", ".join(f"{name} {version}" for name, version in contract.versions.items()),
+        "Machine": record.machine,
+        "Time, memory": f"{record.seconds:.1f} s, peak {record.peak_memory_mb:.0f} MB",
+    }
+
+
+def _drift_rows(contract: ModelContract, record: ExportRecord) -> list[list[str]]:
+    limits = LIMITS[contract.precision]
+    rows = [
+        ("images", "images", "{}", ""),
+        ("largest score error", "score_largest", "{:.2e}", _limit(limits.score)),
+        ("mean score error", "score_mean", "{:.2e}", _limit(limits.score_mean)),
+        ("rank correlation of scores", "rank_correlation", "{:.6f}", _limit(limits.rank)),
+        ("largest map error (own image)", "map_largest", "{:.2e}", _limit(limits.map)),
+        ("largest map error (all images)", "map_of_set", "{:.2e}", _limit(limits.map_of_set)),
+        ("smallest map correlation", "map_correlation", "{:.6f}", ""),
+        ("PSNR of heatmaps, dB", "heatmap_psnr_db", "{:.1f}", ""),
+        ("decision flips", "flips", "{}", f"1 + {limits.flips:.0%}"),
+        ("values not finite", "nonfinite", "{}", "0"),
+        ("largest activation", "activation_largest", "{:.4g}", "65504" if contract.precision == "fp16" else ""),
     ]
-    images = "extremes" if drift.extreme else "images"
-    return (
-        f"| {drift.way} | {images} | {drift.images} | {drift.score_largest:.2e} | {drift.score_mean:.2e} "
-        f"| {optional[0]} | {drift.map_largest:.2e} | {optional[1]} | {drift.nonfinite} | {optional[2]} |"
-    )
+    table = [[what, *(_cell(drift, name, form) for drift in record.drifts), limit] for what, name, form, limit in rows]
+    return [*table, ["AUC; change, 95 % interval", *(_auc(drift) for drift in record.drifts), _limit(limits.auc)]]
+
+
+def _column(drift: Drift) -> str:
+    return f"{drift.way}, {'extremes' if drift.extreme else 'images'}"
+
+
+def _cell(drift: Drift, name: str, form: str) -> str:
+    value = getattr(drift, name)
+    return "" if value is None else form.format(value)
+
+
+def _auc(drift: Drift) -> str:
+    auc = drift.auc
+    return "" if auc is None else f"{auc.auc:.3f}; {auc.change:+.4f} ({auc.low:+.4f} to {auc.high:+.4f})"
+
+
+def _limit(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"
+
+
+def _method(record: ExportRecord) -> list[str]:
+    if record.method is None:
+        return []
+    rows = [[name, f"{value:.4g}" if isinstance(value, float) else str(value)] for name, value in record.method.items()]
+    return ["## How INT8 was made", "", *_table(["", ""], rows)]
+
+
+def _table(head: list[str], rows: list[list[str]]) -> list[str]:
+    rule = "|" + "---|" * len(head)
+    return [_row(head), rule, *(_row(row) for row in rows), ""]
+
+
+def _row(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _listed(values: tuple[float, ...]) -> str:
+    return f"{values[0]:.8f}" if len(set(values)) == 1 else " ".join(f"{value:.8f}" for value in values)
 
 
 def _operating_point(contract: ModelContract) -> str:

@@ -1,44 +1,39 @@
-"""Verified artefact + contract -> a model folder of a Triton model repository."""
+"""Verified model -> a version of a model folder in a Triton model repository.
 
-import base64
-import hashlib
+`NAME/config.pbtxt`, `contract.json`, `golden.npz` and the reports describe the version that is served. Every version
+folder holds the same files about itself, so that copying them one level up goes back to it.
+"""
+
+import fcntl
 import os
-from dataclasses import dataclass
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from importlib import metadata, resources
 from pathlib import Path
 
-import onnx
-from google.protobuf import text_format
-from tritonclient.grpc import model_config_pb2
-
 from fcdd_export.report import report_json, report_markdown
-from fcdd_export.verify import Drift
-from fcdd_runtime.contract import CONTRACT_FILE, CONTRACT_PARAMETER, GOLDEN_FILE, GOLDEN_PARAMETER, ModelContract
+from fcdd_export.triton_config import config_text
+from fcdd_export.verified import VerifiedModel
+from fcdd_runtime.contract import CONTRACT_FILE, GOLDEN_FILE, ModelContract, read_contract
+from fcdd_runtime.errors import ContractError
 from fcdd_runtime.files import replaced_folder
-from fcdd_runtime.self_test import GoldenVectors, golden_to_bytes
+from fcdd_runtime.self_test import golden_to_bytes
 
-VERSION_FOLDER = "1"
-ARTEFACT = f"{VERSION_FOLDER}/model.onnx"
 CONFIG_FILE = "config.pbtxt"
+REPORT_FILE = "export_report.json"
+KEPT_VERSIONS = 3
 
 
-@dataclass(frozen=True)
-class VerifiedModel:
-    """An artefact that passed the gate, with all that travels with it."""
+def write_model(model: VerifiedModel, repository: Path, kept: int = KEPT_VERSIONS) -> Path:
+    """Write a model as the next version and put it in place in one step.
 
-    contract: ModelContract
-    artefact: bytes
-    """Contents of the file that the contract names as `artefact`."""
-    golden: GoldenVectors
-    drifts: tuple[Drift, ...]
-    seconds: float
-    """Conversion to the precision, and verification."""
-    command: str
-    """The command line, for the report."""
+    The same model as the present version takes that version's place, so that nothing changes but the report.
 
-
-def write_model(model: VerifiedModel, repository: Path) -> Path:
-    """Write a model folder and put it in place in one step; an earlier model of that name is replaced.
+    Parameters
+    ----------
+    kept : how many versions stay, the new one included
 
     Returns
     -------
@@ -46,53 +41,38 @@ def write_model(model: VerifiedModel, repository: Path) -> Path:
     """
     repository.mkdir(parents=True, exist_ok=True)
     target = repository / model.contract.name
-    with replaced_folder(target, _drafts(repository)) as draft:
-        _write_files(model, draft)
+    with _locked(repository):
+        version = _version_of(model.contract, target)
+        drafts = _drafts(repository)
+        _remove_stale(drafts, target.name)
+        with replaced_folder(target, drafts) as draft:
+            for former in _versions(target)[::-1][:kept]:
+                if former != version and kept > 1:
+                    shutil.copytree(target / str(former), draft / str(former), copy_function=os.link)
+            _write_files(_at_version(model, version), draft, version)
+            _drop_oldest(draft, kept)
     return target
 
 
-def model_config(contract: ModelContract, golden: GoldenVectors) -> model_config_pb2.ModelConfig:
-    """Build Triton's configuration of a model.
-
-    Dynamic batching without a queue delay, and a warm-up of the smallest and the largest batch, so that the first
-    patient does not wait for allocations.
-    """
-    config = model_config_pb2.ModelConfig(
-        name=contract.name,
-        backend=contract.target,
-        max_batch_size=contract.max_batch_size,
-        dynamic_batching=model_config_pb2.ModelDynamicBatching(),
-    )
-    image = [1, contract.resize.size, contract.resize.size]
-    for name in contract.inputs:
-        config.input.add(name=name, data_type=model_config_pb2.TYPE_UINT8, dims=image)
-    config.output.add(name="score", data_type=model_config_pb2.TYPE_FP32, dims=[1])
-    config.output.add(name="anomaly_map", data_type=model_config_pb2.TYPE_FP32, dims=[1, *contract.map_shape])
-    for batch in sorted({1, contract.max_batch_size}):
-        warmup = config.model_warmup.add(name=f"batch_{batch}", batch_size=batch)
-        for name in contract.inputs:
-            tensor = warmup.inputs[name]
-            tensor.data_type, tensor.zero_data = model_config_pb2.TYPE_UINT8, True
-            tensor.dims.extend(image)
-    config.parameters[CONTRACT_PARAMETER].string_value = contract.to_json()
-    config.parameters[GOLDEN_PARAMETER].string_value = base64.b64encode(golden_to_bytes(golden)).decode()
-    return config
-
-
 def package_versions() -> dict[str, str]:
-    """Return the versions of the packages that shape an artefact."""
-    return {name: metadata.version(name) for name in ("fcdd-edge", "torch", "onnx", "onnxruntime", "numpy")}
+    """Return the versions of the installed packages that shape an artefact."""
+    installed = {one.metadata["Name"].lower() for one in metadata.distributions()}
+    return {
+        name: metadata.version(name)
+        for name in ("fcdd-edge", "torch", "onnx", "onnxruntime", "numpy")
+        if name in installed
+    }
 
 
-def sha256_of(artefact: bytes) -> str:
-    """Return the hexadecimal SHA-256 of an artefact."""
-    return hashlib.sha256(artefact).hexdigest()
-
-
-def onnx_bytes(model: onnx.ModelProto) -> bytes:
-    """Serialise a graph so that the same graph always gives the same bytes."""
-    serialised: bytes = model.SerializeToString(deterministic=True)
-    return serialised
+@contextmanager
+def _locked(repository: Path) -> Iterator[None]:
+    """Hold the repository's lock: a lock on the folder itself, so that no lock file outlives a killed export."""
+    descriptor = os.open(repository, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _drafts(repository: Path) -> Path:
@@ -102,17 +82,54 @@ def _drafts(repository: Path) -> Path:
     return beside if same_file_system and os.access(beside, os.W_OK) else repository
 
 
-def _write_files(model: VerifiedModel, folder: Path) -> None:
-    (folder / VERSION_FOLDER).mkdir()
-    (folder / model.contract.artefact).write_bytes(model.artefact)
+def _remove_stale(drafts: Path, name: str) -> None:
+    """Remove what a killed export left: under the lock, no draft of this model belongs to a running one."""
+    for pattern in (f".{name}.*.new", f".{name}.*.old"):
+        for stale in drafts.glob(pattern):
+            shutil.rmtree(stale, ignore_errors=True)
+
+
+def _versions(folder: Path) -> list[int]:
+    """Return the version numbers in a model folder, in ascending order."""
+    return sorted(int(path.name) for path in folder.glob("[1-9]*") if path.name.isdecimal() and any(path.iterdir()))
+
+
+def _version_of(contract: ModelContract, folder: Path) -> int:
+    """Return the version to write: the present one if it is the same model, else the next."""
+    latest = max(_versions(folder), default=0)
+    try:
+        present = read_contract(folder)
+    except ContractError:
+        return latest + 1
+    version = Path(present.artefact).parent.name
+    same = replace(contract, artefact=present.artefact) == present and Path(present.artefact).name == contract.artefact
+    return int(version) if same and version.isdecimal() else latest + 1
+
+
+def _at_version(model: VerifiedModel, version: int) -> VerifiedModel:
+    return replace(model, contract=replace(model.contract, artefact=f"{version}/{model.contract.artefact}"))
+
+
+def _write_files(model: VerifiedModel, folder: Path, version: int) -> None:
+    inner = folder / str(version)
+    inner.mkdir()
+    for name, contents in model.files.items():
+        (inner / name).write_bytes(contents)
     if model.contract.target == "python":
         backend = resources.files("fcdd_export") / "triton_model.py"
-        (folder / VERSION_FOLDER / "model.py").write_text(backend.read_text(encoding="utf-8"), encoding="utf-8")
-    (folder / CONFIG_FILE).write_text(
-        text_format.MessageToString(model_config(model.contract, model.golden)), encoding="utf-8"
-    )
-    (folder / CONTRACT_FILE).write_text(model.contract.to_json(), encoding="utf-8")
-    (folder / GOLDEN_FILE).write_bytes(golden_to_bytes(model.golden))
-    report = (model.contract, model.drifts, model.seconds, model.command)
-    (folder / "export_report.json").write_text(report_json(*report), encoding="utf-8")
-    (folder / "export_report.md").write_text(report_markdown(*report), encoding="utf-8")
+        (inner / "model.py").write_text(backend.read_text(encoding="utf-8"), encoding="utf-8")
+    descriptions = {
+        CONFIG_FILE: config_text(model.contract, model.golden, version),
+        CONTRACT_FILE: model.contract.to_json(),
+        REPORT_FILE: report_json(model.contract, model.record),
+        "export_report.md": report_markdown(model.contract, model.record),
+    }
+    for place in (folder, inner):
+        for name, text in descriptions.items():
+            (place / name).write_text(text, encoding="utf-8")
+        (place / GOLDEN_FILE).write_bytes(golden_to_bytes(model.golden))
+
+
+def _drop_oldest(folder: Path, kept: int) -> None:
+    for version in _versions(folder)[:-kept]:
+        shutil.rmtree(folder / str(version))

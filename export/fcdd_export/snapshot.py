@@ -48,7 +48,7 @@ class Snapshot:
 
     net: str
     """Class name of the network, a key of `NETWORKS`."""
-    network: nn.Sequential
+    network: nn.Module
     """The published network with the snapshot's weights, in evaluation mode, float32."""
     objective: str
     resize: Resize
@@ -147,9 +147,11 @@ def _read_config(path: Path) -> dict[str, Any]:
 def _checked_config(config: dict[str, Any], path: Path) -> dict[str, Any]:
     if config["net"] not in NETWORKS:
         raise SnapshotError(f"{path} names the network {config['net']!r}; this release takes {', '.join(NETWORKS)}")
-    if config.get("objective") != "fcdd":
+    objectives = NETWORKS[config["net"]].objectives
+    if config.get("objective") not in objectives:
         raise SnapshotError(
-            f"{path} has the objective {config.get('objective')!r}; {config['net']} is trained with 'fcdd'"
+            f"{path} has the objective {config.get('objective')!r}; {config['net']} is trained with "
+            f"{' or '.join(map(repr, objectives))}"
         )
     return config
 
@@ -185,23 +187,39 @@ def _check_archive(path: Path) -> None:
         raise SnapshotError(f"{path} is damaged ({damaged}); copy it again from the training machine")
 
 
-def _network(config: dict[str, Any], weights: dict[str, Tensor]) -> nn.Sequential:
-    network = published_network(config["net"], bias=bool(config.get("bias", True)))
-    expected = network.state_dict()
-    if any(name.startswith("module.") for name in weights):
-        raise SnapshotError("the weights are those of a DataParallel wrapper; save them without the prefix 'module.'")
-    if missing := sorted(set(expected) - set(weights)):
-        raise SnapshotError(
-            f"the weights lack {_listed(missing)} of {config['net']}; config.txt and snapshot.pt must match"
-        )
-    if extra := sorted(set(weights) - set(expected)):
-        raise SnapshotError(
-            f"the weights hold {_listed(extra)}, unknown to {config['net']}; use the matching config.txt"
-        )
+def _network(config: dict[str, Any], weights: dict[str, Tensor]) -> nn.Module:
+    # Without memory behind its tensors: the weights take their places, and are not there twice.
+    with torch.device("meta"):
+        network = published_network(config["net"], bias=bool(config.get("bias", True)))
+    expected = network.state_dict(keep_vars=True)
+    _check_names(config["net"], set(weights), set(expected))
     for name, tensor in expected.items():
         _check_tensor(name, weights[name], tensor)
-    network.load_state_dict(weights)
+    _check_repeated(config["net"], weights, expected)
+    fitting = {name: weights[name].to(tensor.dtype).contiguous() for name, tensor in expected.items()}
+    network.load_state_dict(fitting, assign=True)
     return network.eval()
+
+
+def _check_names(net: str, found: set[str], expected: set[str]) -> None:
+    if any(name.startswith("module.") for name in found):
+        raise SnapshotError("the weights are those of a DataParallel wrapper; save them without the prefix 'module.'")
+    if missing := sorted(expected - found):
+        raise SnapshotError(f"the weights lack {_listed(missing)} of {net}; config.txt and snapshot.pt must match")
+    if extra := sorted(found - expected):
+        raise SnapshotError(f"the weights hold {_listed(extra)}, unknown to {net}; use the matching config.txt")
+
+
+def _check_repeated(net: str, weights: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    """Refuse entries that are one parameter of the network under several names, and yet differ."""
+    first: dict[int, str] = {}
+    for name, tensor in expected.items():
+        other = first.setdefault(id(tensor), name)
+        if not torch.equal(weights[name], weights[other]):
+            raise SnapshotError(
+                f"the weights {other} and {name} are one parameter of {net} and differ; take the snapshot as it was "
+                "saved by the training code"
+            )
 
 
 def _check_tensor(name: str, tensor: Tensor, expected: Tensor) -> None:

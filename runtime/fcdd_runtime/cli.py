@@ -31,6 +31,13 @@ from fcdd_runtime.server import RunningServer, ServerOptions, running_server
 @click.option("--dicom", is_flag=True, help="Also write sr.dcm, overlay_*.dcm and map_*.dcm beside each report.")
 @click.option("--pre", metavar="SERIES/PHASE", help="Pre-contrast phase, such as 5/1, where it cannot be found.")
 @click.option("--post", metavar="SERIES/PHASE", help="Post-contrast phase, likewise; both are given together.")
+@click.option(
+    "--reference",
+    type=PathOption(),
+    metavar="IMAGE|CSV",
+    help="For networks that compare two images: what to compare with. For studies one image, instead of the other "
+    "breast; for an image folder one image, or a CSV file with the columns image,reference.",
+)
 @click.option("--colormap", type=click.Choice(sorted(LOOKS)), default="inferno", help="jet is the published one.")
 @click.option("--save-maps", is_flag=True, help="For image folders: also write maps.npz.")
 @click.option("--self-test", "only_test", is_flag=True, help="Re-check the model against its golden vectors; no INPUT.")
@@ -104,7 +111,13 @@ def _report_self_test(backend: Backend, golden: GoldenVectors) -> None:
 
 
 def _run_options(
-    out: Path, dicom: bool, pre: str | None, post: str | None, colormap: Colormap, save_maps: bool
+    out: Path,
+    dicom: bool,
+    pre: str | None,
+    post: str | None,
+    reference: Path | None,
+    colormap: Colormap,
+    save_maps: bool,
 ) -> RunOptions:
     if (pre is None) != (post is None):
         raise click.UsageError("give --pre and --post together")
@@ -116,6 +129,7 @@ def _run_options(
         write_dicom=dicom_writer() if dicom else None,
         say=click.echo,
         complain=functools.partial(click.echo, err=True),
+        reference=reference,
     )
 
 

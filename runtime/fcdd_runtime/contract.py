@@ -54,7 +54,11 @@ class MipRecipe:
     posterior_margin_mm: float = 30.0
     """How far behind the skin over the sternum a breast image reaches, mm."""
     mirror_left: bool = False
-    """Whether the left breast's image is flipped left-right, so that lateral is on the same side in both."""
+    """Whether the left breast's image is flipped left-right, so that lateral is on the same side in both.
+
+    Give what the training images were. That holds for both images of a network that compares two: the published
+    loader flips an image and its reference together or not at all, and never turns one towards the other, so a breast
+    and its reference are each oriented as they would be if they were scored alone."""
     resample: bool = False
     """Whether a post-contrast phase whose grid is shifted by less than one voxel is interpolated onto the pre-contrast
     phase's; otherwise such a study is refused."""
@@ -98,6 +102,18 @@ class OperatingPoint:
 
 
 @dataclass(frozen=True)
+class EngineSource:
+    """The ONNX graph that TensorRT engines of a model are built from, in the folder of the artefact."""
+
+    file: str
+    """File name. That of the artefact itself, unless that is an engine, or made for CPUs alone."""
+    golden: str
+    """Name of the file with the golden vectors that an engine of it has to answer."""
+    sha256: str
+    """Hash of the graph."""
+
+
+@dataclass(frozen=True)
 class ModelContract:
     """What a model takes, what it gives, how its images are made and its maps shown, and what it was made from."""
 
@@ -133,6 +149,7 @@ class ModelContract:
     """As `mean`: standard deviation of the training normals' pixels."""
     snapshot_sha256: str
     artefact_sha256: str
+    engine_source: EngineSource
     versions: dict[str, str]
     """Package versions that the export ran with."""
     notes: tuple[str, ...] = ()
@@ -166,7 +183,7 @@ class ModelContract:
                 "export the model with the same release as the runtime"
             )
         try:
-            contract: ModelContract = _from_plain(cls, document)
+            contract: ModelContract = from_plain(cls, document)
             _check_ranges(contract)
         except (KeyError, TypeError, ValueError) as error:
             raise ContractError(f"the model's contract is damaged ({error}); export the model again") from error
@@ -200,7 +217,7 @@ def recipe_from_plain(values: dict[str, Any]) -> MipRecipe:
         If an entry is unknown, mistyped or out of range.
     """
     try:
-        recipe: MipRecipe = _from_plain(MipRecipe, values)
+        recipe: MipRecipe = from_plain(MipRecipe, values)
         _check_recipe(recipe)
     except (TypeError, ValueError) as error:
         raise ContractError(f"the MIP recipe cannot be used: {error}") from error
@@ -235,13 +252,13 @@ def _check_ranges(contract: ModelContract) -> None:
         raise ValueError(f"{', '.join(wrong)} out of range")
 
 
-def _from_plain(kind: Any, value: Any) -> Any:
+def from_plain(kind: Any, value: Any) -> Any:
     """Turn parsed JSON into an instance of `kind`: a dataclass, tuple, dict, Literal, union or scalar type."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if dataclasses.is_dataclass(kind):
         return _dataclass_from_plain(kind, value)
     if origin is types.UnionType:
-        return None if value is None else _from_plain(arguments[0], value)
+        return None if value is None else from_plain(arguments[0], value)
     if origin is Literal:
         if value not in arguments:
             raise ValueError(f"{value!r} is none of {arguments}")
@@ -249,7 +266,7 @@ def _from_plain(kind: Any, value: Any) -> Any:
     if origin is tuple:
         return _tuple_from_plain(arguments, value)
     if origin is dict:
-        return {str(key): _from_plain(arguments[1], entry) for key, entry in value.items()}
+        return {str(key): from_plain(arguments[1], entry) for key, entry in value.items()}
     if kind is float and type(value) is int:
         return float(value)
     if kind is float and type(value) is float and not math.isfinite(value):
@@ -265,7 +282,7 @@ def _dataclass_from_plain(kind: Any, value: Any) -> Any:
     hints = typing.get_type_hints(kind)
     if unknown := sorted(set(value) - set(hints)):
         raise ValueError(f"unknown entries {unknown}")
-    return kind(**{name: _from_plain(hints[name], entry) for name, entry in value.items()})
+    return kind(**{name: from_plain(hints[name], entry) for name, entry in value.items()})
 
 
 def _tuple_from_plain(arguments: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
@@ -274,4 +291,4 @@ def _tuple_from_plain(arguments: tuple[Any, ...], value: Any) -> tuple[Any, ...]
     kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
     if len(kinds) != len(value):
         raise ValueError(f"{value!r} does not have {len(kinds)} entries")
-    return tuple(_from_plain(kind, entry) for kind, entry in zip(kinds, value, strict=True))
+    return tuple(from_plain(kind, entry) for kind, entry in zip(kinds, value, strict=True))

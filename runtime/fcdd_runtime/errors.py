@@ -6,7 +6,9 @@ FcddError
 ├── ImageError               (ValueError)       a ready-made MIP image cannot be used
 ├── BackendError             (RuntimeError)     a model could not be run
 │   ├── ServerUnreachableError (ConnectionError) nothing answers at the address
-│   └── BadAnswerError       (ValueError)       an answer has the wrong size, type or values
+│   ├── BadAnswerError       (ValueError)       an answer has the wrong size, type or values
+│   └── EngineMismatchError  (ValueError)       a TensorRT engine was built for another machine or library
+├── EngineBuildError         (RuntimeError)     TensorRT cannot build an engine of a graph
 ├── MissingExtraError        (ImportError)      an optional package is not installed
 ├── SnapshotError            (ValueError)       a training snapshot is not one that the published code writes
 └── GateError                (RuntimeError)     a check refused: drift or self-test (exit code 3)
@@ -44,6 +46,14 @@ class ServerUnreachableError(BackendError, ConnectionError):
 
 class BadAnswerError(BackendError, ValueError):
     """A model answered with the wrong shape, dtype, or with NaN or infinite values."""
+
+
+class EngineMismatchError(BackendError, ValueError):
+    """A TensorRT engine was built for another GPU or another version of the library than what is here."""
+
+
+class EngineBuildError(FcddError, RuntimeError):
+    """TensorRT refuses a graph, or cannot build an engine of it on this machine."""
 
 
 class MissingExtraError(FcddError, ImportError):

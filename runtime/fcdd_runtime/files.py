@@ -1,10 +1,21 @@
 """Writing files and folders so that nobody ever sees half of them."""
 
+import ctypes
+import hashlib
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+AT_FDCWD, RENAME_EXCHANGE = -100, 2
+"""From Linux's fcntl.h and fs.h."""
+
+
+def sha256_of(contents: bytes) -> str:
+    """Return the hexadecimal SHA-256 of a file's contents."""
+    return hashlib.sha256(contents).hexdigest()
 
 
 @contextmanager
@@ -40,7 +51,22 @@ def replaced_folder(folder: Path, drafts: Path | None = None) -> Iterator[Path]:
 def _swap(fresh: Path, folder: Path, former: Path) -> None:
     if not folder.exists():
         fresh.rename(folder)
-        return
+    elif not _exchanged(fresh, folder):
+        _swap_in_two_steps(fresh, folder, former)
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Let two folders change names in one step, so that neither is missing even if the process is killed.
+
+    False where the file system cannot, such as some network file systems.
+    """
+    renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
+    if renameat2 is None:
+        return False
+    return bool(renameat2(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0)
+
+
+def _swap_in_two_steps(fresh: Path, folder: Path, former: Path) -> None:
     folder.rename(former)
     try:
         fresh.rename(folder)

@@ -119,6 +119,7 @@ def _breast_entries(breast: BreastResult) -> dict[str, Any]:
         "laterality": breast.laterality,
         "score": float(breast.score),
         "flagged": _plain_flag(breast.flagged),
+        "reference": breast.reference,
         "peak": {
             "patient_mm": [float(value) for value in breast.peak.patient_mm],
             "sop_instance_uid": breast.peak.sop_instance_uid,

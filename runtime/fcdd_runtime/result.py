@@ -44,6 +44,9 @@ class BreastResult:
     """Map as the model gave it: float32 (28, 28), at least 0."""
     heatmap: npt.NDArray[np.float32]
     """Map upsampled to the network's image: float32 (224, 224), at least 0."""
+    reference: str | None = None
+    """What the breast was compared with: `other breast`, or the name of a recorded image's file; None if the network
+    takes one image."""
 
 
 @dataclass(frozen=True)

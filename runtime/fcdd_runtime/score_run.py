@@ -20,6 +20,7 @@ from fcdd_runtime.images import is_image_folder
 from fcdd_runtime.index_page import FailedEntry, IndexEntry, index_entry, write_index
 from fcdd_runtime.look import Look
 from fcdd_runtime.manual_phases import ManualPhases
+from fcdd_runtime.references import Reference, recorded_reference
 from fcdd_runtime.report import SummaryRow, study_folder_name, summary_rows, write_study_report, write_summary
 from fcdd_runtime.result import StudyResult
 from fcdd_runtime.score_images import score_images, write_image_scores
@@ -54,6 +55,8 @@ class RunOptions:
     """Takes a line about a study that was scored."""
     complain: Callable[[str], None]
     """Takes a line that begins with `Error: ` or `Warning: `."""
+    reference: Path | None = None
+    """What a two-input network compares with: an image, or for a folder of images a CSV file."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,8 @@ class ScoreRun:
     studies: set[str] = field(default_factory=set)
     done: int = 0
     failed: int = 0
+    reference: Reference | None = None
+    """Compares with every breast of every study; None: as `score_study` says."""
 
     def score_all(self, inputs: tuple[Path, ...]) -> int:
         """Score every input and return the exit code.
@@ -85,11 +90,13 @@ class ScoreRun:
         ServerUnreachableError
             If the server is gone: no further input could be scored.
         ImageError
-            If more than one input is a folder of images.
+            If more than one input is a folder of images, or the reference cannot be used.
         """
         image_folders = [path for path in inputs if is_image_folder(path)]
         if len(image_folders) > 1:
             raise ImageError("give one folder of images a call; their results share one file")
+        if len(image_folders) < len(inputs):
+            self.reference = self._recorded_reference()
         self.options.out.mkdir(parents=True, exist_ok=True)
         try:
             for number, path in enumerate(inputs, start=1):
@@ -123,7 +130,7 @@ class ScoreRun:
             return
         self.studies.add(study.study_instance_uid)
         try:
-            result = score_study(study, self.backend, self.options.manual)
+            result = score_study(study, self.backend, self.options.manual, self.reference)
             write_study_report(
                 result, folder, self.options.look, lambda draft: self._write_dicom(label, result, study, draft)
             )
@@ -145,7 +152,7 @@ class ScoreRun:
 
     def _score_image_folder(self, label: _Label, path: Path) -> None:
         try:
-            result = score_images(path, self.backend)
+            result = score_images(path, self.backend, self.options.reference)
         except ServerUnreachableError:
             raise
         except FcddError as error:
@@ -156,6 +163,14 @@ class ScoreRun:
             self._fail(label, _without(path, failure))
         self.done += len(result.names)
         self.options.say(f"{len(result.names)} images scored  {self.options.out / 'results.json'}")
+
+    def _recorded_reference(self) -> Reference | None:
+        if self.options.reference is None:
+            return None
+        contract = self.backend.contract
+        if "reference" not in contract.inputs:
+            raise ImageError(f"{contract.network} takes no reference images; leave --reference out")
+        return recorded_reference(self.options.reference)
 
     def _fail(self, label: _Label, sentence: str) -> None:
         self.failed += 1

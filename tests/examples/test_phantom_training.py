@@ -9,10 +9,10 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from fcdd_export.network import published_network, upsampling_of
+from fcdd_export.network import fcdd_network, upsampling_of
 from fcdd_export.snapshot import load_snapshot
 from fcdd_runtime.backends.fake import FakeBackend
-from fcdd_runtime.contract import Display, MipRecipe, ModelContract, OperatingPoint
+from fcdd_runtime.contract import Display, EngineSource, MipRecipe, ModelContract, OperatingPoint
 from phantom import __main__ as command
 from phantom import draw_phantom
 from phantom.dataset import RESIZE, Split, breasts_of
@@ -68,12 +68,12 @@ def test_training_repeats_to_the_last_bit_and_moves_the_weights() -> None:
     one, other = train(images, labels, options).state_dict(), train(images, labels, options).state_dict()
     assert all(torch.equal(one[name], other[name]) for name in one)
     torch.manual_seed(options.seed)
-    assert not torch.equal(one["conv1.weight"], published_network(NET).state_dict()["conv1.weight"])
+    assert not torch.equal(one["conv1.weight"], fcdd_network(NET).state_dict()["conv1.weight"])
 
 
 def test_written_snapshot_is_read_as_a_published_one(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    network, statistics = published_network(NET).eval(), Statistics(0.2, 0.1)
+    network, statistics = fcdd_network(NET).eval(), Statistics(0.2, 0.1)
     write_snapshot(network, statistics, TrainingOptions(), tmp_path)
     snapshot = load_snapshot(tmp_path)
     assert snapshot.net == NET
@@ -155,5 +155,6 @@ def _contract() -> ModelContract:
         std=(0.1,),
         snapshot_sha256="",
         artefact_sha256="",
+        engine_source=EngineSource("model.onnx", "golden.npz", "ef" * 32),
         versions={},
     )

@@ -13,14 +13,16 @@ from google.protobuf import text_format
 from PIL import Image
 from tritonclient.grpc import model_config_pb2
 
+import fcdd_export.convert
 from fcdd_export.cli import main
 from fcdd_export.drawn import drawn_images
+from fcdd_export.precision import fp16_from_onnx
 from fcdd_export.snapshot import load_snapshot
 from fcdd_runtime.contract import MipRecipe, OperatingPoint, read_contract
 from fcdd_runtime.self_test import read_golden
 from support import PublishedCase, WriteSnapshot
 
-FILES = {"config.pbtxt", "contract.json", "golden.npz", "export_report.json", "export_report.md", "1"}
+DESCRIPTIONS = {"config.pbtxt", "contract.json", "golden.npz", "export_report.json", "export_report.md"}
 
 
 def run(*arguments: Any) -> Result:
@@ -46,11 +48,11 @@ def test_an_export_writes_a_folder_that_stands_alone(snapshot: Path, tmp_path: P
     assert [line.split()[0] for line in result.output.splitlines()] == ["fp32", "fp16"]
     assert {path.name for path in repo.iterdir()} == {"breast_fp32", "breast_fp16"}
     for folder in repo.iterdir():
-        assert {path.name for path in folder.iterdir()} == FILES
-        assert {path.name for path in (folder / "1").iterdir()} == {"model.onnx", "model.py"}
+        assert {path.name for path in folder.iterdir()} == {*DESCRIPTIONS, "1"}
+        assert {path.name for path in (folder / "1").iterdir()} == {*DESCRIPTIONS, "model.onnx", "model.py"}
     report = json.loads((repo / "breast_fp16" / "export_report.json").read_text())
-    assert {drift["way"] for drift in report["drift"]} == {"onnxruntime", "fp16 simulation"}
-    assert "| fp16 simulation | extremes |" in (repo / "breast_fp16" / "export_report.md").read_text()
+    assert {drift["way"] for drift in report["drifts"]} == {"onnxruntime", "fp16 simulation"}
+    assert "| fp16 simulation, extremes |" in (repo / "breast_fp16" / "export_report.md").read_text()
 
 
 def test_the_contract_says_what_went_into_the_model(snapshot: Path, tmp_path: Path) -> None:
@@ -182,17 +184,79 @@ def test_verification_uses_the_images_given(snapshot: Path, tmp_path: Path) -> N
         Image.fromarray(image).save(tmp_path / "images" / f"{index}.png")
     assert run(snapshot, "--verify-images", tmp_path / "images", "--repo", tmp_path / "repo").exit_code == 0
     report = json.loads((tmp_path / "repo" / "fcdd_fp16" / "export_report.json").read_text())
-    assert {(drift["extreme"], drift["images"]) for drift in report["drift"]} == {(False, 3), (True, 5)}
+    assert {(drift["extreme"], drift["images"]) for drift in report["drifts"]} == {(False, 3), (True, 7)}
 
 
 def test_the_target_decides_tritons_backend(snapshot: Path, tmp_path: Path) -> None:
     assert run(snapshot, "--target", "onnxruntime", "--repo", tmp_path / "repo").exit_code == 0
     folder = tmp_path / "repo" / "fcdd_fp16"
     assert 'backend: "onnxruntime"' in (folder / "config.pbtxt").read_text()
-    assert [path.name for path in (folder / "1").iterdir()] == ["model.onnx"]
+    assert {path.name for path in (folder / "1").iterdir()} == {*DESCRIPTIONS, "model.onnx"}
     onnx.checker.check_model(onnx.load(folder / "1" / "model.onnx"))
 
 
 def test_outside_a_checkout_a_snapshot_has_to_be_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert_refused(run(), 2, "give the folder of a snapshot", tmp_path)
+
+
+def labelled_images(folder: Path) -> Path:
+    for kind, seed in (("normal", 3), ("anomalous", 4)):
+        (folder / kind).mkdir(parents=True)
+        for index, image in enumerate(drawn_images(6, seed=seed)[:, 0]):
+            Image.fromarray(image).save(folder / kind / f"{index}.png")
+    return folder
+
+
+def test_images_in_folders_of_normal_and_anomalous_give_the_change_of_the_auc(snapshot: Path, tmp_path: Path) -> None:
+    images = labelled_images(tmp_path / "images")
+    assert run(snapshot, "--verify-images", images, "--repo", tmp_path / "repo").exit_code == 0
+    report = json.loads((tmp_path / "repo" / "fcdd_fp16" / "export_report.json").read_text())
+    by_extreme = {drift["extreme"]: drift["auc"] for drift in report["drifts"]}
+    assert by_extreme[True] is None
+    assert 0 <= by_extreme[False]["auc"] <= 1
+    assert by_extreme[False]["low"] <= by_extreme[False]["change"] <= by_extreme[False]["high"]
+
+
+def coarse_half(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the conversion to half lose all but a few bits of its weights, as a defect in it would."""
+
+    def spoilt(model: onnx.ModelProto) -> onnx.ModelProto:
+        half = fp16_from_onnx(model)
+        for weight in half.graph.initializer:
+            if weight.data_type == onnx.TensorProto.FLOAT16 and len(weight.dims) == 4:
+                values = onnx.numpy_helper.to_array(weight).astype(np.float32)
+                step = np.abs(values).max() / 8
+                coarse = (np.round(values / step) * step).astype(np.float16)
+                weight.CopyFrom(onnx.numpy_helper.from_array(coarse, weight.name))
+        return half
+
+    monkeypatch.setattr(fcdd_export.convert, "fp16_from_onnx", spoilt)
+
+
+def test_a_refusal_names_the_layers_in_which_the_drift_enters(
+    snapshot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coarse_half(monkeypatch)
+    result = run(snapshot, "--repo", tmp_path / "repo")
+    assert_refused(result, 3, "Error: fp16 changes scores by", tmp_path / "repo")
+    named = [line.split("|")[1].strip() for line in result.stderr.splitlines() if line.startswith("| trunk.")]
+    assert named and all("conv2d" in layer for layer in named[:2])
+
+
+def test_an_accepted_drift_is_published_with_its_reason_in_the_contract(
+    snapshot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coarse_half(monkeypatch)
+    result = run(snapshot, "--accept-drift", "trial on the bench", "--repo", tmp_path / "repo")
+    assert result.exit_code == 0, result.output
+    folder = tmp_path / "repo" / "fcdd_fp16"
+    [note] = read_contract(folder).notes
+    assert note.endswith(": trial on the bench") and "scores by" in note
+    assert "**Accepted beyond the limits:** scores by" in (folder / "export_report.md").read_text()
+
+
+def test_an_overflow_cannot_be_accepted(snapshot: Path, tmp_path: Path) -> None:
+    break_weights(snapshot, 1e6)
+    result = run(snapshot, "--accept-drift", "in a hurry", "--repo", tmp_path / "repo")
+    assert_refused(result, 3, "overflows", tmp_path / "repo")

@@ -5,18 +5,24 @@ from pathlib import Path
 import pytest
 import torch
 
-from fcdd_export.network import NETWORKS
+from fcdd_export import published
+from fcdd_export.network import NETWORKS, served_network
 from fcdd_export.snapshot import load_snapshot, read_operating_point
 from fcdd_runtime.errors import SnapshotError
 from support import WriteSnapshot
 
 
 @pytest.mark.parametrize("net", sorted(NETWORKS))
-def test_every_network_of_the_list_loads(net: str, tmp_path: Path, write_snapshot: WriteSnapshot) -> None:
-    snapshot = load_snapshot(write_snapshot(tmp_path, net=net))
+def test_every_network_of_the_list_loads(
+    net: str, tmp_path: Path, write_snapshot: WriteSnapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(published, "HIDDEN", 16)  # VGG's hidden layers alone would be half a gigabyte
+    snapshot = load_snapshot(write_snapshot(tmp_path, net=net, objective=NETWORKS[net].objectives[0]))
     assert snapshot.net == net
     assert (snapshot.gauss_std, snapshot.quantile) == (10, 0.97)
-    assert snapshot.network(torch.zeros(1, 3, 224, 224)).shape == (1, 1, 28, 28)
+    served = served_network(snapshot.network, snapshot.objective, [0.2] * 3, [0.1] * 3)
+    score, anomaly_map = served(*(torch.zeros(2, 1, 224, 224, dtype=torch.uint8) for _ in served.inputs))
+    assert (score.shape, anomaly_map.shape) == ((2, 1), (2, 1, 28, 28))
 
 
 def test_weights_without_bias_load_where_the_training_had_none(tmp_path: Path, write_snapshot: WriteSnapshot) -> None:
@@ -39,6 +45,9 @@ def test_preproc_decides_how_images_are_resized(
     ("config", "words"),
     [
         ({"net": "FCDD_CNN28"}, "FCDD_CNN28.*takes.*FCDD_CNN224_VGG_NOPT"),
+        ({"net": "FCDD_REF_CNN224_VGG_NOPT_12"}, "FCDD_REF_CNN224_VGG_NOPT_12'.*takes.*VGG_BCE_CROP"),
+        ({"net": "VGG_BCE"}, "VGG_BCE'.*takes.*CNN224_CROP"),
+        ({"net": "AE224_VGG_NOPT"}, "AE224_VGG_NOPT'.*takes"),
         ({"objective": "hsc"}, "objective 'hsc'"),
         ({"preproc": "aug2"}, "preproc 'aug2'"),
         ({"gauss_std": None}, "gauss_std None"),

@@ -9,8 +9,8 @@ import pytest
 
 from fcdd_export.drawn import drawn_images
 from fcdd_export.network import ServedNetwork
+from fcdd_export.outputs import torch_outputs
 from fcdd_export.snapshot import load_snapshot
-from fcdd_export.verify import torch_outputs
 from fcdd_runtime.backends import open_folder, open_url
 from fcdd_runtime.backends.base import Backend
 from fcdd_runtime.backends.fake import FakeBackend
@@ -49,7 +49,7 @@ def test_a_backend_answers_what_torch_answers(
     open_model: Open, precision: str, batch: int, network: ServedNetwork
 ) -> None:
     images = drawn_images(batch, seed=5)
-    expected = torch_outputs(network, images)
+    expected = torch_outputs(network, {"mip": images})
     backend = open_model(f"small_{precision}")
     scores, maps = backend.infer({"mip": images})
     backend.close()

@@ -1,14 +1,13 @@
 """The published code's numbers, through every backend that runs on this machine."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from fcdd_export.calibration import normal_images_in, normalization_of
-from fcdd_export.network import ServedNetwork
+from fcdd_export.network import served_network
 from fcdd_export.snapshot import load_snapshot
 from fcdd_runtime.backends import open_folder, open_url
 from fcdd_runtime.backends.base import Backend
@@ -20,7 +19,8 @@ SCORE_LIMIT = 1e-4
 """Relative."""
 MAP_LIMIT = 1e-4
 """Of the largest value, for maps and heatmaps."""
-CASES = ["cnn", "vgg"]
+MAP_NAMES = {"fcdd": "anomaly_map", "grad_cam": "grad_cam"}
+CASES = ["cnn", "vgg", "hsc", "bce", "ref"]
 
 
 @pytest.fixture(params=CASES)
@@ -30,26 +30,33 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def case(name: str, request: pytest.FixtureRequest) -> PublishedCase:
-    found: PublishedCase = request.getfixturevalue({"cnn": "small_case", "vgg": "vgg_case"}[name])
+    alone = {"cnn": "small_case", "vgg": "vgg_case"}
+    found: PublishedCase = (
+        request.getfixturevalue(alone[name]) if name in alone else request.getfixturevalue("compared_cases")[name]
+    )
     return found
 
 
 @pytest.fixture(params=["onnxruntime", "triton"])
-def backend(name: str, case: PublishedCase, repository: Path, request: pytest.FixtureRequest) -> Iterator[Backend]:
+def backend(name: str, case: PublishedCase, request: pytest.FixtureRequest) -> Iterator[Backend]:
     opened: Backend
+    which = "compared_" if name in {"hsc", "bce", "ref"} else ""
     if request.param == "triton":
-        opened = open_url(f"{request.getfixturevalue('server')}/{name}_fp32")
+        opened = open_url(f"{request.getfixturevalue(f'{which}server')}/{name}_fp32")
     else:
-        opened = open_folder(repository / f"{name}_fp32")
+        opened = open_folder(request.getfixturevalue(f"{which}repository") / f"{name}_fp32")
     yield opened
     opened.close()
 
 
 def test_scores_maps_and_heatmaps_are_the_published_ones(case: PublishedCase, backend: Backend) -> None:
-    scores, maps = infer_images(case.images, backend)
+    scores, maps = infer_images(case.images, backend, case.references)
     expected = case.expected
     np.testing.assert_allclose(scores, expected["score"], rtol=SCORE_LIMIT)
-    np.testing.assert_allclose(maps, expected["anomaly_map"][:, 0], atol=MAP_LIMIT * expected["anomaly_map"].max())
+    expected_maps = expected[MAP_NAMES[backend.contract.map_kind]][:, 0]
+    np.testing.assert_allclose(maps, expected_maps, atol=MAP_LIMIT * expected_maps.max())
+    if "heatmap" not in expected:
+        return  # the published code upsamples no Grad-CAM
     heatmaps = upsample(maps, backend.contract.upsampling, backend.contract.resize.size)
     np.testing.assert_allclose(heatmaps, expected["heatmap"][:, 0], atol=MAP_LIMIT * expected["heatmap"].max())
 
@@ -62,6 +69,7 @@ def test_mean_and_std_of_the_training_normals_are_the_published_ones(case: Publi
 
 def test_the_network_gets_the_published_input_to_the_last_bit(case: PublishedCase) -> None:
     snapshot = load_snapshot(case.snapshot)
-    network = ServedNetwork(snapshot.network, case.expected["mean"].tolist(), case.expected["std"].tolist())
+    mean, std = case.expected["mean"].tolist(), case.expected["std"].tolist()
+    network = served_network(snapshot.network, snapshot.objective, mean, std)
     tensor = network.normalised(torch.from_numpy(stack_images(case.images[:1], snapshot.resize)))
     np.testing.assert_array_equal(tensor.numpy().repeat(3, axis=1), case.expected["input_first"])

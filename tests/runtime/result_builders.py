@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fcdd_runtime.contract import Display, MipRecipe, ModelContract, OperatingPoint, Resize, Upsampling
+from fcdd_runtime.contract import Display, EngineSource, MipRecipe, ModelContract, OperatingPoint, Resize, Upsampling
 from fcdd_runtime.result import BreastResult, Peak, PhaseChoice, SplitChoice, StudyResult
 
 SIZE = 224
@@ -35,6 +35,7 @@ def make_contract(**changes: Any) -> ModelContract:
         std=(0.1, 0.1, 0.1),
         snapshot_sha256="ab" * 32,
         artefact_sha256="cd" * 32,
+        engine_source=EngineSource("model.onnx", "golden.npz", "ef" * 32),
         versions={"torch": "2.13.0"},
     )
     return dataclasses.replace(contract, **changes)

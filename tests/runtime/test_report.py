@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 from result_builders import SIZE, SQUASH, make_breast, make_contract, make_study
 
-from fcdd_runtime import report
+from fcdd_runtime import files, report
 from fcdd_runtime.backends.fake import FakeBackend
 from fcdd_runtime.batch import resize_image
 from fcdd_runtime.colormap import color_table
@@ -198,7 +198,7 @@ def test_a_failure_while_writing_keeps_the_earlier_report(tmp_path: Path, monkey
     assert [path.name for path in tmp_path.iterdir()] == ["study"]
 
 
-def test_a_failure_of_the_last_rename_puts_the_earlier_report_back(
+def test_where_folders_cannot_be_exchanged_a_failure_of_the_last_rename_puts_the_earlier_report_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "study"
@@ -211,6 +211,7 @@ def test_a_failure_of_the_last_rename_puts_the_earlier_report_back(
             raise OSError("the rename failed")
         return rename(source, target)
 
+    monkeypatch.setattr(files, "_exchanged", lambda one, other: False)
     monkeypatch.setattr(Path, "rename", failing)
     with pytest.raises(OSError, match="the rename failed"):
         write_study_report(make_study(make_breast("L", score=2.5)), folder)

@@ -4,29 +4,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcdd_runtime.backends.base import Backend
-from fcdd_runtime.errors import MissingExtraError
+from fcdd_runtime.contract import Target, read_contract
+from fcdd_runtime.errors import BackendError, MissingExtraError, one_line
+from fcdd_runtime.tensorrt_library import PACKAGES
 
 if TYPE_CHECKING:
     from fcdd_runtime.backends.triton import TritonBackend
 
 
 def open_folder(folder: Path) -> Backend:
-    """Open an exported model folder in this process.
+    """Open an exported model folder in this process: its engine with TensorRT, an ONNX model with ONNX Runtime.
 
     Raises
     ------
     MissingExtraError
-        If ONNX Runtime is not installed.
+        If the package that runs it is not installed.
     ContractError, BackendError
         If the folder is no exported model, or it cannot be run here.
+    GateError
+        If an engine is new on this GPU and does not answer its golden vectors as it should.
     """
-    try:
-        from fcdd_runtime.backends.onnxruntime import OnnxRuntimeBackend  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            "running a model folder needs ONNX Runtime: pip install 'fcdd-edge[onnxruntime]'"
-        ) from error
-    return OnnxRuntimeBackend(folder)
+    target = read_contract(folder).target
+    return _open_engine(folder, target) if target in PACKAGES else _open_onnx(folder)
 
 
 def open_url(url: str, deadline_s: float = 60.0) -> "TritonBackend":
@@ -40,3 +39,29 @@ def open_url(url: str, deadline_s: float = 60.0) -> "TritonBackend":
     from fcdd_runtime.backends.triton import TritonBackend  # noqa: PLC0415
 
     return TritonBackend(url, deadline_s)
+
+
+def _open_engine(folder: Path, target: Target) -> Backend:
+    package = PACKAGES[target]
+    try:
+        from fcdd_runtime.backends.tensorrt import TensorRTBackend  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"running an engine of {package.title} needs pycuda: pip install 'fcdd-edge[{package.extra}]'"
+        ) from error
+    except ImportError as error:
+        # pycuda is there, and the driver's library that it is linked to is not.
+        raise BackendError(
+            f"{folder} needs an NVIDIA GPU and its driver ({one_line(error)}); open its ONNX form instead"
+        ) from error
+    return TensorRTBackend(folder)
+
+
+def _open_onnx(folder: Path) -> Backend:
+    try:
+        from fcdd_runtime.backends.onnxruntime import OnnxRuntimeBackend  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            "running a model folder needs ONNX Runtime: pip install 'fcdd-edge[onnxruntime]'"
+        ) from error
+    return OnnxRuntimeBackend(folder)

@@ -2,7 +2,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fcdd_benchmarks.accuracy import (
+from fcdd_export.roc import (
     auc_with_interval,
     midranks,
     roc_auc,

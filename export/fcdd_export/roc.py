@@ -1,4 +1,4 @@
-"""Accuracy of anomaly scores: ROC AUC with its bootstrap interval, and thresholds for a wanted sensitivity."""
+"""ROC analysis of anomaly scores: AUC and its change with bootstrap intervals, thresholds for a wanted sensitivity."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +25,20 @@ class AucEstimate:
     """97.5 % quantile of the bootstrap."""
     normals: int
     anomalies: int
+
+
+@dataclass(frozen=True)
+class AucChange:
+    """By how much other scores of the same images change the area under the ROC curve."""
+
+    auc: float
+    """Of the changed scores, 0..1."""
+    change: float
+    """Against the reference's scores."""
+    low: float
+    """2.5 % quantile of the change in a paired bootstrap."""
+    high: float
+    """97.5 % quantile."""
 
 
 def roc_auc(scores: Scores, labels: Labels) -> float:
@@ -56,11 +70,28 @@ def auc_with_interval(scores: Scores, labels: Labels, resamples: int = 2000, see
         As `roc_auc`.
     """
     auc = roc_auc(scores, labels)
-    rng = np.random.default_rng(seed)
-    groups = np.flatnonzero(~labels), np.flatnonzero(labels)
-    drawn = [np.concatenate([rng.choice(group, group.size) for group in groups]) for _ in range(resamples)]
+    drawn = _resampled(labels, resamples, seed)
     low, high = np.quantile([roc_auc(scores[pick], labels[pick]) for pick in drawn], [0.025, 0.975])
-    return AucEstimate(auc, float(low), float(high), groups[0].size, groups[1].size)
+    return AucEstimate(auc, float(low), float(high), int((~labels).sum()), int(labels.sum()))
+
+
+def auc_change(scores: Scores, reference: Scores, labels: Labels, resamples: int = 2000, seed: int = 0) -> AucChange:
+    """Return the AUC, and its change against the reference's scores with a paired 95 % percentile bootstrap interval.
+
+    Both sets of scores are resampled by the same images, so that what they have in common cancels.
+
+    Raises
+    ------
+    ValueError
+        As `roc_auc`, for either set.
+    """
+    auc, before = roc_auc(scores, labels), roc_auc(reference, labels)
+    changes = [
+        roc_auc(scores[pick], labels[pick]) - roc_auc(reference[pick], labels[pick])
+        for pick in _resampled(labels, resamples, seed)
+    ]
+    low, high = np.quantile(changes, [0.025, 0.975])
+    return AucChange(auc, auc - before, float(low), float(high))
 
 
 def threshold_for_sensitivity(scores: Scores, labels: Labels, sensitivity: float) -> float:
@@ -98,6 +129,21 @@ def midranks(values: Scores) -> npt.NDArray[np.float64]:
     last = np.cumsum(counts)
     ranks: npt.NDArray[np.float64] = (last - (counts - 1) / 2)[group.ravel()]
     return ranks
+
+
+def rank_correlation(first: Scores, second: Scores) -> float | None:
+    """Return Spearman's correlation; None for fewer than three values, one that is not finite, or all equal."""
+    finite = bool(np.isfinite(first).all() and np.isfinite(second).all())
+    if first.size < 3 or not finite or first.min() == first.max() or second.min() == second.max():
+        return None
+    return float(np.corrcoef(midranks(first), midranks(second))[0, 1])
+
+
+def _resampled(labels: Labels, resamples: int, seed: int) -> list[npt.NDArray[np.intp]]:
+    """Draw indices with replacement, from normals and anomalies separately."""
+    rng = np.random.default_rng(seed)
+    groups = np.flatnonzero(~labels), np.flatnonzero(labels)
+    return [np.concatenate([rng.choice(group, group.size) for group in groups]) for _ in range(resamples)]
 
 
 def _check(scores: Scores, labels: Labels) -> None:

@@ -1,0 +1,83 @@
+"""Verified ONNX model -> the same model as a TensorRT engine, proven where a GPU is at hand."""
+
+import json
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fcdd_export.engine import engine_from_onnx
+from fcdd_export.engine_settings import EngineSettings
+from fcdd_export.progress import build_progress
+from fcdd_export.repository import write_model
+from fcdd_export.verified import VerifiedModel
+from fcdd_runtime.backends import open_folder
+from fcdd_runtime.contract import GOLDEN_FILE, EngineSource, read_contract
+from fcdd_runtime.engine_identity import IDENTITY_FILE, PLAN_FILE, TIMING_CACHE_FILE
+from fcdd_runtime.errors import ContractError
+from fcdd_runtime.gpu import find_gpu
+from fcdd_runtime.tensorrt_library import PACKAGES, Flavour
+
+SOURCE_FILE = "engine_source.onnx"
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How engines are built, as the command's options say."""
+
+    version_compatible: bool = False
+    hardware_compatible: bool = False
+
+    def settings(self, flavour: Flavour, max_batch_size: int, folder: Path) -> EngineSettings:
+        """Add what a model says; the timing cache of its present version spares timing its kernels again.
+
+        Parameters
+        ----------
+        folder : of the model, which need not exist yet
+        """
+        return EngineSettings(
+            flavour, max_batch_size, self.version_compatible, self.hardware_compatible, _present_timing_cache(folder)
+        )
+
+
+def engine_model(model: VerifiedModel, settings: EngineSettings) -> VerifiedModel:
+    """Build the engine of a model from the graph that was verified, and run its golden vectors if there is a GPU.
+
+    Parameters
+    ----------
+    model : whose artefact is the ONNX graph for TensorRT
+
+    Raises
+    ------
+    MissingExtraError, EngineBuildError
+        If the flavour is not installed or cannot build the graph here.
+    GateError
+        If TensorRT gives layers other types than the precision demands, or the engine drifts from the golden vectors.
+    """
+    source = model.files[model.contract.artefact]
+    with build_progress(f"TensorRT {model.contract.precision}") as progress:
+        engine = engine_from_onnx(source, model.contract.precision, settings, progress)
+    contract = replace(
+        model.contract,
+        target=settings.flavour,
+        artefact=PLAN_FILE,
+        artefact_sha256=engine.identity.engine_sha256,
+        engine_source=EngineSource(SOURCE_FILE, GOLDEN_FILE, engine.identity.onnx_sha256),
+        versions=model.contract.versions | {PACKAGES[settings.flavour].module: engine.identity.version},
+    )
+    built = replace(model, contract=contract, files={**engine.files(), SOURCE_FILE: source})
+    return _proven(built) if find_gpu() else built
+
+
+def _proven(model: VerifiedModel) -> VerifiedModel:
+    """Open the engine as the runtime does, which runs the golden vectors, and say so in its identity."""
+    with tempfile.TemporaryDirectory() as scratch:
+        open_folder(write_model(model, Path(scratch))).close()
+    identity = json.loads(model.files[IDENTITY_FILE]) | {"proven": True}
+    return replace(model, files={**model.files, IDENTITY_FILE: (json.dumps(identity, indent=2) + "\n").encode()})
+
+
+def _present_timing_cache(folder: Path) -> bytes:
+    try:
+        return ((folder / read_contract(folder).artefact).parent / TIMING_CACHE_FILE).read_bytes()
+    except (ContractError, OSError):
+        return b""

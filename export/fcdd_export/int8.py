@@ -1,0 +1,185 @@
+"""Served network -> INT8 ONNX: scales and corrections come from unlabelled images and spots drawn into them."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+from torch import Tensor, nn
+
+from fcdd_export.drawn_spots import with_drawn_spots
+from fcdd_export.graph import REFERENCE_TRUNK_PREFIX, TRUNK_PREFIX, checked, onnx_from_network
+from fcdd_export.int8_graph import module_of, with_quantized_trunks
+from fcdd_export.int8_search import Judged, searched
+from fcdd_export.last_layer import fitted_last_layer
+from fcdd_export.network import ServedNetwork, ServedReferenceNetwork
+from fcdd_export.precision import with_half_nodes
+from fcdd_export.quantized_trunk import Activations, QuantizedTrunk, Scale, TrunkCalibration, quantized_trunk
+from fcdd_runtime.errors import ImageError
+
+Method = Literal["fast", "accurate"]
+"""`fast`: all convolutions in INT8. `accurate`: calibrated on more images, and a search takes convolutions out of
+INT8 where images that were not calibrated on drift too far."""
+Served = ServedNetwork | ServedReferenceNetwork
+
+FEWEST_IMAGES = 16
+ADVISED_IMAGES = 300
+IMAGES_USED = {"fast": 24, "accurate": 32}
+"""As they are; as many again have spots drawn into them."""
+
+
+def int8_from_network(
+    network: Served, calibration_images: npt.NDArray[np.uint8], method: Method, activations: Activations
+) -> onnx.ModelProto:
+    """Quantise the trunk's convolutions; the last layer, the head and the mean stay FP32.
+
+    The same images give the same graph. What is not in INT8 is FP16 in front of the last layer for `s8`, FP32 for
+    `u8`.
+
+    Parameters
+    ----------
+    network : left as it is
+    calibration_images : unlabelled or normal, uint8 (N, 1, 224, 224), at least 16
+    activations : `u8` for CPUs, `s8` for TensorRT; there the first convolution stays out of INT8, because half the
+        codes of its image would be lost (1 % of the multiply-adds)
+
+    Raises
+    ------
+    ImageError
+        If there are fewer than 16 images.
+    """
+    if len(calibration_images) < FEWEST_IMAGES:
+        raise ImageError(
+            f"INT8 was given {len(calibration_images)} calibration images; give at least {FEWEST_IMAGES}, "
+            f"better {ADVISED_IMAGES}, as --calibration-images"
+        )
+    quantizer = _Quantizer(_with_biases(network), _calibration(calibration_images, IMAGES_USED[method]), activations)
+    if method == "fast":
+        return quantizer.model(frozenset())
+    judged = Judged(quantizer.graph, _calibration(calibration_images, IMAGES_USED["fast"], offset=1).images)
+    return searched(quantizer.model, quantizer.convolutions(), judged)
+
+
+def calibration_advice(count: int) -> str | None:
+    """Say what is wrong with a number of calibration images that is enough to go on."""
+    if count >= ADVISED_IMAGES:
+        return None
+    return f"INT8 is calibrated on {count} images; {ADVISED_IMAGES} or more cover more of what patients look like"
+
+
+@dataclass(frozen=True)
+class _Calibration:
+    images: npt.NDArray[np.uint8]
+    """uint8 (N, 1, 224, 224)."""
+    plain: int
+    """So many, the first ones, have no spots drawn into them."""
+
+
+def _calibration(images: npt.NDArray[np.uint8], used: int, offset: int = 0) -> _Calibration:
+    """Take evenly from all images: some as they are, some with spots; others for the two as far as there are enough."""
+    chosen = np.linspace(0, len(images) - 1, min(len(images), 2 * used)).round().astype(int)
+    plain, spotted = (chosen[offset::2], chosen[1 - offset :: 2]) if len(chosen) == 2 * used else (chosen, chosen)
+    plain, spotted = plain[:used], spotted[:used]
+    return _Calibration(np.concatenate([images[plain], with_drawn_spots(images[spotted], seed=offset)]), len(plain))
+
+
+def _with_biases(network: Served) -> Served:
+    """Return a copy in which every convolution has a bias that can be corrected."""
+    served = copy.deepcopy(network)
+    for layer in served.modules():
+        if isinstance(layer, nn.Conv2d) and layer.bias is None:
+            layer.bias = nn.Parameter(torch.zeros(layer.out_channels), requires_grad=False)
+    return served
+
+
+class _Quantizer:
+    """Makes a graph with any choice of convolutions in INT8."""
+
+    def __init__(self, network: Served, calibration: _Calibration, activations: Activations):
+        self.network = network
+        self.calibration = calibration
+        self.activations = activations
+        self.rounds_features = activations == "u8"
+        self.graph = onnx_from_network(network)
+
+    def convolutions(self) -> list[str]:
+        """Return the modules that may be in INT8, such as `trunk.3`."""
+        return [
+            f"{prefix}.{index}"
+            for prefix, (trunk, _) in self._trunks().items()
+            for index, layer in enumerate(trunk)
+            if isinstance(layer, nn.Conv2d) and (index or self._input_scale())
+        ]
+
+    def model(self, kept: frozenset[str]) -> onnx.ModelProto:
+        """Quantise all but the modules `kept`."""
+        trunks: dict[str, QuantizedTrunk] = {}
+        weights: dict[str, Tensor] = {}
+        with torch.inference_mode():
+            for prefix, (trunk, last) in self._trunks().items():
+                trunks[prefix] = self._quantized(trunk, last, kept=_indices(kept, prefix))
+                weights |= self._fitted(last, trunks[prefix])
+        model = checked(with_quantized_trunks(self.graph, trunks, weights, self.rounds_features))
+        return model if self.activations == "u8" else with_half_nodes(model, _half_nodes(model, trunks))
+
+    def _trunks(self) -> dict[str, tuple[nn.Sequential, nn.Module]]:
+        """Return trunks by name, each with the layer behind it."""
+        trunks = {TRUNK_PREFIX.removesuffix("."): (self.network.trunk, self.network.last)}
+        if isinstance(self.network, ServedReferenceNetwork):
+            reference = self.network.reference_trunk, self.network.reference_last
+            trunks[REFERENCE_TRUNK_PREFIX.removesuffix(".")] = reference
+        return trunks
+
+    def _input_scale(self) -> Scale | None:
+        """Return the scale whose codes are the 8-bit pixels themselves.
+
+        The published normalisation makes black -mean / std, no whole number of steps from 0, where the padding is. The
+        nearest whole zero point shifts all pixels by less than half a grey value, which the biases take back.
+        """
+        if self.activations == "s8" or self.network.channels > 1:
+            return None
+        mean, std = float(self.network.mean), float(self.network.std)
+        return Scale(1 / (255 * std), round(255 * mean), 0, 255)
+
+    def _quantized(self, trunk: nn.Sequential, last: nn.Module, kept: frozenset[int]) -> QuantizedTrunk:
+        calibration = TrunkCalibration(
+            images=self.network.normalised(torch.from_numpy(self.calibration.images)),
+            plain=self.calibration.plain,
+            scale=self._input_scale(),
+            activations=self.activations,
+            equalise_features=isinstance(last, nn.Conv2d),
+        )
+        return quantized_trunk(trunk, calibration, kept)
+
+    def _fitted(self, last: nn.Module, trunk: QuantizedTrunk) -> dict[str, Tensor]:
+        """Return what changes in the last convolution, by the names of its weights; other last layers stay."""
+        if not isinstance(last, nn.Conv2d):
+            return {}
+        features = trunk.scale.rounded(trunk.rounded) if self.rounds_features else trunk.rounded
+        weight, bias = fitted_last_layer(last, trunk, features)
+        return {"last.weight": weight, "last.bias": bias}
+
+
+def _half_nodes(model: onnx.ModelProto, trunks: Mapping[str, QuantizedTrunk]) -> set[str]:
+    """Return the nodes in front of the last layer that no convolution in INT8 feeds without another in between."""
+    half: set[str] = set()
+    for node in model.graph.node:
+        prefix, _, index = module_of(node).partition(".")
+        if prefix in trunks and not _belongs_to_int8(trunks[prefix], int(index)):
+            half.add(node.name)
+    return half
+
+
+def _belongs_to_int8(trunk: QuantizedTrunk, index: int) -> bool:
+    if index > trunk.end:
+        return False
+    convolution = max(one for one in trunk.convolutions if one <= index)
+    return trunk.convolutions[convolution].input_scale is not None
+
+
+def _indices(kept: frozenset[str], prefix: str) -> frozenset[int]:
+    return frozenset(int(name.rsplit(".", 1)[1]) for name in kept if name.startswith(f"{prefix}."))

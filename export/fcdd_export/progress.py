@@ -1,0 +1,34 @@
+"""Progress of the steps that take more than a moment, on a terminal only: a log gets no bars."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import Progress, TaskID
+from rich.progress import track as rich_track
+
+Item = TypeVar("Item")
+
+
+def track(items: Sequence[Item], label: str) -> Iterable[Item]:
+    """Return the items, and draw a bar of how many were taken where standard error is a terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        return items
+    return rich_track(items, description=label, console=console, transient=True)
+
+
+@contextmanager
+def build_progress(label: str) -> Iterator[Callable[[str, int, int], None]]:
+    """Give a function that takes a phase's name, its steps done and their number, and draws a bar for each phase."""
+    console = Console(stderr=True)
+    tasks: dict[str, TaskID] = {}
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
+
+        def show(phase: str, done: int, steps: int) -> None:
+            if phase not in tasks:
+                tasks[phase] = bars.add_task(f"{label}: {phase}")
+            bars.update(tasks[phase], completed=done, total=steps)
+
+        yield show

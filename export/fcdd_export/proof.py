@@ -1,0 +1,143 @@
+"""Proving an artefact: it is run in every way that shows what its target will compute, and judged by the limits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from torch import nn
+
+from fcdd_export.drawn import drawn_images, extreme_images
+from fcdd_export.half_simulation import half_simulation, half_tensors, simulated_outputs
+from fcdd_export.layer_drift import layer_drifts, worst
+from fcdd_export.outputs import onnxruntime_outputs, torch_outputs
+from fcdd_export.report import layer_table
+from fcdd_export.roc import Labels
+from fcdd_export.verify import Drift, Inputs, LayerDrift, Reference, check_finite, measure_drift, violations
+from fcdd_runtime.batch import GreyImage, stack_images
+from fcdd_runtime.contract import OperatingPoint, Precision, Resize, Upsampling
+from fcdd_runtime.errors import GateError
+
+
+@dataclass(frozen=True)
+class VerificationImages:
+    """Images that a site verifies on."""
+
+    images: Sequence[GreyImage]
+    """Any size; none: drawn ones."""
+    labels: Labels | None
+    """Truth, bool (N,), where they come in folders `normal` and `anomalous`."""
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What is needed to judge answers beside the answers."""
+
+    resize: Resize
+    upsampling: Upsampling
+    operating_point: OperatingPoint | None
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What every artefact of a network is held against."""
+
+    graph: onnx.ModelProto
+    """FP32, to find the layers in which drift enters."""
+    references: tuple[Reference, ...]
+    accept: str | None
+    """Why limits may be exceeded, in the user's words; None: they may not."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was measured of an artefact that may be published."""
+
+    drifts: tuple[Drift, ...]
+    layers: tuple[LayerDrift, ...]
+    """Where most of the drift enters, the worst first."""
+    accepted: tuple[str, ...]
+    """Limits that it exceeds, and that a person accepts."""
+
+    def and_also(self, other: "Proof") -> "Proof":
+        """Return what was measured of both artefacts of a model; the layers are this one's."""
+        accepted = tuple(dict.fromkeys(self.accepted + other.accepted))
+        return Proof(self.drifts + other.drifts, self.layers, accepted)
+
+
+def references_of(
+    network: nn.Module, names: Sequence[str], verification: VerificationImages, judge: Judge
+) -> tuple[Reference, ...]:
+    """Run torch on the verification images and on drawn ones at the ends of the input range.
+
+    Parameters
+    ----------
+    names : the network's inputs
+    """
+    images = verification.images
+    pixels = stack_images(images, judge.resize) if images else drawn_images(16)
+    labels = verification.labels if len(names) == 1 else None
+    return (
+        _reference(network, inputs_of(pixels, names), judge, labels=labels),
+        _reference(network, inputs_of(extreme_images(), names), judge, extreme=True),
+    )
+
+
+def inputs_of(pixels: npt.NDArray[np.uint8], names: Sequence[str]) -> Inputs:
+    """Give every input its images; a second input gets each image's neighbour, for want of a true reference."""
+    return {name: np.roll(pixels, index, axis=0) for index, name in enumerate(names)}
+
+
+def proven(artefact: onnx.ModelProto, precision: Precision, gate: Gate, label: str = "") -> Proof:
+    """Run an artefact, measure its drift and hold it against the limits of its precision.
+
+    Parameters
+    ----------
+    label : put before the names of the ways in which it was run
+
+    Raises
+    ------
+    GateError
+        If a limit is exceeded and that is not accepted, or a value overflows, which nobody can accept.
+    """
+    drifts = tuple(replace(drift, way=f"{label}{drift.way}") for drift in _drifts(artefact, gate.references))
+    for drift in drifts:
+        check_finite(drift, precision)
+    layers = tuple(worst(layer_drifts(half_simulation(artefact), gate.graph, gate.references[0].inputs)))
+    exceeded = tuple(dict.fromkeys(one for drift in drifts for one in violations(drift, precision)))
+    if exceeded and gate.accept is None:
+        table = "\n".join(layer_table(layers))
+        raise GateError(
+            f"{label}{precision} changes {'; '.join(exceeded)}; use a higher precision, or give a reason to accept it "
+            f"with --accept-drift\nWhere the drift enters:\n{table}"
+        )
+    return Proof(drifts, layers, exceeded)
+
+
+def _drifts(artefact: onnx.ModelProto, references: Sequence[Reference]) -> list[Drift]:
+    drifts = [
+        measure_drift("onnxruntime", onnxruntime_outputs(artefact, one.inputs, "artefact"), one) for one in references
+    ]
+    if half_tensors(artefact):
+        drifts += [_simulated_drift(artefact, reference) for reference in references]
+    return drifts
+
+
+def _simulated_drift(artefact: onnx.ModelProto, reference: Reference) -> Drift:
+    outputs, largest = simulated_outputs(artefact, reference.inputs)
+    return replace(measure_drift("fp16 simulation", outputs, reference), activation_largest=largest)
+
+
+def _reference(
+    network: nn.Module, inputs: Inputs, judge: Judge, *, labels: Labels | None = None, extreme: bool = False
+) -> Reference:
+    return Reference(
+        inputs=inputs,
+        outputs=torch_outputs(network, inputs),
+        upsampling=judge.upsampling,
+        image_size=judge.resize.size,
+        operating_point=judge.operating_point,
+        labels=labels,
+        extreme=extreme,
+    )

@@ -1,0 +1,112 @@
+"""Exported model folder -> its TensorRT engine, on the appliance: without torch, from the graph that was verified."""
+
+import json
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fcdd_export.engine_model import EngineOptions, engine_model
+from fcdd_export.machine import machine, peak_memory_mb
+from fcdd_export.repository import REPORT_FILE, write_model
+from fcdd_export.verified import ExportRecord, VerifiedModel
+from fcdd_export.verify import Drift, LayerDrift
+from fcdd_runtime.contract import ModelContract, from_plain, read_contract
+from fcdd_runtime.errors import ContractError, MissingExtraError
+from fcdd_runtime.files import sha256_of
+from fcdd_runtime.self_test import golden_from_bytes
+from fcdd_runtime.tensorrt_library import FLAVOURS, Flavour, installed_flavours
+
+
+@dataclass(frozen=True)
+class RebuildRequest:
+    """Whose engine to build, how, and where to put it."""
+
+    folder: Path
+    """Of the exported model."""
+    target: str
+    """Flavour, or `auto` for the one that is installed."""
+    options: EngineOptions
+    repository: Path | None
+    """None: the one that the folder lies in."""
+    kept_versions: int
+    command: str
+    """The command line, for the report."""
+
+
+def rebuilt(request: RebuildRequest) -> tuple[VerifiedModel, Path]:
+    """Build the engine of an exported model and publish it as the model's next version.
+
+    Raises
+    ------
+    ContractError
+        If the folder is no exported model or its graph is not the one that was verified.
+    MissingExtraError, EngineBuildError, GateError
+        As `engine_model`.
+    """
+    started = time.perf_counter()
+    folder, contract = request.folder, read_contract(request.folder)
+    flavour = chosen_flavour(request.target)
+    settings = request.options.settings(flavour, contract.max_batch_size, folder)
+    model = engine_model(_verified(folder, contract, request.command), settings)
+    record = replace(model.record, seconds=time.perf_counter() - started, peak_memory_mb=peak_memory_mb())
+    model = replace(model, record=record)
+    return model, write_model(model, request.repository or folder.resolve().parent, request.kept_versions)
+
+
+def chosen_flavour(target: str) -> Flavour:
+    """Return the flavour that a target names; `auto` is full TensorRT, else TensorRT-RTX, whichever is installed.
+
+    Raises
+    ------
+    MissingExtraError
+        If `auto` finds none.
+    ContractError
+        If the target is no flavour: a model folder holds its ONNX form already.
+    """
+    if target == "auto":
+        for flavour in installed_flavours():
+            return flavour
+        raise MissingExtraError(
+            "building an engine needs TensorRT: pip install 'fcdd-edge[tensorrt]', or 'fcdd-edge[rtx]'"
+        )
+    for flavour in FLAVOURS:
+        if flavour == target:
+            return flavour
+    raise ContractError(
+        f"an exported model cannot be turned into the form {target}; give --target tensorrt or tensorrt-rtx, "
+        "or the snapshot"
+    )
+
+
+def _verified(folder: Path, contract: ModelContract, command: str) -> VerifiedModel:
+    """Gather what the folder says of the graph that engines are built from."""
+    inner = (folder / contract.artefact).parent
+    source = contract.engine_source
+    graph, golden = _read(inner / source.file), _read(inner / source.golden)
+    if sha256_of(graph) != source.sha256:
+        raise ContractError(f"{inner / source.file} is not the graph that was verified; export the model again")
+    return VerifiedModel(
+        replace(contract, artefact=source.file, artefact_sha256=source.sha256),
+        {source.file: graph},
+        golden_from_bytes(golden),
+        _record(inner / REPORT_FILE, command),
+    )
+
+
+def _record(report: Path, command: str) -> ExportRecord:
+    """Take over what was measured of the graph against torch; command and machine are this build's."""
+    try:
+        former = json.loads(_read(report))
+        drifts = from_plain(tuple[Drift, ...], former["drifts"])
+        layers = from_plain(tuple[LayerDrift, ...], former["layers"])
+        accepted = from_plain(tuple[str, ...], former["accepted"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ContractError(f"{report} is damaged ({error}); export the model again") from error
+    return ExportRecord(command, machine(), 0.0, 0.0, drifts, layers, accepted, former.get("method"))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ContractError(f"{path} cannot be read ({error.strerror}); export the model again") from error

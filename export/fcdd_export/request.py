@@ -1,0 +1,149 @@
+"""The command's options -> an ExportRequest: files are read and checked here, before anything is computed."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import click
+import numpy as np
+
+from fcdd_export.calibration import images_in, normal_images_in, normalization_of
+from fcdd_export.convert import Calibration, ExportRequest
+from fcdd_export.engine_model import EngineOptions
+from fcdd_export.int8 import calibration_advice
+from fcdd_export.proof import VerificationImages
+from fcdd_export.recipe import read_recipe
+from fcdd_export.snapshot import (
+    Normalization,
+    Snapshot,
+    checked_normalization,
+    load_snapshot,
+    read_operating_point,
+)
+from fcdd_runtime.contract import MipRecipe, OperatingPoint, Target
+from fcdd_runtime.errors import ImageError, SnapshotError
+from fcdd_runtime.gpu import find_gpu
+from fcdd_runtime.images import find_images
+from fcdd_runtime.tensorrt_library import installed_flavours
+
+BUNDLED_SNAPSHOT = Path("examples/phantom/snapshot")
+BUNDLED_IMAGES = Path("examples/phantom/mips")
+BUNDLED_NORMALS = Path("examples/phantom/normal_mips")
+DEFAULT_REPOSITORY = Path("triton_repo")
+
+
+def request_of(folder: Path | None, command: str, options: Mapping[str, Any]) -> ExportRequest:
+    """Read all that the options name.
+
+    Parameters
+    ----------
+    folder : of the snapshot; None: the one trained on phantoms, in a checkout of this project
+    options : as parsed, by name
+
+    Raises
+    ------
+    SnapshotError, ContractError, ImageError
+        If a file is missing or cannot be used.
+    """
+    bundled = folder is None
+    folder = folder or _bundled_snapshot()
+    trained = load_snapshot(folder)
+    return ExportRequest(
+        snapshot=trained,
+        normalization=_normalization(trained, folder, options),
+        precisions=tuple(dict.fromkeys(options["precisions"])),
+        target=_target(options["target"]),
+        verification=_verification_images(options["verify_images"] or (BUNDLED_IMAGES if bundled else None)),
+        recipe=read_recipe(options["recipe"]) if options["recipe"] else MipRecipe(),
+        operating_point=_operating_point(options["operating_point"], trained),
+        name=_model_name(options["name"]),
+        max_batch_size=options["max_batch_size"],
+        repository=options["repo"] or DEFAULT_REPOSITORY,
+        command=command,
+        calibration=_calibration(options, bundled=bundled) if "int8" in options["precisions"] else None,
+        engine_options=EngineOptions(options["version_compatible"], options["hardware_compatible"]),
+        accept_drift=_reason(options["accept_drift"]),
+        kept_versions=options["keep_versions"],
+    )
+
+
+def _bundled_snapshot() -> Path:
+    if not BUNDLED_SNAPSHOT.is_dir():
+        raise SnapshotError(f"there is no {BUNDLED_SNAPSHOT} here; give the folder of a snapshot")
+    click.echo(f"No snapshot given: exporting the phantom-trained one in {BUNDLED_SNAPSHOT} (drawn data, no patients).")
+    return BUNDLED_SNAPSHOT
+
+
+def _normalization(snapshot: Snapshot, folder: Path, options: Mapping[str, Any]) -> Normalization:
+    normal_images, mean, std = (options[name] for name in ("normal_images", "mean", "std"))
+    if (mean is None) != (std is None) or (mean is not None and normal_images is not None):
+        raise click.UsageError("give --normal-images, or --mean and --std together")
+    if mean is not None:
+        return checked_normalization(_numbers(mean), _numbers(std), "--mean, --std")
+    if normal_images is not None:
+        return normalization_of(normal_images_in(normal_images))
+    if snapshot.normalization is None:
+        raise SnapshotError(
+            f"{folder} has no normalization.json, and a snapshot holds no mean and std; "
+            "give --normal-images (the training normals), or --mean and --std"
+        )
+    return snapshot.normalization
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise click.UsageError(f"{text!r} is not one number, or three with commas") from error
+
+
+def _calibration(options: Mapping[str, Any], *, bundled: bool) -> Calibration:
+    """Read the images that INT8 is made of: those named for it, or the training normals."""
+    folder = options["calibration_images"] or options["normal_images"] or (BUNDLED_NORMALS if bundled else None)
+    if folder is None:
+        raise ImageError(
+            "INT8 needs images to find its scales with; give --calibration-images (MIPs, unlabelled or normal), "
+            "or --normal-images"
+        )
+    images = images_in(folder)
+    if advice := calibration_advice(len(images)):
+        click.echo(f"Warning: {advice}.", err=True)
+    return Calibration(images, options["int8_method"])
+
+
+def _verification_images(folder: Path | None) -> VerificationImages:
+    """Read images to verify on; those in folders named `normal` and `anomalous` have labels if all are in one."""
+    if folder is None:
+        return VerificationImages((), None)
+    kinds = [{"normal", "anomalous"} & {part.lower() for part in path.parts} for path in _relative_paths(folder)]
+    labelled = all(len(kind) == 1 for kind in kinds) and len(set().union(*kinds)) == 2
+    labels = np.array([kind == {"anomalous"} for kind in kinds]) if labelled else None
+    return VerificationImages(images_in(folder), labels)
+
+
+def _relative_paths(folder: Path) -> list[Path]:
+    return [path.relative_to(folder) for path in find_images(folder)]
+
+
+def _operating_point(path: Path | None, snapshot: Snapshot) -> OperatingPoint | None:
+    return read_operating_point(path) if path else snapshot.operating_point
+
+
+def _model_name(name: str) -> str:
+    if not name or not all(character.isascii() and (character.isalnum() or character in "_-") for character in name):
+        raise click.UsageError("--name takes letters, digits, '_' and '-'")
+    return name
+
+
+def _target(name: str) -> Target:
+    """Return what runs the artefact; `auto` is a TensorRT that is installed if there is a GPU, else Triton's Python."""
+    if name != "auto":
+        return cast(Target, name)
+    flavours = installed_flavours() if find_gpu() else []
+    return flavours[0] if flavours else "python"
+
+
+def _reason(text: str | None) -> str | None:
+    if text is not None and not text.strip():
+        raise click.UsageError("--accept-drift needs a reason, which is written into the contract")
+    return text

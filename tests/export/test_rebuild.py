@@ -1,0 +1,113 @@
+"""fcdd-export on an exported model's folder: the engine is built from the graph that was verified."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from fcdd_export.cli import main
+from fcdd_runtime.contract import read_contract
+from fcdd_runtime.files import sha256_of
+from support import ExportSnapshot, WriteSnapshot
+
+WITHOUT_TORCH = """
+import sys
+for name in ("torch", "onnx", "onnxruntime", "onnxscript"):
+    sys.modules[name] = None  # importing it fails
+from fcdd_export.cli import main
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory, write_snapshot: WriteSnapshot, export: ExportSnapshot) -> Path:
+    snapshot = write_snapshot(tmp_path_factory.mktemp("snapshot"))
+    return export(snapshot, "fcdd", "fp16", tmp_path_factory.mktemp("exported"))
+
+
+@pytest.fixture
+def folder(exported: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(exported, tmp_path / "repo" / exported.name))
+
+
+def run(*arguments: Any) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_an_engine_becomes_the_next_version_and_needs_no_torch(folder: Path) -> None:
+    command = [sys.executable, "-c", WITHOUT_TORCH, str(folder), "--target", "tensorrt-rtx"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("fp16  tensorrt-rtx  ")
+    contract = read_contract(folder)
+    assert (contract.target, contract.artefact) == ("tensorrt-rtx", "2/model.plan")
+    assert {"model.plan", "engine.json", "engine_build.log", "engine_source.onnx"} < {
+        path.name for path in (folder / "2").iterdir()
+    }
+
+
+def test_the_engine_is_of_the_verified_graph_and_says_that_it_is_unproven(folder: Path) -> None:
+    before = (folder / "1" / "model.onnx").read_bytes()
+    assert run(folder, "--target", "tensorrt-rtx").exit_code == 0
+    identity = json.loads((folder / "2" / "engine.json").read_text())
+    assert identity["onnx_sha256"] == sha256_of(before) == read_contract(folder).engine_source.sha256
+    assert identity["engine_sha256"] == sha256_of((folder / "2" / "model.plan").read_bytes())
+    assert identity["proven"] is False
+    assert identity["profile"] == {"smallest": 1, "best": 2, "largest": 8}
+
+
+def test_the_report_keeps_what_was_measured_of_the_graph(folder: Path) -> None:
+    drifts = json.loads((folder / "export_report.json").read_text())["drifts"]
+    assert run(folder, "--target", "tensorrt-rtx").exit_code == 0
+    report = json.loads((folder / "export_report.json").read_text())
+    assert report["drifts"] == drifts
+    assert "tensorrt_rtx" in report["contract"]["versions"]
+
+
+def test_an_engine_can_be_rebuilt_from_an_engines_folder_into_another_repository(folder: Path, tmp_path: Path) -> None:
+    assert run(folder, "--target", "tensorrt-rtx").exit_code == 0
+    result = run(folder, "--target", "tensorrt-rtx", "--repo", tmp_path / "other")
+    assert result.exit_code == 0, result.output
+    assert read_contract(tmp_path / "other" / folder.name).artefact == "1/model.plan"
+
+
+def test_without_a_target_the_flavour_that_is_installed_is_taken(folder: Path) -> None:
+    assert run(folder).exit_code == 0
+    assert read_contract(folder).target in ("tensorrt", "tensorrt-rtx")
+
+
+def assert_refused_and_unchanged(result: Result, words: str, folder: Path) -> None:
+    assert result.exit_code == 2, result.output
+    assert words in result.stderr
+    assert "Traceback" not in result.output
+    assert not (folder / "2").exists()
+
+
+def test_a_graph_that_is_not_the_verified_one_is_refused(folder: Path) -> None:
+    graph = folder / "1" / "model.onnx"
+    graph.write_bytes(graph.read_bytes() + b" ")
+    assert_refused_and_unchanged(run(folder, "--target", "tensorrt-rtx"), "is not the graph that was verified", folder)
+
+
+def test_a_missing_graph_is_refused(folder: Path) -> None:
+    (folder / "1" / "model.onnx").unlink()
+    assert_refused_and_unchanged(run(folder, "--target", "tensorrt-rtx"), "export the model again", folder)
+
+
+def test_an_exported_model_cannot_become_another_onnx_form(folder: Path) -> None:
+    assert_refused_and_unchanged(run(folder, "--target", "python"), "give --target tensorrt", folder)
+
+
+def test_a_flavour_that_is_not_installed_is_named_with_its_extra(folder: Path) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    try:
+        import tensorrt  # noqa: F401, PLC0415
+    except ModuleNotFoundError:
+        assert_refused_and_unchanged(run(folder, "--target", "tensorrt"), "fcdd-edge[tensorrt]", folder)
+    else:
+        pytest.skip("full TensorRT is installed here")

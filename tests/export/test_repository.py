@@ -1,0 +1,177 @@
+"""A model repository through retries, interruptions and exports at the same time."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+from fcdd_export.repository import write_model
+from fcdd_export.triton_config import config_text
+from fcdd_export.verified import ExportRecord, VerifiedModel
+from fcdd_runtime.contract import (
+    Display,
+    EngineSource,
+    MipRecipe,
+    ModelContract,
+    Resize,
+    Target,
+    Upsampling,
+    read_contract,
+)
+from fcdd_runtime.files import sha256_of
+from fcdd_runtime.self_test import GoldenVectors, read_golden
+
+GOLDEN = Path(__file__).parents[1] / "data" / "config"
+
+
+def contract(target: Target = "python") -> ModelContract:
+    return ModelContract(
+        schema_version=1,
+        name="fcdd_fp16",
+        network="FCDD_CNN224",
+        objective="fcdd",
+        inputs=("mip",),
+        resize=Resize("squash", 224, 224),
+        recipe=MipRecipe(),
+        map_shape=(28, 28),
+        map_kind="fcdd",
+        upsampling=Upsampling(8, 59, 0.0, 8.0),
+        display=Display(0.97, (0.0, 1.0)),
+        operating_point=None,
+        precision="fp16",
+        target=target,
+        artefact="model.onnx",
+        max_batch_size=8,
+        mean=(0.2,) * 3,
+        std=(0.1,) * 3,
+        snapshot_sha256="0" * 64,
+        artefact_sha256=sha256_of(b"graph"),
+        engine_source=EngineSource("model.onnx", "golden.npz", "ef" * 32),
+        versions={"fcdd-edge": "0.1.0"},
+    )
+
+
+def verified(artefact: bytes = b"graph", target: Target = "python") -> VerifiedModel:
+    golden = GoldenVectors(
+        np.zeros((1, 1, 224, 224), np.uint8), np.ones(1, np.float32), np.ones((1, 28, 28), np.float32)
+    )
+    return VerifiedModel(
+        replace(contract(target), artefact_sha256=sha256_of(artefact)),
+        {"model.onnx": artefact},
+        golden,
+        ExportRecord("fcdd-export", "a machine", 1.0, 100.0, (), ()),
+    )
+
+
+def artefact_of(folder: Path) -> bytes:
+    return (folder / read_contract(folder).artefact).read_bytes()
+
+
+def served_versions(folder: Path) -> list[int]:
+    config = text_format.Parse((folder / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
+    return list(config.version_policy.specific.versions)
+
+
+def versions(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.is_dir())
+
+
+def test_another_model_becomes_the_next_version_and_is_the_one_that_is_served(tmp_path: Path) -> None:
+    for number, artefact in enumerate((b"one", b"two"), start=1):
+        folder = write_model(verified(artefact), tmp_path / "repo")
+        assert (artefact_of(folder), served_versions(folder)) == (artefact, [number])
+    assert (folder / "1" / "model.onnx").read_bytes() == b"one"
+
+
+def test_the_same_model_keeps_its_version(tmp_path: Path) -> None:
+    for _ in range(2):
+        folder = write_model(verified(), tmp_path / "repo")
+    assert versions(folder) == ["1"]
+    assert served_versions(folder) == [1]
+
+
+def test_a_changed_contract_alone_is_another_version(tmp_path: Path) -> None:
+    model = verified()
+    write_model(model, tmp_path / "repo")
+    folder = write_model(replace(model, contract=replace(model.contract, max_batch_size=4)), tmp_path / "repo")
+    assert served_versions(folder) == [2]
+
+
+def test_only_the_last_versions_stay(tmp_path: Path) -> None:
+    for artefact in (b"one", b"two", b"three", b"four"):
+        folder = write_model(verified(artefact), tmp_path / "repo", kept=2)
+    assert versions(folder) == ["3", "4"]
+
+
+def test_a_former_version_can_be_served_again_by_copying_its_files_up(tmp_path: Path) -> None:
+    write_model(verified(b"one"), tmp_path / "repo")
+    folder = write_model(verified(b"two"), tmp_path / "repo")
+    for name in ("config.pbtxt", "contract.json", "golden.npz"):
+        (folder / name).write_bytes((folder / "1" / name).read_bytes())
+    assert (artefact_of(folder), served_versions(folder)) == (b"one", [1])
+    assert read_golden(folder).scores == [1]
+
+
+def test_exports_at_the_same_time_each_become_a_version_and_none_is_torn(tmp_path: Path) -> None:
+    models = [verified(f"graph {index}".encode()) for index in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda model: write_model(model, tmp_path / "repo", kept=8), models))
+    folder = tmp_path / "repo" / "fcdd_fp16"
+    assert versions(folder) == [str(number) for number in range(1, 9)]
+    for number in versions(folder):
+        described = json.loads((folder / number / "contract.json").read_text())
+        assert sha256_of((folder / described["artefact"]).read_bytes()) == described["artefact_sha256"]
+    assert {path.name for path in tmp_path.iterdir()} == {"repo"}
+
+
+WRITER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_repository import verified
+from fcdd_export.repository import write_model
+number = 0
+print("writing", flush=True)
+while True:
+    number += 1
+    write_model(verified(f"graph {number}".encode()), Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.013, 0.029, 0.041])
+def test_a_killed_export_leaves_a_whole_model_and_the_next_one_cleans_up(tmp_path: Path, delay: float) -> None:
+    repo = tmp_path / "repo"
+    write_model(verified(b"first"), repo)
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(Path(__file__).parent), str(repo)], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"writing\n"
+        time.sleep(delay)
+        os.kill(process.pid, signal.SIGKILL)
+    folder = repo / "fcdd_fp16"
+    assert sha256_of(artefact_of(folder)) == read_contract(folder).artefact_sha256
+    write_model(verified(b"last"), repo)
+    assert artefact_of(folder) == b"last"
+    assert [path.name for path in tmp_path.iterdir()] == ["repo"]
+    assert [path.name for path in repo.iterdir()] == ["fcdd_fp16"]
+
+
+@pytest.mark.parametrize("target", ["tensorrt", "onnxruntime", "python"])
+def test_the_three_forms_have_the_configuration_that_triton_expects(target: Target) -> None:
+    """The expected texts were written by hand from Triton's model configuration reference."""
+    text = config_text(contract(target), verified().golden, version=3)
+    config = text_format.Parse(text, model_config_pb2.ModelConfig())
+    assert json.loads(config.parameters.pop("contract").string_value)["target"] == target
+    assert config.parameters.pop("golden").string_value
+    expected = text_format.Parse((GOLDEN / f"{target}.pbtxt").read_text(), model_config_pb2.ModelConfig())
+    assert config == expected
