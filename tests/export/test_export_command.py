@@ -260,3 +260,57 @@ def test_an_overflow_cannot_be_accepted(snapshot: Path, tmp_path: Path) -> None:
     break_weights(snapshot, 1e6)
     result = run(snapshot, "--accept-drift", "in a hurry", "--repo", tmp_path / "repo")
     assert_refused(result, 3, "overflows", tmp_path / "repo")
+
+
+def drawn_folder(folder: Path, count: int) -> Path:
+    folder.mkdir()
+    for index, image in enumerate(drawn_images(count, seed=5)[:, 0]):
+        Image.fromarray(image).save(folder / f"{index:03}.png")
+    return folder
+
+
+def test_int8_for_cpus_brings_the_graph_for_tensorrt_with_it(snapshot: Path, tmp_path: Path) -> None:
+    images = drawn_folder(tmp_path / "images", 16)
+    result = run(snapshot, "--precision", "int8", "--calibration-images", images, "--repo", tmp_path / "repo")
+    assert result.exit_code == 0, result.output
+    assert "Warning: INT8 is calibrated on 16 images; 300 or more" in result.stderr
+    folder = tmp_path / "repo" / "fcdd_int8"
+    contract = read_contract(folder)
+    assert {"model.onnx", "engine_source.onnx", "engine_golden.npz"} < {path.name for path in (folder / "1").iterdir()}
+    assert kinds_of_zero_points(folder / "1" / "model.onnx") == {onnx.TensorProto.UINT8}
+    assert kinds_of_zero_points(folder / "1" / contract.engine_source.file) == {onnx.TensorProto.INT8}
+    ways = {drift["way"] for drift in json.loads((folder / "export_report.json").read_text())["drifts"]}
+    assert {"onnxruntime", "for TensorRT: onnxruntime", "for TensorRT: fp16 simulation"} == ways
+    assert run(folder, "--target", "tensorrt-rtx").exit_code == 0
+    assert read_contract(folder).artefact == "2/model.plan"
+
+
+def kinds_of_zero_points(path: Path) -> set[int]:
+    graph = onnx.load(path).graph
+    kinds = {weight.name: weight.data_type for weight in graph.initializer}
+    return {kinds[node.input[2]] for node in graph.node if node.op_type == "QuantizeLinear" and len(node.input) > 2}
+
+
+@pytest.mark.parametrize(("count", "words"), [(15, "give at least 16"), (0, "give --calibration-images")])
+def test_int8_without_enough_images_is_refused(snapshot: Path, tmp_path: Path, count: int, words: str) -> None:
+    images = ["--calibration-images", drawn_folder(tmp_path / "images", count)] if count else []
+    result = run(snapshot, "--precision", "int8", *images, "--repo", tmp_path / "repo")
+    assert_refused(result, 2, words, tmp_path / "repo")
+
+
+def test_the_normal_images_are_calibrated_on_where_no_others_are_named(snapshot: Path, tmp_path: Path) -> None:
+    images = drawn_folder(tmp_path / "normal", 16)
+    result = run(snapshot, "--precision", "int8", "--normal-images", images, "--repo", tmp_path / "repo")
+    assert result.exit_code == 0, result.output
+    report = json.loads((tmp_path / "repo" / "fcdd_int8" / "export_report.json").read_text())
+    assert report["method"]["calibration images"] == 16
+
+
+def test_an_engine_can_be_the_target_of_an_export(snapshot: Path, tmp_path: Path) -> None:
+    assert run(snapshot, "--target", "tensorrt-rtx", "--repo", tmp_path / "repo").exit_code == 0
+    contract = read_contract(tmp_path / "repo" / "fcdd_fp16")
+    assert (contract.target, contract.artefact, contract.engine_source.file) == (
+        "tensorrt-rtx",
+        "1/model.plan",
+        "engine_source.onnx",
+    )

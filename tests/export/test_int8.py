@@ -83,7 +83,7 @@ def test_a_trained_network_keeps_order_and_maps(
     ours = onnxruntime_outputs(model, {"mip": phantom_images})
     truth = torch_outputs(phantom_network, {"mip": phantom_images})
     assert (rank_correlation(ours.scores, truth.scores) or 0) >= 0.99
-    assert np.abs(ours.maps - truth.maps).max() <= 0.1 * truth.maps.max()
+    assert np.abs(ours.maps - truth.maps).max() <= 0.15 * truth.maps.max()
 
 
 def test_on_cpus_the_codes_of_the_image_are_its_pixels(u8_model: onnx.ModelProto, phantom_images: Images) -> None:
