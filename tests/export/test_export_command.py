@@ -300,7 +300,8 @@ def test_int8_without_enough_images_is_refused(snapshot: Path, tmp_path: Path, c
 
 def test_the_normal_images_are_calibrated_on_where_no_others_are_named(snapshot: Path, tmp_path: Path) -> None:
     images = drawn_folder(tmp_path / "normal", 16)
-    result = run(snapshot, "--precision", "int8", "--normal-images", images, "--repo", tmp_path / "repo")
+    options = ["--normal-images", images, "--accept-drift", "random weights", "--repo", tmp_path / "repo"]
+    result = run(snapshot, "--precision", "int8", *options)
     assert result.exit_code == 0, result.output
     report = json.loads((tmp_path / "repo" / "fcdd_int8" / "export_report.json").read_text())
     assert report["method"]["calibration images"] == 16
