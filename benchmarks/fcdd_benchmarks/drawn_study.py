@@ -31,11 +31,11 @@ def write_study(folder: Path, slices: int, size: int, phases: int, syntax: str) 
     """Write `phases` series of `slices` files of `size` x `size` 16-bit pixels with file names that tell nothing."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
-    base = _smooth(rng, size)
+    base, uptake = _smooth(rng, size), _uptake(size)
     for phase in range(phases):
         for index in range(slices):
             noise = rng.integers(0, 60, (size, size), dtype=np.uint16)
-            pixels = base + noise + np.uint16(40 * phase)
+            pixels = base + noise + np.uint16(phase) * uptake
             number = (phase * slices + index) * 7919 % (phases * slices)
             _save(_header(phase, index, size), pixels, SYNTAXES[syntax], folder / f"IM{number:06d}")
 
@@ -46,6 +46,13 @@ def _smooth(rng: np.random.Generator, size: int) -> npt.NDArray[np.uint16]:
     inside = rows**2 + (columns / 0.8) ** 2 < 1
     texture = sum(np.sin(rng.uniform(2, 9) * rows + rng.uniform(2, 9) * columns) for _ in range(6))
     return np.asarray(np.where(inside, 500 + 40 * texture, 20), dtype=np.uint16)
+
+
+def _uptake(size: int) -> npt.NDArray[np.uint16]:
+    """Return what contrast adds from one phase to the next: much in two round glands, a little everywhere."""
+    rows, columns = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
+    glands = (rows + 0.3) ** 2 + (np.abs(columns) - 0.35) ** 2 < 0.05
+    return np.where(glands, 300, 40).astype(np.uint16)
 
 
 def _header(phase: int, index: int, size: int) -> Dataset:

@@ -1,6 +1,7 @@
 """fcdd-score and fcdd-serve: parse, call one function, map known errors to exit codes."""
 
 import functools
+import itertools
 import logging
 import sys
 import time
@@ -29,8 +30,12 @@ from fcdd_runtime.server import RunningServer, ServerOptions, running_server
 @click.option("--url", help="Model on a Triton server: grpc://HOST:PORT/MODEL.")
 @click.option("--out", type=PathOption(file_okay=False), help="Folder for the results.")
 @click.option("--dicom", is_flag=True, help="Also write sr.dcm, overlay_*.dcm and map_*.dcm beside each report.")
-@click.option("--pre", metavar="SERIES/PHASE", help="Pre-contrast phase, such as 5/1, where it cannot be found.")
-@click.option("--post", metavar="SERIES/PHASE", help="Post-contrast phase, likewise; both are given together.")
+@click.option(
+    "--pre", multiple=True, metavar="SERIES/PHASE", help="Pre-contrast phase, such as 5/1, if not found right."
+)
+@click.option(
+    "--post", multiple=True, metavar="SERIES/PHASE", help="Post-contrast phase; give both again for the other breast."
+)
 @click.option(
     "--reference",
     type=PathOption(),
@@ -113,19 +118,19 @@ def _report_self_test(backend: Backend, golden: GoldenVectors) -> None:
 def _run_options(
     out: Path,
     dicom: bool,
-    pre: str | None,
-    post: str | None,
+    pre: tuple[str, ...],
+    post: tuple[str, ...],
     reference: Path | None,
     colormap: Colormap,
     save_maps: bool,
 ) -> RunOptions:
-    if (pre is None) != (post is None):
-        raise click.UsageError("give --pre and --post together")
+    if len(pre) != len(post):
+        raise click.UsageError("give --pre and --post together, as often as each other")
     return RunOptions(
         out=out,
         look=LOOKS[colormap],
         save_maps=save_maps,
-        manual=None if pre is None or post is None else manual_phases(pre, post),
+        manual=manual_phases(*itertools.chain(*zip(pre, post, strict=True))) if pre else None,
         write_dicom=dicom_writer() if dicom else None,
         say=click.echo,
         complain=functools.partial(click.echo, err=True),

@@ -66,6 +66,7 @@ def parametric_map(breast: BreastResult, source: SourceSlice, objects: ResultObj
     result.DimensionOrganizationSequence[0].DimensionOrganizationUID = dimensions
     result.DimensionIndexSequence[0].DimensionOrganizationUID = dimensions
     _set_sources(result, source)
+    result.update(source.loss)
     objects.finish(result, source)
     return result
 

@@ -39,5 +39,6 @@ def secondary_capture(breast: BreastResult, source: SourceSlice, objects: Result
     )
     captured.DateOfSecondaryCapture, captured.TimeOfSecondaryCapture = captured.ContentDate, captured.ContentTime
     set_source(captured, source)
+    captured.update(source.loss)
     objects.finish(captured, source)
     return captured

@@ -22,6 +22,8 @@ _WHERE_PRESENT = [
     *("IssuerOfPatientID", "PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence"),
     *("StudyDescription", "IssuerOfAccessionNumberSequence"),
 ]
+_LOSS = ["LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"]
+"""What stays true of everything computed from pixels that were once compressed with loss (PS3.3 C.7.6.1.1.5)."""
 _REFERENCE = ["SpecificCharacterSet", "SOPClassUID", "PositionReferenceIndicator", "SliceThickness"]
 
 
@@ -41,6 +43,8 @@ class SourceSlice:
     """Empty if absent."""
     position_reference: str
     """PositionReferenceIndicator; empty if absent."""
+    loss: Dataset
+    """What the source says of lossy compression, for images made of it; empty where there was none."""
 
     def instance_reference(self) -> Dataset:
         """Return a new item that refers to the slice's object: SOP Class and SOP Instance."""
@@ -71,7 +75,7 @@ def read_source_slice(peak: Peak, study: Study) -> SourceSlice:
     if one.plane is None:
         raise StudyError("the slice that holds the peak has no position; export the study again")
     header = dcmread(
-        one.path, stop_before_pixels=True, specific_tags=[*IDENTITY_KEYWORDS, *_WHERE_PRESENT, *_REFERENCE]
+        one.path, stop_before_pixels=True, specific_tags=[*IDENTITY_KEYWORDS, *_WHERE_PRESENT, *_LOSS, *_REFERENCE]
     )
     return SourceSlice(
         identity=_identity(header),
@@ -80,8 +84,9 @@ def read_source_slice(peak: Peak, study: Study) -> SourceSlice:
         source=one.source,
         plane=one.plane,
         thickness_mm=_thickness(header, one.plane),
-        frame_of_reference_uid=series.frame_of_reference_uid,
+        frame_of_reference_uid=one.frame_of_reference_uid,
         position_reference=str(header.get("PositionReferenceIndicator") or ""),
+        loss=_loss(header, one),
     )
 
 
@@ -110,6 +115,15 @@ def _present(header: Dataset, keywords: list[str]) -> Dataset:
         if header.get(keyword) not in (None, ""):
             copy.add(header[keyword])
     return copy
+
+
+def _loss(header: Dataset, one: Slice) -> Dataset:
+    """Say `01` also where only the transfer syntax tells of the loss; `00` is not repeated."""
+    if one.loss != "known":
+        return Dataset()
+    loss = _present(header, _LOSS)
+    loss.LossyImageCompression = "01"
+    return loss
 
 
 def _thickness(header: Dataset, plane: Plane) -> float:

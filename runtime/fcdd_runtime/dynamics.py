@@ -1,27 +1,32 @@
 """Series -> dynamic acquisitions: which series belong together, and which of them is the one to subtract."""
 
-import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
+from fcdd_runtime.boxes import SAME_REGION, Box, are_side_by_side, box_of, overlaps
+from fcdd_runtime.breast_slabs import breast_slabs
 from fcdd_runtime.errors import StudyError
 from fcdd_runtime.headers import Plane, Slice
-from fcdd_runtime.phase_order import ATTRIBUTES, PhaseOrder, attribute_name, order_is_unclear, phase_order
+from fcdd_runtime.phase_order import (
+    ATTRIBUTES,
+    SAME_TIME_S,
+    PhaseOrder,
+    attribute_name,
+    order_is_unclear,
+    phase_order,
+)
 from fcdd_runtime.protocol import Protocol, kind_of_image, no_dynamic_t1, same_protocol
 from fcdd_runtime.series_filter import ruled_out, ruled_out_by_type
 from fcdd_runtime.stacking import volume_from_slices
 from fcdd_runtime.study import Series
 from fcdd_runtime.volume import Volume
 
-SAME_REGION = 0.5
-"""Share of the smaller box above which two volumes show the same part of the body. Slabs of the two breasts touch at
-the midline, or overlap there by the margin of their fields of view; repeats of one breast overlap nearly whole."""
-
-Box = npt.NDArray[np.float64]
+MIN_PHASE_S = 5.0
+"""Phases follow each other in no less; a TriggerTime that starts anew in every series differs by less."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,13 @@ class Stack:
     """All with a plane."""
     unplaced: tuple[Slice, ...]
     """Slices of the series that do not say where they lie, so that nobody knows which phase lacks them."""
+    side: str = ""
+    """`right` or `left`, where the series shows both breasts with a gap between them."""
+
+    @property
+    def label(self) -> str:
+        """The series, and which part of it, for messages."""
+        return f"{self.series.label}, {self.side} side" if self.side else self.series.label
 
     @property
     def protocol(self) -> Protocol:
@@ -47,8 +59,7 @@ class Stack:
     @cached_property
     def box_mm(self) -> Box:
         """Smallest and largest x, y and z that its pixel centres reach: (2, 3)."""
-        corners = np.concatenate([_corners(one) for one in self.slices])
-        return np.stack([corners.min(axis=0), corners.max(axis=0)])
+        return box_of(self.slices)
 
 
 @dataclass(frozen=True)
@@ -82,7 +93,7 @@ class Dynamic:
     @property
     def name(self) -> str:
         """All series and the number of phases, for messages."""
-        return f"{' + '.join(stack.series.label for stack in self.stacks)} ({len(self.phases)} phases)"
+        return f"{' + '.join(stack.label for stack in self.stacks)} ({len(self.phases)} phases)"
 
     @property
     def no_dynamic_t1(self) -> str:
@@ -94,13 +105,13 @@ def phases_of(stack: Stack) -> list[Phase]:
     """Return the phases of a stack with their names."""
     count = len(stack.order.phases)
     return [
-        Phase(stack, slices, f"{stack.series.label}, phase {number} of {count}")
+        Phase(stack, slices, f"{stack.label}, phase {number} of {count}")
         for number, slices in enumerate(stack.order.phases, start=1)
     ]
 
 
 def stacks_of(series: Series) -> list[Stack]:
-    """Sort the slices of a series by protocol and kind of image, whatever its description says."""
+    """Sort the slices of a series by protocol, kind of image and breast, whatever its description says."""
     slices = [one for one in series.slices if not ruled_out_by_type(one.image_type)]
     groups: list[list[Slice]] = []
     for one in slices:
@@ -112,7 +123,7 @@ def stacks_of(series: Series) -> list[Stack]:
         else:
             group.append(one)
     unplaced = tuple(one for one in slices if one.plane is None)
-    return [Stack(series, tuple(group), unplaced) for group in groups]
+    return [Stack(series, part, unplaced, side) for group in groups for side, part in breast_slabs(group)]
 
 
 def find_dynamics(stacks: list[Stack]) -> list[Dynamic]:
@@ -149,6 +160,7 @@ def choose_dynamics(dynamics: list[Dynamic]) -> tuple[Dynamic, ...]:
         If there is none, or it is ambiguous which.
     """
     candidates = [one for one in dynamics if not one.no_dynamic_t1] or dynamics
+    _check_settled(candidates)
     dynamic = [one for one in candidates if len(one.phases) > 1]
     if not dynamic:
         raise StudyError(_no_pair(candidates))
@@ -158,19 +170,13 @@ def choose_dynamics(dynamics: list[Dynamic]) -> tuple[Dynamic, ...]:
     if ordered and len(dynamic) == 2 and are_side_by_side(dynamic[0].stacks[0].box_mm, dynamic[1].stacks[0].box_mm):
         first, second = sorted(dynamic, key=lambda one: float(one.stacks[0].box_mm[:, 0].mean()))
         return first, second
-    names = "; ".join(one.name for one in dynamic)
+    names = "; ".join([*(one.name for one in dynamic), *_absences(dynamic)])
     raise StudyError(f"it is ambiguous which phases to subtract, choose with --pre and --post: {names}")
-
-
-def are_side_by_side(one: Box, other: Box) -> bool:
-    """Whether two boxes lie beside each other, as seen by the patient, and at one height."""
-    shares = _overlaps(one, other)
-    return bool(shares[0] <= SAME_REGION and shares[1] > SAME_REGION and shares[2] > SAME_REGION)
 
 
 def in_one_region(one: Box, other: Box) -> bool:
     """Whether two boxes show the same part of the body."""
-    return bool(_overlaps(one, other).prod() > SAME_REGION)
+    return bool(overlaps(one, other).prod() > SAME_REGION)
 
 
 def in_one_acquisition(one: Stack, other: Stack) -> bool:
@@ -191,21 +197,19 @@ def _axis(plane: Plane | None) -> int:
     return -1 if plane is None else int(np.argmax(np.abs(plane.normal)))
 
 
-def _corners(one: Slice) -> Box:
-    if one.plane is None:
-        return np.empty((0, 3))
-    rows, columns = (one.pixels.rows - 1, one.pixels.columns - 1) if one.pixels is not None else (0, 0)
-    steps = np.array([one.plane.row_step_mm, one.plane.column_step_mm])
-    places = np.array(list(itertools.product((0, rows), (0, columns))))
-    return np.asarray(np.array(one.plane.origin_mm) + places @ steps)
+def _check_settled(dynamics: Sequence[Dynamic]) -> None:
+    for stack in (stack for dynamic in dynamics for stack in dynamic.stacks):
+        if not stack.order.is_settled:
+            raise StudyError(
+                f"the phases of {stack.label} cannot be told apart: {stack.order.absence}, and no other attribute "
+                "orders all of them; export the study again, or choose with --pre and --post"
+            )
 
 
-def _overlaps(one: Box, other: Box) -> Box:
-    """Return what two boxes share along x, y and z, as shares of the shorter."""
-    shared = np.minimum(one[1], other[1]) - np.maximum(one[0], other[0])
-    shorter = np.minimum(one[1] - one[0], other[1] - other[0])
-    # A box may be flat, such as that of a single slice; then it is inside or outside.
-    return np.where(shorter > 0, np.clip(shared, 0, None) / np.where(shorter > 0, shorter, 1), shared >= 0)
+def _absences(dynamics: Sequence[Dynamic]) -> Iterator[str]:
+    for stack in (stack for dynamic in dynamics if dynamic.method is None for stack in dynamic.stacks):
+        if stack.order.absence:
+            yield f"in {stack.label}, {stack.order.absence}"
 
 
 def _in_temporal_order(stacks: list[Stack]) -> Dynamic:
@@ -213,7 +217,6 @@ def _in_temporal_order(stacks: list[Stack]) -> Dynamic:
     doubts = [doubt for stack in stacks for doubt in stack.order.doubts]
     if len(stacks) == 1:
         return Dynamic(tuple(stacks), stacks[0].order.method, tuple(doubts))
-    # TriggerTime counts from the start of its own series, so it says nothing about another.
     for attribute in (name for name in ATTRIBUTES if name != "trigger_time"):
         ranges = [_range(stack, attribute) for stack in stacks]
         if None in ranges:
@@ -225,8 +228,42 @@ def _in_temporal_order(stacks: list[Stack]) -> Dynamic:
             ordered = tuple(stacks[index] for _, index in spans)
             return Dynamic(ordered, attribute_name(attribute, ordered[0].slices[0]), tuple(doubts))
         elif attribute == "acquisition_time" and _are_reconstructions(stacks, spans):
-            break
+            return Dynamic(tuple(stacks), None, tuple(doubts))
+    if ordered := _by_trigger_time(stacks):
+        return Dynamic(ordered, attribute_name("trigger_time"), tuple(doubts))
     return Dynamic(tuple(stacks), None, tuple(doubts))
+
+
+def _by_trigger_time(stacks: list[Stack]) -> tuple[Stack, ...]:
+    """Order series of one phase each by TriggerTime, where nothing else orders them and nothing says otherwise.
+
+    Most scanners count it from the start of each series, which tells nothing of others. It counts on from series to
+    series where it differs by a phase's duration between equal volumes, and rises with all other numbers and times.
+    """
+    spans = [_range(stack, "trigger_time") for stack in stacks]
+    if None in spans or any(len(stack.order.phases) > 1 for stack in stacks):
+        return ()
+    known = sorted((span, index) for index, span in enumerate(spans) if span is not None)
+    ordered = tuple(stacks[index] for _, index in known)
+    counts_on = all(after[0] - before[1] >= MIN_PHASE_S for (before, _), (after, _) in pairwise(known))
+    return ordered if counts_on and _are_alike(ordered) and not _falls(ordered) else ()
+
+
+def _are_alike(stacks: Sequence[Stack]) -> bool:
+    """Whether volumes have as many slices and lie within a millimetre of each other."""
+    boxes = [stack.box_mm for stack in stacks]
+    return len({len(stack.slices) for stack in stacks}) == 1 and np.allclose(boxes, boxes[0], rtol=0, atol=1.0)
+
+
+def _falls(stacks: Sequence[Stack]) -> bool:
+    """Whether numbers or times of series fall in this order."""
+    tolerances = {"temporal_position": 0.0, "acquisition_time": SAME_TIME_S, "content_time": SAME_TIME_S}
+    for attribute, tolerance in (tolerances | {"acquisition_number": 0.0}).items():
+        spans = [_range(stack, attribute) for stack in stacks]
+        if any(before and after and after[0] < before[0] - tolerance for before, after in pairwise(spans)):
+            return True
+    numbers = [stack.series.number for stack in stacks if stack.series.number is not None]
+    return numbers != sorted(numbers)
 
 
 def _are_reconstructions(stacks: list[Stack], spans: list[tuple[tuple[float, float], int]]) -> bool:

@@ -75,7 +75,7 @@ def plain_header(data: bytes) -> tuple[PlainHeader, int] | None:
         end = _walk(data, raw)
         if end is None or not _is_walked_right(raw["TransferSyntaxUID"][1]):
             return None
-        header = PlainHeader({name: _CONVERTERS[vr](value) for name, (vr, value) in raw.items()})
+        header = PlainHeader({name: _value(vr, value) for name, (vr, value) in raw.items()})
         return (header, end) if header.get("SpecificCharacterSet") in _ASCII_SUPERSETS else None
     except (struct.error, KeyError, ValueError):
         return None
@@ -128,6 +128,12 @@ def _is_walked_right(syntax: bytes) -> bool:
     """Whether a transfer syntax writes headers in explicit VR little endian, not deflated."""
     uid = UID(syntax.rstrip(b"\0").decode("ascii"))
     return uid == ExplicitVRLittleEndian or (uid.is_transfer_syntax and uid.is_encapsulated)
+
+
+@lru_cache(maxsize=256)
+def _value(vr: bytes, value: bytes) -> Any:
+    """Convert a value; most are the same in all files of a series. Lists are shared, so nobody may change them."""
+    return _CONVERTERS[vr](value)
 
 
 _ASCII_SUPERSETS = (None, "ISO_IR 6", "ISO_IR 100", "ISO_IR 192")

@@ -11,9 +11,10 @@ from typing import BinaryIO
 from pydicom.dataset import Dataset
 
 from fcdd_runtime.errors import StudyError
+from fcdd_runtime.lossy import Loss, loss_in
 from fcdd_runtime.pixels import StoredPixels, read_frame, stored_pixels
 from fcdd_runtime.protocol import Protocol
-from fcdd_runtime.volume import FloatArray, SliceSource
+from fcdd_runtime.volume import Pixels, SliceSource
 
 Vector = tuple[float, float, float]
 
@@ -26,6 +27,7 @@ HEADER_KEYWORDS = [
     *("TemporalPositionIdentifier", "DiffusionBValue", "Laterality", "ImageLaterality", "SamplesPerPixel"),
     *("PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns", "PixelSpacing", "BitsAllocated"),
     *("BitsStored", "PixelRepresentation", "RescaleIntercept", "RescaleSlope"),
+    *("LossyImageCompression", "LossyImageCompressionRatio"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 ]
 """All that is kept of a header; no patient identity."""
@@ -67,7 +69,11 @@ class Slice:
     intercept: float
     image_type: tuple[str, ...]
     """ImageType, or FrameType of a frame."""
+    loss: Loss
+    """Whether its pixels lost something by compression."""
     protocol: Protocol
+    frame_of_reference_uid: str
+    """Empty if absent."""
     laterality: str
     """`L`, `R` or `B` from FrameLaterality, ImageLaterality or Laterality; empty if absent or unpaired."""
     temporal_position: float | None
@@ -81,8 +87,8 @@ class Slice:
     acquisition_number: float | None
     instance_number: float | None
 
-    def read(self) -> FloatArray:
-        """Read the pixels: float32 (rows, columns) in rescaled scanner units.
+    def read(self) -> Pixels:
+        """Read the pixels: (rows, columns) in rescaled scanner units.
 
         Raises
         ------
@@ -141,7 +147,9 @@ def _slice(
         slope=slope or 1.0,
         intercept=intercept or 0.0,
         image_type=_words(group("MRImageFrameTypeSequence"), "FrameType") or _words(header, "ImageType"),
+        loss=_loss(header, pixels[0]),
         protocol=_protocol(header, group),
+        frame_of_reference_uid=str(header.get("FrameOfReferenceUID") or ""),
         laterality=_laterality(header, group("FrameAnatomySequence")),
         temporal_position=_first(content, "TemporalPositionIndex", "TemporalPositionIdentifier"),
         trigger_time=None if trigger_ms is None else trigger_ms / 1000,
@@ -198,6 +206,12 @@ def _protocol(header: Dataset, group: Groups) -> Protocol:
         flip_degrees=_number(timing, "FlipAngle"),
         b_value=_number(group("MRDiffusionSequence"), "DiffusionBValue"),
     )
+
+
+def _loss(header: Dataset, pixels: StoredPixels | None) -> Loss:
+    has_ratio = header.get("LossyImageCompressionRatio") not in (None, "")
+    transfer_syntax = None if pixels is None else pixels.transfer_syntax
+    return loss_in(_words(header, "LossyImageCompression"), has_ratio, transfer_syntax)
 
 
 def _laterality(header: Dataset, anatomy: Dataset) -> str:

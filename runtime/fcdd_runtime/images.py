@@ -1,6 +1,7 @@
 """Folders of ready-made MIP images: 8-bit grey PNG or TIFF."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from fcdd_runtime.batch import GreyImage
+from fcdd_runtime.dicom_mark import is_dicom
 from fcdd_runtime.errors import ImageError
 
 SUFFIXES = frozenset({".png", ".tif", ".tiff"})
@@ -32,8 +34,10 @@ def find_images(folder: Path) -> list[Path]:
 
 def is_image_folder(path: Path) -> bool:
     """Whether a folder holds PNG or TIFF images and no DICOM file; a study may have pictures lying beside it."""
-    files = _files(path) if path.is_dir() else []
-    return any(file.suffix.lower() in SUFFIXES for file in files) and not any(map(_is_dicom, files))
+    # A folder below that cannot be read is refused with a sentence by whoever reads the images or the study.
+    files = _files(path, refuse=None) if path.is_dir() else []
+    others = [file for file in files if file.suffix.lower() not in SUFFIXES]
+    return len(others) < len(files) and not any(map(_may_be_dicom, others))
 
 
 def read_image(path: Path) -> GreyImage:
@@ -65,12 +69,21 @@ def read_image(path: Path) -> GreyImage:
     return np.ascontiguousarray(rgb[..., 0])
 
 
-def _files(folder: Path) -> list[Path]:
-    def refuse(error: OSError) -> None:
-        raise ImageError(f"the folder {error.filename} cannot be read ({error.strerror}); its images would be missing")
+def _refuse(error: OSError) -> None:
+    raise ImageError(f"the folder {error.filename} cannot be read ({error.strerror}); its images would be missing")
 
+
+def _files(folder: Path, refuse: Callable[[OSError], None] | None = _refuse) -> list[Path]:
     found = [Path(parent, name) for parent, _, names in os.walk(folder, onerror=refuse) for name in names]
     return [path for path in found if path.is_file()]
+
+
+def _may_be_dicom(path: Path) -> bool:
+    """Whether a file is a DICOM file, or cannot be read; the reader of studies then says so."""
+    try:
+        return is_dicom(path)
+    except OSError:
+        return True
 
 
 def _bits(image: Image.Image, path: Path) -> set[int]:
@@ -80,11 +93,3 @@ def _bits(image: Image.Image, path: Path) -> set[int]:
     # IHDR is always a PNG's first chunk: 8 bytes of signature, length, name, width, height, then the bit depth.
     with path.open("rb") as file:
         return {file.read(25)[24]}
-
-
-def _is_dicom(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False

@@ -1,10 +1,14 @@
 """Phases that a person has chosen, for studies in which they cannot be found for certain."""
 
 import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from fcdd_runtime.dynamics import Phase, in_one_acquisition, phases_of, stacks_of
+from fcdd_runtime.boxes import are_side_by_side
+from fcdd_runtime.dynamics import Phase, Stack, in_one_acquisition, in_one_region, phases_of, stacks_of
 from fcdd_runtime.errors import StudyError
+from fcdd_runtime.protocol import same_protocol
+from fcdd_runtime.series_filter import ruled_out
 from fcdd_runtime.study import Series, Study
 
 
@@ -19,42 +23,82 @@ class ManualPhase:
 
 
 @dataclass(frozen=True)
-class ManualPhases:
+class ManualPair:
     """The two phases to subtract."""
 
     pre: ManualPhase
     post: ManualPhase
 
 
-def manual_phases(pre: str, post: str) -> ManualPhases:
-    """Parse two choices, each written SERIES/PHASE such as `5/1`.
+@dataclass(frozen=True)
+class ManualPhases:
+    """What to subtract in a study."""
+
+    pairs: tuple[ManualPair, ...]
+    """One, or one a breast where each has series of its own, in any order."""
+
+
+def manual_phases(*choices: str) -> ManualPhases:
+    """Parse choices, each written SERIES/PHASE such as `5/1`: pre and post, and again of the other breast.
 
     Raises
     ------
     StudyError
-        If one is written otherwise.
+        If one is written otherwise, or they are not one or two pairs.
     """
-    return ManualPhases(_parsed(pre), _parsed(post))
+    if len(choices) not in (2, 4):
+        raise StudyError("give --pre and --post once, or once a breast where each has series of its own")
+    parsed = [_parsed(choice) for choice in choices]
+    return ManualPhases(tuple(map(ManualPair, parsed[::2], parsed[1::2])))
 
 
-def find_manual_phases(study: Study, manual: ManualPhases) -> tuple[Phase, Phase]:
-    """Return the chosen phases, of series that are ruled out by their description, too.
+def find_manual_phases(study: Study, manual: ManualPhases) -> list[tuple[Phase, Phase]]:
+    """Return the chosen pairs, of series that are ruled out by their description, too: of the right breast, the left.
+
+    One choice names both breasts where one series shows them with a gap between them.
 
     Raises
     ------
     StudyError
-        If a phase does not exist, or several kinds of image in its series have one of that number.
+        If a phase does not exist, several kinds of image in its series have one of that number, or two pairs do not
+        show the two breasts.
     """
-    before, after = (_phases(study, choice) for choice in (manual.pre, manual.post))
+    stacks = [stack for series in study.series for stack in stacks_of(series)]
+    pairs = [pair for choice in manual.pairs for pair in _pairs(study, stacks, choice)]
+    if len(pairs) == 1:
+        return pairs
+    if len(pairs) > 2 or not are_side_by_side(*(pre.stack.box_mm for pre, _ in pairs)):
+        names = " and ".join(f"{pre.name} with {post.name}" for pre, post in pairs)
+        raise StudyError(
+            f"the chosen pairs do not show the right and the left breast beside each other: {names}; choose one pair "
+            "for each breast"
+        )
+    return sorted(pairs, key=lambda pair: float(pair[0].stack.box_mm[:, 0].mean()))
+
+
+def not_chosen(study: Study, pairs: Sequence[tuple[Phase, Phase]]) -> Iterator[str]:
+    """Warn of volumes that have the protocol of a chosen phase but show another part of the body."""
+    stacks = [stack for series in study.series for stack in stacks_of(series)]
+    chosen = [pre.stack for pre, _ in pairs]
+    for stack in stacks:
+        alike = any(same_protocol(stack.protocol, one.protocol) for one in chosen)
+        shown = any(in_one_region(stack.box_mm, one.box_mm) for one in chosen)
+        if alike and not shown and not ruled_out(stack.series.description):
+            yield f"{stack.label} has the protocol of the chosen phases, but lies elsewhere and was not scored."
+
+
+def _pairs(study: Study, stacks: Sequence[Stack], choice: ManualPair) -> list[tuple[Phase, Phase]]:
+    before, after = _phases(study, stacks, choice.pre), _phases(study, stacks, choice.post)
     pairs = list(itertools.product(before, after))
     alike = [(pre, post) for pre, post in pairs if in_one_acquisition(pre.stack, post.stack)]
-    chosen = alike if len(alike) == 1 else pairs
-    if len(chosen) > 1:
+    sides = {pre.stack.side for pre, _ in alike}
+    chosen = alike if len(alike) == len(sides) > 0 else pairs
+    if len(chosen) > len({pre.stack.side for pre, _ in chosen}):
         raise StudyError(
-            f"series {manual.pre.series} or {manual.post.series} mixes several kinds of image, so that the phase "
+            f"series {choice.pre.series} or {choice.post.series} mixes several kinds of image, so that the phase "
             "number does not name one of them; remove the kinds that are not meant"
         )
-    return chosen[0]
+    return chosen
 
 
 def _parsed(text: str) -> ManualPhase:
@@ -64,11 +108,12 @@ def _parsed(text: str) -> ManualPhase:
     return ManualPhase(series.strip(), int(number))
 
 
-def _phases(study: Study, choice: ManualPhase) -> list[Phase]:
-    stacks = stacks_of(_series(study, choice.series))
-    found = [phase for stack in stacks for phase in phases_of(stack)[choice.phase - 1 : choice.phase]]
+def _phases(study: Study, stacks: Sequence[Stack], choice: ManualPhase) -> list[Phase]:
+    series = _series(study, choice.series)
+    own = [stack for stack in stacks if stack.series is series]
+    found = [phase for stack in own for phase in phases_of(stack)[choice.phase - 1 : choice.phase]]
     if not found:
-        count = max((len(stack.order.phases) for stack in stacks), default=0)
+        count = max((len(stack.order.phases) for stack in own), default=0)
         raise StudyError(f"series {choice.series} has no phase {choice.phase}, only {count}; choose one of those")
     return found
 

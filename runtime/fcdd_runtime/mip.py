@@ -1,19 +1,14 @@
 """Subtraction (post - pre) and its maximum along the patient's head-foot axis, with the voxel each pixel came from."""
 
-import os
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from fcdd_runtime.across_slices import Plane, Planes, planes_across_slices, read_ahead
 from fcdd_runtime.volume import FloatArray, Grid, SliceSource, Volume
 
 Depth = npt.NDArray[np.intp]
-_Plane = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -78,7 +73,7 @@ class Projection:
 
 
 def project(pre: Volume, post: Volume) -> Projection:
-    """Subtract and project, reading one slice of each phase at a time.
+    """Subtract and project, reading each slice once and holding a few at a time.
 
     The projection runs along the voxel axis nearest to the patient's head-foot axis. The subtraction is signed.
 
@@ -94,7 +89,9 @@ def project(pre: Volume, post: Volume) -> Projection:
     grid = post.grid
     axes = _patient_axes(grid)
     from_foot = grid.step_mm[axes[0]][2] > 0
-    planes = _across_slices(pre, post, from_foot) if axes[0] == 0 else _within_slices(pre, post, axes[0], from_foot)
+    planes = (
+        planes_across_slices(pre, post, from_foot) if axes[0] == 0 else _within_slices(pre, post, axes[0], from_foot)
+    )
     maximum, depth, pre_mean = (_canonical(plane, grid, axes) for plane in planes)
     return Projection(
         maximum=maximum.astype(np.float32),
@@ -115,46 +112,13 @@ def _patient_axes(grid: Grid) -> tuple[int, int, int]:
     return (depth, one, other) if y[one] + x[other] >= y[other] + x[one] else (depth, other, one)
 
 
-def _across_slices(pre: Volume, post: Volume, from_foot: bool) -> tuple[_Plane, _Plane, _Plane]:
-    """Keep a running maximum over the slices from foot to head, so that of equal values the lowest wins."""
-    count, *plane = post.grid.shape
-    maximum = np.full(plane, -np.inf, dtype=np.float32)
-    depth = np.zeros(plane, dtype=np.int32)
-    pre_sum = np.zeros(plane, dtype=np.float64)
-    higher = np.empty(plane, dtype=np.bool_)
-    indices = range(count) if from_foot else range(count - 1, -1, -1)
-    for index, before, enhancement in _read_ahead(pre, post, indices):
-        np.subtract(enhancement, before, out=enhancement)
-        np.greater(enhancement, maximum, out=higher)
-        np.maximum(maximum, enhancement, out=maximum)
-        np.copyto(depth, index, where=higher)
-        pre_sum += before
-    return maximum, depth, pre_sum / count
-
-
-def _read_ahead(pre: Volume, post: Volume, indices: range) -> Iterator[tuple[int, FloatArray, FloatArray]]:
-    """Yield the slices of both phases in order while the next ones are read: decoders work without Python's lock."""
-
-    def read(index: int) -> tuple[int, FloatArray, FloatArray]:
-        return index, pre.read_slice(index), post.read_slice(index)
-
-    workers = len(os.sched_getaffinity(0))
-    with ThreadPoolExecutor(workers) as pool:
-        pending = deque(pool.submit(read, index) for index in indices[:workers])
-        for index in indices[workers:]:
-            yield pending.popleft().result()
-            pending.append(pool.submit(read, index))
-        while pending:
-            yield pending.popleft().result()
-
-
-def _within_slices(pre: Volume, post: Volume, axis: int, from_foot: bool) -> tuple[_Plane, _Plane, _Plane]:
+def _within_slices(pre: Volume, post: Volume, axis: int, from_foot: bool) -> Planes:
     """Take the maximum along rows (1) or columns (2) of each slice; each slice gives one line of the result."""
     direction = 1 if from_foot else -1
     lines = []
-    for index in range(post.grid.shape[0]):
-        before = np.moveaxis(pre.read_slice(index), axis - 1, -1)[:, ::direction]
-        enhancement = np.moveaxis(post.read_slice(index), axis - 1, -1)[:, ::direction] - before
+    for _, *phases in read_ahead(pre, post, range(post.grid.shape[0])):
+        before, after = (np.moveaxis(phase, axis - 1, -1)[:, ::direction] for phase in phases)
+        enhancement = after - before
         depth = enhancement.argmax(axis=1)
         maximum = enhancement[np.arange(len(depth)), depth]
         lines.append(
@@ -164,7 +128,7 @@ def _within_slices(pre: Volume, post: Volume, axis: int, from_foot: bool) -> tup
     return maxima, depths, means
 
 
-def _canonical(plane: _Plane, grid: Grid, axes: tuple[int, int, int]) -> _Plane:
+def _canonical(plane: Plane, grid: Grid, axes: tuple[int, int, int]) -> Plane:
     """Turn and flip a plane, whose axes are the two remaining grid axes in ascending order, to the patient's axes."""
     rows_first = plane if axes[1] < axes[2] else plane.T
     flip_rows, flip_columns = _flips(grid, axes)

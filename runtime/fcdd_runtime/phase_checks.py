@@ -4,17 +4,20 @@ Each check raises StudyError where the number would be wrong, and yields a warni
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from fcdd_runtime.dynamics import Dynamic, Phase, Stack, in_one_region, phases_of
+from fcdd_runtime.dynamics import Dynamic, Phase, Stack, in_one_region, phases_of, stacks_of
 from fcdd_runtime.errors import StudyError
+from fcdd_runtime.headers import Slice
 from fcdd_runtime.phase_order import ATTRIBUTES, SAME_TIME_S, attribute_name, order_is_unclear
-from fcdd_runtime.protocol import near_protocol, no_dynamic_t1, same_protocol
-from fcdd_runtime.series_filter import mentions_contrast, ruled_out, says_after_contrast
-from fcdd_runtime.stacking import STEP_TOLERANCE
+from fcdd_runtime.protocol import near_protocol, no_dynamic_t1, same_numbers, same_protocol
+from fcdd_runtime.series_filter import mentions_contrast, ruled_out, ruled_out_by_type, says_after_contrast
+from fcdd_runtime.stacking import MIN_SLICES, STEP_TOLERANCE
+from fcdd_runtime.study import Series
 
 CHOOSE = "choose with --pre and --post"
 
@@ -53,14 +56,15 @@ def check_nothing_left_out(dynamic: Dynamic, pre: Phase, post: Phase, stacks: Se
     stacks : all of the study, also those that their description rules out as phases
     """
     for stack in (one for one in stacks if not any(_same_stack(one, own) for own in dynamic.stacks)):
-        if no_dynamic_t1(stack.protocol):
+        if no_dynamic_t1(stack.protocol) and not same_numbers(stack.protocol, dynamic.stacks[0].protocol):
             continue
         for phase in phases_of(stack):
             if not in_one_region(stack.box_mm, pre.stack.box_mm) or not _may_precede(phase, post):
                 continue
             if ruled_out(stack.series.description) and not _has_own_time(phase, dynamic):
                 continue
-            if near_protocol(stack.protocol, dynamic.stacks[0].protocol):
+            alike = near_protocol, same_numbers
+            if any(one(stack.protocol, dynamic.stacks[0].protocol) for one in alike):
                 raise StudyError(
                     f"{phase.name} shows what {dynamic.name} shows and is not later, but differs in its grid, protocol "
                     f"or description; {CHOOSE} which are subtracted"
@@ -68,6 +72,38 @@ def check_nothing_left_out(dynamic: Dynamic, pre: Phase, post: Phase, stacks: Se
             if not _on_one_grid(phase, pre):
                 continue
             yield f"{phase.name} is not later than {post.name} and was not used, because its protocol differs."
+
+
+def check_ruled_out_is_later(pre: Phase, series: Sequence[Series]) -> None:
+    """Refuse where slices that ImageType rules out have the protocol and places of the first phase, but come before it.
+
+    What a scanner computes bears the time of its source or a later one, so that these may be acquired, and the first.
+    """
+    for one in series:
+        slices = tuple(replace(each, image_type=()) for each in one.slices if ruled_out_by_type(each.image_type))
+        for stack in stacks_of(replace(one, slices=slices)):
+            for phase in phases_of(stack):
+                alike = same_protocol(stack.protocol, pre.stack.protocol) and _on_one_grid(phase, pre)
+                if alike and _precedes(phase.slices, pre.slices):
+                    raise StudyError(
+                        f"slices of {one.label} lie where {pre.name} does and are earlier, but their ImageType says "
+                        f"that they were computed; {CHOOSE} which are subtracted"
+                    )
+
+
+def check_unplaced_is_later(pre: Phase, series: Sequence[Series]) -> None:
+    """Refuse where a series without positions has the protocol of the first phase and is not later."""
+    for one in series:
+        placed = any(each.plane is not None for each in one.slices)
+        if placed or len(one.slices) < MIN_SLICES or not same_protocol(one.slices[0].protocol, pre.stack.protocol):
+            continue
+        hidden = ruled_out(one.description) or ruled_out_by_type(one.slices[0].image_type)
+        earlier = _precedes(one.slices, pre.slices)
+        if earlier or (earlier is None and not hidden):
+            raise StudyError(
+                f"{one.label} has the protocol of {pre.name} and is not later, but does not say where it lies; export "
+                f"the study again, or {CHOOSE} which are subtracted"
+            )
 
 
 def check_one_time(dynamic: Dynamic) -> None:
@@ -127,7 +163,11 @@ def _contradictions(dynamic: Dynamic) -> Iterator[str]:
 
 
 def _first(phase: Phase, attribute: str) -> float | None:
-    values = [getattr(one, attribute) for one in phase.slices]
+    return _earliest(phase.slices, attribute)
+
+
+def _earliest(slices: Sequence[Slice], attribute: str) -> float | None:
+    values = [getattr(one, attribute) for one in slices]
     return None if None in values else min(values)
 
 
@@ -159,11 +199,16 @@ def _outermost(phase: Phase) -> npt.NDArray[np.float64]:
 
 def _may_precede(phase: Phase, other: Phase) -> bool:
     """Whether a phase was acquired before another, or they have no common clock."""
+    return _precedes(phase.slices, other.slices) is not False
+
+
+def _precedes(slices: Sequence[Slice], others: Sequence[Slice]) -> bool | None:
+    """Whether slices were acquired before others; None if they have no common clock."""
     for attribute in ("acquisition_time", "content_time"):
-        values = _first(phase, attribute), _first(other, attribute)
+        values = _earliest(slices, attribute), _earliest(others, attribute)
         if values[0] is not None and values[1] is not None and not order_is_unclear(attribute, values):
             return values[0] < values[1]
-    return True
+    return None
 
 
 def _has_own_time(phase: Phase, dynamic: Dynamic) -> bool:

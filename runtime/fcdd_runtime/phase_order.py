@@ -43,6 +43,10 @@ class PhaseOrder:
     """How many slices were left out because their position and phase had occurred before."""
     doubts: tuple[str, ...]
     """Why the order is not certain, a sentence each."""
+    absence: str
+    """Which slices lack the most trusted attribute that others have, as a clause; empty if none do."""
+    is_settled: bool
+    """Whether another attribute orders all slices in spite of that, and as those that have it say."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def phase_order(slices: Sequence[Slice]) -> PhaseOrder:
     Of slices with the same position and phase the first is taken, by InstanceNumber and then by frame.
     """
     slices = sorted(slices, key=_reading_order)
-    positions = _position_numbers(slices)
+    positions = position_numbers(slices)
     labels = _labels(slices, positions)
     phases: list[dict[int, Slice]] = [{} for _ in range(max(labels.phases) + 1)]
     for one, phase, position in zip(slices, labels.phases, positions, strict=True):
@@ -70,6 +74,8 @@ def phase_order(slices: Sequence[Slice]) -> PhaseOrder:
         tuple(tuple(phase.values()) for phase in phases),
         labels.repeats,
         tuple(_doubts(slices, labels.attribute)),
+        _absence(slices),
+        _is_settled([one.temporal_position for one in slices], labels),
     )
 
 
@@ -93,6 +99,16 @@ def attribute_name(attribute: str, one: Slice | None = None) -> str:
     return names[0] if one is None or one.source.frame_number is None else names[1]
 
 
+def position_numbers(slices: Sequence[Slice]) -> list[int]:
+    """Number the positions of slices, all with a plane, along the normal of the first, from 0."""
+    planes = [one.plane for one in slices if one.plane is not None]
+    heights = np.array([plane.origin_mm for plane in planes]) @ np.array(planes[0].normal)
+    order = np.argsort(heights, kind="stable")
+    numbers = np.zeros(len(slices), dtype=np.intp)
+    numbers[order[1:]] = np.cumsum(np.diff(heights[order]) > SAME_POSITION_MM)
+    return [int(number) for number in numbers]
+
+
 def _doubts(slices: Sequence[Slice], chosen: str) -> Iterator[str]:
     """Yield what is unclear about attributes that deserve more trust than the chosen one."""
     for attribute in ATTRIBUTES:
@@ -102,18 +118,27 @@ def _doubts(slices: Sequence[Slice], chosen: str) -> Iterator[str]:
             yield doubt
 
 
+def _absence(slices: Sequence[Slice]) -> str:
+    """Say how many slices lack a number that is meant to tell phases apart, if some but not all do."""
+    without = sum(one.temporal_position is None for one in slices)
+    if without in (0, len(slices)):
+        return ""
+    return f"{attribute_name('temporal_position', slices[0])} is absent in {without} of {len(slices)} slices"
+
+
+def _is_settled(numbers: Sequence[float | None], labels: _Labels) -> bool:
+    """Whether each phase has slices of one known number at most, rising from phase to phase, and nothing repeats."""
+    if None not in numbers:
+        return True
+    known = {(phase, number) for phase, number in zip(labels.phases, numbers, strict=True) if number is not None}
+    in_order = [number for _, number in sorted(known)]
+    rising = all(before < after for before, after in pairwise(in_order))
+    return not known or (rising and len({phase for phase, _ in known}) == len(known) and not labels.repeats)
+
+
 def _reading_order(one: Slice) -> tuple[float, int, str]:
     number = np.inf if one.instance_number is None else one.instance_number
     return number, one.source.frame_number or 0, one.source.sop_instance_uid
-
-
-def _position_numbers(slices: Sequence[Slice]) -> list[int]:
-    planes = [one.plane for one in slices if one.plane is not None]
-    heights = np.array([plane.origin_mm for plane in planes]) @ np.array(planes[0].normal)
-    order = np.argsort(heights, kind="stable")
-    numbers = np.zeros(len(slices), dtype=np.intp)
-    numbers[order[1:]] = np.cumsum(np.diff(heights[order]) > SAME_POSITION_MM)
-    return [int(number) for number in numbers]
 
 
 def _labels(slices: Sequence[Slice], positions: list[int]) -> _Labels:

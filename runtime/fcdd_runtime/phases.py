@@ -4,20 +4,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from fcdd_runtime.contract import MipRecipe
-from fcdd_runtime.contrast import ARRIVED, Arrival, find_arrival, mean_rise, sample
+from fcdd_runtime.contrast import ARRIVED, Arrival, Change, change_between, find_arrival
 from fcdd_runtime.dynamics import Dynamic, Phase, Stack, choose_dynamics, find_dynamics, stacks_of
 from fcdd_runtime.errors import StudyError
-from fcdd_runtime.manual_phases import ManualPhases, find_manual_phases
+from fcdd_runtime.manual_phases import ManualPhases, find_manual_phases, not_chosen
 from fcdd_runtime.phase_checks import (
+    CHOOSE,
     check_description,
     check_nothing_left_out,
     check_one_time,
     check_order,
+    check_ruled_out_is_later,
+    check_unplaced_is_later,
     not_scored,
 )
 from fcdd_runtime.protocol import no_dynamic_t1
 from fcdd_runtime.resample import is_shifted, resampled
 from fcdd_runtime.result import PhaseChoice
+from fcdd_runtime.source_notes import source_notes
 from fcdd_runtime.stacking import check_equal_grids
 from fcdd_runtime.study import Study
 from fcdd_runtime.volume import Volume
@@ -70,25 +74,30 @@ def split_phases(study: Study, recipe: MipRecipe, manual: ManualPhases | None = 
     """
     try:
         if manual is not None:
-            return _phases(study, _chosen_pair(study, manual, recipe))
+            return _chosen(study, find_manual_phases(study, manual), recipe)
         stacks = [stack for series in study.series for stack in stacks_of(series)]
         dynamics = choose_dynamics(find_dynamics(stacks))
-        sides = [_phases(study, _found_pair(dynamic, stacks, recipe)) for dynamic in dynamics]
+        sides = [_phases(study, _found_pair(dynamic, stacks, study, recipe)) for dynamic in dynamics]
     except StudyError as error:
         raise StudyError("; besides, ".join((str(error), *study.unread))) from error
     phases = sides[0] if len(sides) == 1 else _both(sides[0], sides[1])
     return replace(phases, warnings=(*phases.warnings, *not_scored(dynamics, stacks)))
 
 
-def _chosen_pair(study: Study, manual: ManualPhases, recipe: MipRecipe) -> _Pair:
-    pre, post = find_manual_phases(study, manual)
+def _chosen(study: Study, pairs: list[tuple[Phase, Phase]], recipe: MipRecipe) -> Phases:
+    sides = [_phases(study, _chosen_pair(*pair, recipe)) for pair in pairs]
+    phases = sides[0] if len(sides) == 1 else _both(sides[0], sides[1])
+    return replace(phases, warnings=(*phases.warnings, *not_chosen(study, pairs)))
+
+
+def _chosen_pair(pre: Phase, post: Phase, recipe: MipRecipe) -> _Pair:
     volumes = _volumes(pre, post, recipe)
-    rise = mean_rise(sample(volumes[0]), sample(volumes[1]))
-    warnings = (_about_rise(rise, post),) if rise < ARRIVED else ()
-    return _Pair(pre, post, volumes, "chosen by hand", 2, 1, rise, (*warnings, *_warnings(pre, post, volumes)))
+    change = change_between(*volumes)
+    warnings = (*_about_change(change, post), *_warnings(pre, post, volumes))
+    return _Pair(pre, post, volumes, "chosen by hand", 2, 1, change.rise, warnings)
 
 
-def _found_pair(dynamic: Dynamic, stacks: list[Stack], recipe: MipRecipe) -> _Pair:
+def _found_pair(dynamic: Dynamic, stacks: list[Stack], study: Study, recipe: MipRecipe) -> _Pair:
     """Take the pair and check it: first by all that the headers say, because reading pixels takes longer."""
     for stack in dynamic.stacks:
         _check_placed(stack)
@@ -96,6 +105,8 @@ def _found_pair(dynamic: Dynamic, stacks: list[Stack], recipe: MipRecipe) -> _Pa
     check_one_time(dynamic)
     warnings = [*check_order(dynamic), *check_description(first)]
     list(check_nothing_left_out(dynamic, first, first, stacks))
+    check_ruled_out_is_later(first, study.series)
+    check_unplaced_is_later(first, study.series)
     arrival = _arrival(dynamic, recipe)
     pre, post = _pre_and_post(dynamic, arrival.last_before, recipe)
     _check_complete(post)
@@ -106,10 +117,10 @@ def _found_pair(dynamic: Dynamic, stacks: list[Stack], recipe: MipRecipe) -> _Pa
     count, before = len(dynamic.phases), arrival.last_before + 1
     if before > 1:
         warnings.append(
-            f"{before} phases before contrast were found by the body's mean signal, and the last of them was taken; "
-            "a lesion that enhances very early would be subtracted from itself."
+            f"{before} phases before contrast were found, because nothing enhances from one to the next, and the last "
+            "of them was taken; a small lesion that enhances before all else would be subtracted from itself."
         )
-    return _Pair(pre, post, volumes, dynamic.method or "", count, before, arrival.rise, tuple(warnings))
+    return _Pair(pre, post, volumes, dynamic.method or "", count, before, arrival.change.rise, tuple(warnings))
 
 
 def _arrival(dynamic: Dynamic, recipe: MipRecipe) -> Arrival:
@@ -120,7 +131,7 @@ def _arrival(dynamic: Dynamic, recipe: MipRecipe) -> Arrival:
         return _volumes(phases[0], phases[index], recipe)[1]
 
     if dynamic.no_dynamic_t1:
-        return Arrival(0, mean_rise(sample(on_first_grid(0)), sample(on_first_grid(1))))
+        return Arrival(0, change_between(on_first_grid(0), on_first_grid(1)))
     return find_arrival(on_first_grid, [phase.name for phase in phases])
 
 
@@ -140,9 +151,9 @@ def _volumes(pre: Phase, post: Phase, recipe: MipRecipe) -> tuple[Volume, Volume
     _check_same_frame_of_reference(pre, post)
     try:
         check_equal_grids(before, after)
-    except StudyError:
+    except StudyError as error:
         if not recipe.resample or not is_shifted(after.grid, before.grid):
-            raise
+            raise StudyError(f"{error}, or {CHOOSE}") from error
         return before, resampled(after, before.grid)
     return before, after
 
@@ -155,11 +166,11 @@ def _check_placed(stack: Stack) -> None:
 
 
 def _check_same_frame_of_reference(before: Phase, after: Phase) -> None:
-    uids = {phase.stack.series.frame_of_reference_uid for phase in (before, after)} - {""}
+    uids = {one.frame_of_reference_uid for phase in (before, after) for one in phase.slices} - {""}
     if len(uids) > 1:
         raise StudyError(
             f"{before.name} and {after.name} have different frames of reference, so their positions cannot be "
-            "compared; give a study without repositioning"
+            f"compared; give a study without repositioning, or {CHOOSE}"
         )
 
 
@@ -182,6 +193,7 @@ def _left_out(dynamic: Dynamic, pre: Phase) -> Iterator[str]:
 def _warnings(pre: Phase, post: Phase, volumes: tuple[Volume, Volume]) -> Iterator[str]:
     if volumes[1] is not post.volume:
         yield f"The grid of {post.name} is shifted against that of {pre.name}, so it was interpolated onto that."
+    yield from source_notes(pre, post)
     for stack in {id(phase.stack): phase.stack for phase in (pre, post)}.values():
         if repeats := stack.order.repeats:
             yield (
@@ -195,11 +207,12 @@ def _warnings(pre: Phase, post: Phase, volumes: tuple[Volume, Volume]) -> Iterat
             yield f"The body part is {body_part}, which is not the breast; the scores mean nothing."
 
 
-def _about_rise(rise: float, post: Phase) -> str:
-    return (
-        f"The body's mean signal changes by only {rise:+.1%} to {post.name}, so that the two phases may not lie before "
-        "and after contrast."
-    )
+def _about_change(change: Change, post: Phase) -> Iterator[str]:
+    if change.uptake < ARRIVED:
+        yield (
+            f"Hardly anything enhances in {post.name}: the body's mean signal changes by {change.rise:+.1%}, evenly or "
+            "by motion, so that the two phases may not lie before and after contrast."
+        )
 
 
 def _phases(study: Study, pair: _Pair) -> Phases:

@@ -4,7 +4,7 @@ import os
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,7 +23,7 @@ from pydicom.uid import (
 )
 
 from fcdd_runtime.errors import StudyError
-from fcdd_runtime.volume import FloatArray
+from fcdd_runtime.volume import Pixels, is_short_integer
 
 MAX_SLICE_PIXELS = 64 * 2**20
 """A slice that declares more pixels than this is refused before any memory is taken for it."""
@@ -80,7 +80,7 @@ def stored_pixels(path: Path, file: BinaryIO, header: Dataset) -> tuple[StoredPi
     return located, "" if _is_complete(file, located, length) else "is truncated: its pixel data are incomplete"
 
 
-def read_frame(pixels: StoredPixels, frame: int, slope: float, intercept: float) -> FloatArray:
+def read_frame(pixels: StoredPixels, frame: int, slope: float, intercept: float) -> Pixels:
     """Decode one frame, and no other, and apply its rescale.
 
     Parameters
@@ -90,7 +90,7 @@ def read_frame(pixels: StoredPixels, frame: int, slope: float, intercept: float)
 
     Returns
     -------
-    float32 (rows, columns) in rescaled scanner units
+    (rows, columns) in rescaled scanner units: float32, or integers as stored where the rescale changes nothing
 
     Raises
     ------
@@ -103,14 +103,14 @@ def read_frame(pixels: StoredPixels, frame: int, slope: float, intercept: float)
     if stored is None:
         stored = _decoded(pixels, frame)
     if slope == 1 and intercept == 0:
-        return stored.astype(np.float32)
+        return stored if is_short_integer(stored) else stored.astype(np.float32)
     return np.asarray(stored * np.float64(slope) + np.float64(intercept), dtype=np.float32)
 
 
 def _described(path: Path, header: Dataset) -> StoredPixels:
     return StoredPixels(
         path=path,
-        transfer_syntax=UID(header.file_meta.TransferSyntaxUID),
+        transfer_syntax=_uid(header.file_meta.TransferSyntaxUID),
         offset=0,
         vr="OW",
         frames=int(header.get("NumberOfFrames") or 1),
@@ -120,6 +120,12 @@ def _described(path: Path, header: Dataset) -> StoredPixels:
         bits_stored=int(header.BitsStored),
         signed=int(header.PixelRepresentation) == 1,
     )
+
+
+@lru_cache(maxsize=64)
+def _uid(text: str) -> UID:
+    """Check and wrap a UID; the files of a study share theirs."""
+    return UID(text)
 
 
 def _unsupported(header: Dataset, pixels: StoredPixels) -> str:
@@ -174,15 +180,14 @@ def _plain(pixels: StoredPixels, frame: int) -> npt.NDArray[np.integer[Any]] | N
     """
     if pixels.bits_allocated != 16 or pixels.transfer_syntax not in _PLAIN_SYNTAXES:
         return None
-    count = pixels.rows * pixels.columns
-    kind = np.dtype("<i2" if pixels.signed else "<u2")
+    array = np.empty((pixels.rows, pixels.columns), "<i2" if pixels.signed else "<u2")
     try:
-        array = np.fromfile(pixels.path, kind, count, offset=pixels.offset + frame * count * kind.itemsize)
+        with pixels.path.open("rb", buffering=0) as file:
+            file.seek(pixels.offset + frame * array.nbytes)
+            count = file.readinto(array.data)
     except OSError:
         return None
-    if len(array) != count or not _fits(array, pixels):
-        return None
-    return array.reshape(pixels.rows, pixels.columns)
+    return array if count == array.nbytes and _fits(array, pixels) else None
 
 
 def _unpacked(pixels: StoredPixels, frame: int) -> npt.NDArray[np.integer[Any]] | None:

@@ -53,6 +53,20 @@ def near_protocol(one: Protocol, other: Protocol) -> bool:
     return kind and _close(one.echo_ms, other.echo_ms, NEAR) and repetition_or_flip
 
 
+def same_numbers(one: Protocol, other: Protocol) -> bool:
+    """Whether echo time, repetition time and flip angle are all there and agree, and diffusion weighting does.
+
+    No two kinds of sequence have them all in common, so that a header which says so is wrong about the kind.
+    """
+    pairs = (
+        (one.echo_ms, other.echo_ms),
+        (one.repetition_ms, other.repetition_ms),
+        (one.flip_degrees, other.flip_degrees),
+    )
+    same_weighting = (one.b_value or 0) == (other.b_value or 0)
+    return same_weighting and all(None not in pair and _close(*pair, SAME) for pair in pairs)
+
+
 def no_dynamic_t1(protocol: Protocol) -> str:
     """Say why a sequence is no dynamic T1, such as `spin echo`; empty if it may be."""
     if "EP" in protocol.sequence:

@@ -64,7 +64,7 @@ class PhaseChoice:
     before_contrast: int = 1
     """How many of them lie before contrast; the last of these is the pre-contrast phase."""
     rise: float = 0.0
-    """Mean signal of the body after contrast has arrived, against the first phase: its rise, as a share."""
+    """Mean signal of the body after contrast has arrived, against the phase before: its rise, as a share."""
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ SUMMARY_FILE, INDEX_FILE = "summary.csv", "index.html"
 
 SHOWN_NOTES = 5
 
+_LEFT_OVER = "the run ended before it was scored; score it again"
 _UID = re.compile(r"\d+(\.\d+){2,}")
 _DATE = re.compile(r"(?<!\d)(19|20)\d\d([-./]?)\d\d\2\d\d(?!\d)")
 _COUNTING = re.compile(r"\d{1,4}")
@@ -98,14 +99,18 @@ class ScoreRun:
         if len(image_folders) < len(inputs):
             self.reference = self._recorded_reference()
         self.options.out.mkdir(parents=True, exist_ok=True)
+        reached = 0
         try:
             for number, path in enumerate(inputs, start=1):
                 if path in image_folders:
                     self._score_image_folder(_Label(f"input {number}", None), path)
                 else:
                     self._score_input(_Label(f"input {number}", path), path)
+                reached = number
         finally:
-            self._write_lists()
+            # A list without the inputs that a lost server or a signal left over would look complete.
+            self.index += [FailedEntry(f"input {number + 1}", _LEFT_OVER) for number in range(reached, len(inputs))]
+            self._write_lists(several=len(inputs) > 1 or len(self.studies) > 1)
         if self.failed:
             return SOME_FAILED if self.done else NONE_USABLE
         return 0
@@ -181,10 +186,13 @@ class ScoreRun:
         for sentence in sentences:
             self.options.complain(f"Warning: {label.text}: {_anonymous(sentence, label.path)}")
 
-    def _write_lists(self) -> None:
-        """List this call's studies; without any, lists of an earlier call must not be taken for this one's."""
+    def _write_lists(self, several: bool) -> None:
+        """List this call's studies, those that failed too; lists of an earlier call must not be taken for this one's.
+
+        A single input or study that failed leaves no list: the sentence on the terminal is all there is to say.
+        """
         summary, index = self.options.out / SUMMARY_FILE, self.options.out / INDEX_FILE
-        if not self.rows:
+        if not self.rows and not several:
             summary.unlink(missing_ok=True)
             index.unlink(missing_ok=True)
             return

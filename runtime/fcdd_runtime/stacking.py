@@ -30,7 +30,7 @@ def volume_from_slices(slices: Sequence[Slice], name: str) -> Volume:
     Raises
     ------
     StudyError
-        If a slice is damaged, missing, of another matrix or pixel size, shifted or not parallel.
+        If a slice is damaged, missing, of another matrix, pixel size or frame of reference, shifted or not parallel.
     """
     for one in slices:
         if one.damage or one.plane is None:
@@ -38,6 +38,11 @@ def volume_from_slices(slices: Sequence[Slice], name: str) -> Volume:
     if len(slices) < MIN_SLICES:
         raise StudyError(
             f"{name} has {len(slices)} slices, a breast volume at least {MIN_SLICES}; give the whole study"
+        )
+    if len({one.frame_of_reference_uid for one in slices} - {""}) > 1:
+        raise StudyError(
+            f"{name} has slices in different frames of reference, so their positions cannot be compared; export the "
+            "study again"
         )
     first = _plane(slices[0])
     ordered = sorted(slices, key=lambda one: float(np.dot(_plane(one).origin_mm, first.normal)))

@@ -14,6 +14,7 @@ from pydicom.tag import Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, EnhancedMRImageStorage, MRImageStorage
 
 from fcdd_runtime.archive import unpack
+from fcdd_runtime.dicom_mark import has_dicom_mark, is_dicom
 from fcdd_runtime.errors import StudyError
 from fcdd_runtime.fast_header import HEADER_BYTES, plain_header
 from fcdd_runtime.headers import HEADER_KEYWORDS, Slice, slices_in_file
@@ -77,13 +78,12 @@ def read_studies(path: Path, scratch: Path) -> tuple[list[Study], list[str]]:
     notes: list[str] = []
     files = _files(path, scratch, notes)
     unread = tuple(notes)
-    dicom_files = [file for file in files if _is_dicom(file, notes)]
     # Odd values in headers make pydicom warn, value included; what matters is checked where it is used.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        parts = [part for file in dicom_files if (part := _mr_series(file, notes)) is not None]
+        parts = [part for file in files if (part := _mr_series(file, notes)) is not None]
     if not parts:
-        raise StudyError(_why_nothing(path, files, dicom_files, notes))
+        raise StudyError(_why_nothing(path, files, notes))
     return [replace(study, unread=unread) for study in _studies(parts)], notes
 
 
@@ -103,34 +103,37 @@ def _files(path: Path, scratch: Path, notes: list[str]) -> list[Path]:
     return sorted(file for file in found if file.is_file())
 
 
-def _is_dicom(path: Path, notes: list[str]) -> bool:
-    try:
-        with path.open("rb", buffering=0) as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError as error:
-        notes.append(f"{path.name} could not be read ({error.strerror}).")
-        return False
-
-
 def _mr_series(path: Path, notes: list[str]) -> tuple[str, Series] | None:
-    """Read one file's header: its Study Instance UID and its series with this file's slices, or None with a note."""
+    """Read one file's header: its Study Instance UID and its series with this file's slices.
+
+    None for what is no MR image, with a note if it may be one.
+    """
     try:
         with path.open("rb") as file:
-            header = _header(path, file, notes)
-            if header is None or not _is_mr_image(header):
-                return None
-            if not header.StudyInstanceUID:
-                notes.append(f"{path.name} has no Study Instance UID and was not read; export it again.")
-                return None
-            return str(header.StudyInstanceUID), _series(header, tuple(slices_in_file(path, file, header)))
+            head = file.read(HEADER_BYTES)
+            return _mr_series_in(path, file, head, notes) if has_dicom_mark(head) else None
+    except OSError as error:
+        notes.append(f"{path.name} could not be read ({error.strerror}).")
+        return None
+
+
+def _mr_series_in(path: Path, file: BinaryIO, head: bytes, notes: list[str]) -> tuple[str, Series] | None:
+    try:
+        header = _header(path, file, head, notes)
+        if header is None or not _is_mr_image(header):
+            return None
+        if not header.StudyInstanceUID:
+            notes.append(f"{path.name} has no Study Instance UID and was not read; export it again.")
+            return None
+        return str(header.StudyInstanceUID), _series(header, tuple(slices_in_file(path, file, header)))
     except Exception:  # a damaged header makes pydicom raise almost anything, RecursionError included
         notes.append(f"{path.name} has a damaged or truncated header and was not read; export it again.")
         return None
 
 
-def _header(path: Path, file: BinaryIO, notes: list[str]) -> Dataset | None:
+def _header(path: Path, file: BinaryIO, head: bytes, notes: list[str]) -> Dataset | None:
     """Read a header and leave the file at its pixel data element; None with a note if it must not be read."""
-    if plain := plain_header(file.read(HEADER_BYTES)):
+    if plain := plain_header(head):
         file.seek(plain[1])
         return cast(Dataset, plain[0])
     # Deflated files are refused before their header is read: it can inflate without limit.
@@ -146,7 +149,7 @@ def _header(path: Path, file: BinaryIO, notes: list[str]) -> Dataset | None:
 
 def _is_mr_image(header: Dataset) -> bool:
     sop_class = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID")
-    return sop_class in _MR_IMAGE_CLASSES and header.get("Modality", "MR") == "MR"
+    return sop_class in _MR_IMAGE_CLASSES
 
 
 def _check_identity_is_whole(header: Dataset) -> None:
@@ -170,12 +173,12 @@ def _series(header: Dataset, slices: tuple[Slice, ...]) -> Series:
     )
 
 
-def _why_nothing(path: Path, files: list[Path], dicom_files: list[Path], notes: list[str]) -> str:
+def _why_nothing(path: Path, files: list[Path], notes: list[str]) -> str:
     if not files:
         return f"{path} is empty; give a folder of DICOM files, a DICOM file or a zip"
     if notes:
         return f"nothing usable was found in {path}: {notes[0].rstrip('.')}"
-    if not dicom_files:
+    if not any(map(is_dicom, files)):
         return f"{path} holds no DICOM file; give a folder of DICOM files, a DICOM file or a zip"
     return f"{path} holds no MR image, only other DICOM objects; give a breast MRI study"
 

@@ -1,12 +1,18 @@
 """One phase of a dynamic study: a grid in patient space and the slices on it, read one at a time."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float32]
+Pixels = npt.NDArray[Any]
+"""float32, or integers of at most 16 bits, signed or not: cast them before any arithmetic."""
+MAX_THREADS = 6
+"""Each thread that reads slices holds a few of them; six stay below 60 MB at 512 x 512 pixels."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +48,25 @@ class Volume:
     grid: Grid
     sources: tuple[SliceSource, ...]
     """One entry a slice, in the order of the grid."""
-    read_slice: Callable[[int], FloatArray]
-    """Slice index -> float32 (rows, columns) in rescaled scanner units (slope and intercept applied)."""
+    read_pixels: Callable[[int], Pixels]
+    """Slice index -> (rows, columns) in rescaled scanner units (slope and intercept applied), in their own dtype."""
+
+    def read_slice(self, index: int) -> FloatArray:
+        """Read one slice: float32 (rows, columns) in rescaled scanner units."""
+        return np.asarray(self.read_pixels(index), dtype=np.float32)
 
 
 def volume_from_array(voxels: npt.NDArray[np.generic], grid: Grid, sources: tuple[SliceSource, ...]) -> Volume:
     """Wrap voxels that are in memory: any real dtype, shape (slices, rows, columns) as in `grid`."""
-    return Volume(grid, sources, lambda index: np.asarray(voxels[index], dtype=np.float32))
+    exact = is_short_integer(voxels)
+    return Volume(grid, sources, lambda index: voxels[index] if exact else np.asarray(voxels[index], dtype=np.float32))
+
+
+def is_short_integer(pixels: npt.NDArray[Any]) -> bool:
+    """Whether the values are integers of at most 16 bits, all of which float32 holds exactly."""
+    return pixels.dtype.kind in "iu" and pixels.dtype.itemsize <= 2
+
+
+def reading_threads() -> int:
+    """Return how many slices are read at a time: decoding and arithmetic of whole slices leave Python's lock alone."""
+    return min(len(os.sched_getaffinity(0)), MAX_THREADS)

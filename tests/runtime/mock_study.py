@@ -48,7 +48,9 @@ def breast_phantom(phases: int = 3, seed: int = 0) -> Phantom:
     body = np.broadcast_to(y[:, None] >= front, shape)
     random = np.random.default_rng(seed)
     pre = np.where(body, _BODY, _AIR) + random.integers(0, 4, shape)
-    enhancement = np.where(body, random.integers(0, 40, shape), 0)
+    # Heart and great vessels fill the back of the chest, brighter than fat and muscle before it.
+    heart = np.where(y[:, None] >= 140, 90, 0)
+    enhancement = np.where(body, random.integers(0, 12, shape) + heart, 0)
     bright = (6, 22, 70)
     enhancement[bright] = 400
     voxels = np.stack([pre + enhancement * (phase > 0) * (10 + phase) // 10 for phase in range(phases)]).astype(

@@ -322,7 +322,7 @@ def test_headers_that_contradict_the_image_are_refused(tmp_path: Path, phantom: 
 
 
 def test_a_wide_field_of_view_far_beside_the_midline_is_not_halved(tmp_path: Path) -> None:
-    voxels = np.stack([head_like(), head_like() * 1.2]).astype(np.int32)
+    voxels = np.stack([head_like(), head_like() * np.where(np.arange(64) < 45, 1.0, 1.5)[:, None]]).astype(np.int32)
     beside = replace(PHANTOM, voxels=voxels, spacing_mm=(4.0, 2.5, 3.5), first_voxel_mm=(0.0, -80.0, -30.0))
     with pytest.raises(StudyError, match="unclear whether one breast or both"):
         breasts_of(MockStudy(beside), tmp_path)

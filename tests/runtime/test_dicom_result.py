@@ -420,3 +420,17 @@ def test_a_map_without_a_reference_range_has_a_window(tmp_path: Path) -> None:
     objects = written(score_study(study, FakeBackend(contract)), study, tmp_path / "out")
     window = objects["map_L.dcm"].SharedFunctionalGroupsSequence[0].FrameVOILUTSequence[0]
     assert float(window.WindowWidth) > 0
+
+
+def test_images_made_of_lossy_ones_say_so_and_stay_valid(tmp_path: Path) -> None:
+    attributes = {
+        "LossyImageCompression": "01",
+        "LossyImageCompressionRatio": "8.5",
+        "LossyImageCompressionMethod": "ISO_15444_1",
+    }
+    result, study = scored(MockStudy(breast_phantom(), attributes=attributes), tmp_path / "study")
+    objects = written(result, study, tmp_path / "out")
+    for name in ("map_L.dcm", "overlay_L.dcm"):
+        assert (objects[name].LossyImageCompression, objects[name].LossyImageCompressionRatio) == ("01", 8.5)
+        assert validation_errors(tmp_path / "out" / name, IODS[name.split("_")[0]]) == []
+    assert "LossyImageCompression" not in objects["sr.dcm"]

@@ -1,6 +1,5 @@
 """Subtraction and projection: signed, streamed, in the patient's orientation, and every pixel knows its voxel."""
 
-import os
 import weakref
 from collections.abc import Callable
 from itertools import permutations, product
@@ -8,9 +7,13 @@ from itertools import permutations, product
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
+from fcdd_runtime.errors import StudyError
 from fcdd_runtime.mip import Projection, project
-from fcdd_runtime.volume import Grid, SliceSource, Volume, volume_from_array
+from fcdd_runtime.volume import Grid, SliceSource, Volume, reading_threads, volume_from_array
 
 Vector = tuple[float, float, float]
 
@@ -92,20 +95,108 @@ def test_voxel_and_source_name_the_slice_that_holds_the_maximum(axes: str) -> No
         assert projection.source(row, column) == post.sources[index]
 
 
-@pytest.mark.parametrize("axes", ["zyx", "xzy"])
-def test_each_slice_is_read_once(axes: str) -> None:
+def reads_of_projecting(pre: Volume, post: Volume) -> list[tuple[str, int]]:
     reads: list[tuple[str, int]] = []
 
     def noting(name: str, volume: Volume) -> Volume:
-        def read_slice(index: int) -> npt.NDArray[np.float32]:
+        def read_pixels(index: int) -> npt.NDArray[np.generic]:
             reads.append((name, index))
-            return volume.read_slice(index)
+            return volume.read_pixels(index)
 
-        return Volume(volume.grid, volume.sources, read_slice)
+        return Volume(volume.grid, volume.sources, read_pixels)
 
-    pre, post = acquired(PRE, axes), acquired(POST, axes)
     project(noting("pre", pre), noting("post", post))
-    assert sorted(reads) == sorted((name, index) for name in ("pre", "post") for index in range(pre.grid.shape[0]))
+    return reads
+
+
+@pytest.mark.parametrize("axes", ["zyx", "xzy"])
+def test_each_slice_of_short_integers_is_read_once(axes: str) -> None:
+    pre, post = (acquired(voxels.astype(np.uint16), axes) for voxels in (PRE, POST))
+    every = [(name, index) for name in ("pre", "post") for index in range(pre.grid.shape[0])]
+    assert sorted(reads_of_projecting(pre, post)) == sorted(every)
+
+
+def test_of_other_values_no_more_than_each_threads_first_slice_is_read_again() -> None:
+    reads = reads_of_projecting(acquired(np.repeat(PRE, 9, axis=0)), acquired(np.repeat(POST, 9, axis=0)))
+    assert set(reads) == {(name, index) for name in ("pre", "post") for index in range(63)}
+    assert len(reads) <= 2 * (63 + reading_threads())
+
+
+SHORT = ("uint8", "int8", "uint16", "int16")
+OTHER = ("int32", "float32", "float64")
+
+
+@st.composite
+def voxels_with_ties(draw: st.DrawFn) -> npt.NDArray[np.float64]:
+    """Draw few different values, the extremes of all short integers among them, so that many voxels are equal."""
+    count = draw(st.integers(1, 9))
+    values = st.sampled_from([0, 1, 2, 127, -128, 255, 32767, -32768, 65535])
+    return draw(arrays(np.float64, (2, count, 3, 2), elements=values))
+
+
+def with_dtypes(voxels: npt.NDArray[np.float64], dtypes: list[str], axes: str, backwards: str) -> Volume:
+    """Make a volume whose slices, in turn, have these dtypes, with values that are too large for one clipped."""
+    base = acquired(voxels, axes, backwards)
+
+    def read_pixels(index: int) -> npt.NDArray[np.generic]:
+        dtype = np.dtype(dtypes[index % len(dtypes)])
+        limits = np.iinfo(dtype) if dtype.kind in "iu" else np.finfo(np.float32)
+        return np.clip(base.read_slice(index), limits.min, limits.max).astype(dtype)
+
+    return Volume(base.grid, base.sources, read_pixels)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    voxels=voxels_with_ties(),
+    dtypes=st.one_of(
+        st.tuples(st.lists(st.sampled_from(SHORT), min_size=1), st.lists(st.sampled_from(SHORT), min_size=1)),
+        st.tuples(st.lists(st.sampled_from(SHORT + OTHER), min_size=1), st.lists(st.sampled_from(SHORT), min_size=1)),
+    ),
+    axes=st.sampled_from(["zyx", "zxy", "yzx"]),
+    backwards=st.sampled_from(["", "z", "zx"]),
+)
+def test_whatever_the_dtypes_and_ties_the_projection_is_that_of_floats_in_order(
+    voxels: npt.NDArray[np.float64], dtypes: tuple[list[str], list[str]], axes: str, backwards: str
+) -> None:
+    pre, post = (with_dtypes(one, types, axes, backwards) for one, types in zip(voxels, dtypes, strict=True))
+    found = project(pre, post)
+    floats = [Volume(volume.grid, volume.sources, volume.read_slice) for volume in (pre, post)]
+    expected = project(floats[0], floats[1])
+    for name in ("maximum", "depth", "pre_mean"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), strict=True)
+    stacks = [np.stack([volume.read_slice(index) for index in range(volume.grid.shape[0])]) for volume in floats]
+    along = axes.index("z")
+    np.testing.assert_array_equal(np.sort(found.maximum, axis=None), np.sort((stacks[1] - stacks[0]).max(along), None))
+
+
+def test_more_slices_than_fit_into_a_key_are_projected_too() -> None:
+    voxels = np.zeros((2**14 + 3, 1, 2), np.uint16)
+    post = voxels.copy()
+    post[[9, 2**14 + 1], 0, 0] = 5, 6
+    projection = project(acquired(voxels), acquired(post))
+    np.testing.assert_array_equal(projection.maximum, [[6, 0]])
+    np.testing.assert_array_equal(projection.depth, [[2**14 + 1, 0]])
+
+
+@pytest.mark.parametrize(("backwards", "first"), [("", 3), ("z", 5)])
+def test_of_several_slices_that_cannot_be_read_the_one_nearest_to_the_feet_is_named(backwards: str, first: int) -> None:
+    base = acquired(PRE.astype(np.uint16), "zyx", backwards)
+
+    def read_pixels(index: int) -> npt.NDArray[np.generic]:
+        if index in (3, 5):
+            raise StudyError(f"slice {index} is damaged")
+        return base.read_pixels(index)
+
+    with pytest.raises(StudyError, match=f"slice {first} is damaged"):
+        project(base, Volume(base.grid, base.sources, read_pixels))
+
+
+def test_the_voxels_that_a_volume_wraps_stay_as_they_are() -> None:
+    pre, post = PRE.astype(np.float32), POST.astype(np.float32)
+    project(acquired(pre), acquired(post))
+    np.testing.assert_array_equal(pre, PRE)
+    np.testing.assert_array_equal(post, POST)
 
 
 def test_only_a_few_slices_are_in_memory_at_a_time() -> None:
@@ -128,7 +219,7 @@ def test_only_a_few_slices_are_in_memory_at_a_time() -> None:
     grid = Grid((count, 8, 8), (0.0, 0.0, 0.0), ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0)))
     volume = Volume(grid, (SliceSource("1.2", None),) * count, read_slice)
     project(volume, volume)
-    assert most_alive <= 4 * (len(os.sched_getaffinity(0)) + 1)
+    assert most_alive <= 4 * (reading_threads() + 1)
 
 
 def turned_about(axis: str, degrees: float) -> Callable[[Vector], Vector]:

@@ -8,11 +8,14 @@ import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, MRImageStorage
 
 from fcdd_benchmarks.drawn_study import write_study
 from fcdd_runtime import pixels as pixels_module
+from fcdd_runtime.pixels import read_frame
 from fcdd_runtime.study import read_studies
 
 ROWS, COLUMNS = 5, 7
@@ -51,6 +54,38 @@ def test_plain_frames_have_pydicoms_pixels_whatever_the_bits(
     found = read(path)
     with mock.patch.object(pixels_module, "_plain", lambda *_: None):
         np.testing.assert_array_equal(found, read(path))
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    words=arrays("<u2", (ROWS, COLUMNS)),
+    signed=st.booleans(),
+    slope=st.sampled_from([1.0, 2.0, -1.0, 0.37]),
+    intercept=st.sampled_from([0.0, 5.0, -1024.0, 0.25]),
+)
+def test_a_frame_has_the_rescaled_values_and_is_never_wrapped_around(
+    words: npt.NDArray[np.uint16], signed: bool, slope: float, intercept: float, tmp_path: Path
+) -> None:
+    path = tmp_path / "file"
+    write(path, words.tobytes(), 16, signed, implicit=False)
+    (study,), _ = read_studies(path, path.parent)
+    stored = study.series[0].slices[0].pixels
+    assert stored is not None
+    found = read_frame(stored, 0, slope, intercept)
+    values = words.astype(np.float64) - (words >= 2**15) * 2.0**16 * signed
+    np.testing.assert_array_equal(found.astype(np.float64), (values * slope + intercept).astype(np.float32))
+    assert found.dtype == np.float32 or (slope, intercept) == (1, 0)
+
+
+def test_integers_that_float32_cannot_hold_are_rounded_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    values = np.full((ROWS, COLUMNS), 2**31 - 1, "<u4")
+    write(path, values.tobytes(), 16, signed=False, implicit=False)
+    header = dcmread(path)
+    header.BitsAllocated = header.BitsStored = 32
+    header.save_as(path)
+    assert read(path).dtype == np.float32
+    np.testing.assert_array_equal(read(path), values.astype(np.float32))
 
 
 @pytest.mark.parametrize("syntax", ["jpeg-ls", "jpeg-lossless"])

@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from mock_study import MockStudy, breast_phantom
+from mock_study import MockStudy, breast_phantom, cropped
 from PIL import Image
 
 from fcdd_export.drawn import drawn_images
 from fcdd_runtime.cli import score
+from fcdd_runtime.errors import ServerUnreachableError
 from fcdd_runtime.report import study_folder_name
+from fcdd_runtime.score_study import score_study
 
 
 def run(*arguments: Any) -> Result:
@@ -88,6 +90,70 @@ def test_a_bad_study_does_not_stop_the_others(model: Path, study: MockStudy, tmp
     assert [path.name for path in (tmp_path / "out").iterdir() if path.is_dir()] == [
         study_folder_name(study.study_instance_uid)
     ]
+
+
+def index_and_summary(out: Path) -> tuple[str, list[dict[str, str]]]:
+    with (out / "summary.csv").open() as file:
+        return (out / "index.html").read_text(), list(csv.DictReader(file))
+
+
+def test_several_inputs_that_all_fail_are_listed_with_their_reasons(model: Path, tmp_path: Path) -> None:
+    one_phase(tmp_path / "one")
+    no_dicom(tmp_path / "two")
+    result = run(tmp_path / "one", tmp_path / "two", "--model", model, "--out", tmp_path / "out")
+    assert_one_sentence(result, code=2)
+    page, rows = index_and_summary(tmp_path / "out")
+    assert rows == []
+    for words in ("input 1", "only one phase was found", "input 2", "holds no DICOM file"):
+        assert words in page
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"index.html", "summary.csv"}
+
+
+def test_several_studies_of_one_input_that_all_fail_are_listed(model: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        MockStudy(breast_phantom(phases=1), study=name).write(tmp_path / "in" / name)
+    assert_one_sentence(run(tmp_path / "in", "--model", model, "--out", tmp_path / "out"), code=2)
+    page, _ = index_and_summary(tmp_path / "out")
+    assert ("input 1, study 1" in page, "input 1, study 2" in page) == (True, True)
+
+
+def test_a_failed_input_stands_in_the_index_beside_the_scored_ones(
+    model: Path, study: MockStudy, tmp_path: Path
+) -> None:
+    MockStudy(breast_phantom(phases=1), study="one phase").write(tmp_path / "bad")
+    assert run(tmp_path / "bad", tmp_path / "study", "--model", model, "--out", tmp_path / "out").exit_code == 1
+    page, rows = index_and_summary(tmp_path / "out")
+    assert ("input 1" in page, "only one phase was found" in page) == (True, True)
+    assert [row["laterality"] for row in rows] == ["R", "L"]
+
+
+def test_a_run_that_ends_early_lists_what_it_did_not_reach(
+    model: Path, study: MockStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = [tmp_path / "study", *(tmp_path / name for name in "bc")]
+    for path in inputs[1:]:
+        MockStudy(breast_phantom(), study=path.name).write(path)
+    left = iter([score_study])
+
+    def losing_the_server(*arguments: Any) -> Any:
+        for scoring in left:
+            return scoring(*arguments)
+        raise ServerUnreachableError("the server is gone")
+
+    monkeypatch.setattr("fcdd_runtime.score_run.score_study", losing_the_server)
+    assert_one_sentence(run(*inputs, "--model", model, "--out", tmp_path / "out"), code=2)
+    page, rows = index_and_summary(tmp_path / "out")
+    assert [name in page for name in ("input 1<", "input 2<", "input 3<")] == [False, True, True]
+    assert page.count("the run ended before it was scored") == 2
+    assert len(rows) == 2
+
+
+def test_lists_of_an_earlier_call_do_not_stay_beside_a_failure(model: Path, study: MockStudy, tmp_path: Path) -> None:
+    assert run(tmp_path / "study", "--model", model, "--out", tmp_path / "out").exit_code == 0
+    no_dicom(tmp_path / "bad")
+    assert run(tmp_path / "bad", "--model", model, "--out", tmp_path / "out").exit_code == 2
+    assert not (tmp_path / "out" / "index.html").exists()
+    assert not (tmp_path / "out" / "summary.csv").exists()
 
 
 def empty(folder: Path) -> None:
@@ -326,7 +392,38 @@ def test_phases_may_be_chosen_by_hand(model: Path, study: MockStudy, tmp_path: P
     assert ("phase 1" in phases["pre"], "phase 3" in phases["post"]) == (True, True)
 
 
-@pytest.mark.parametrize("options", [("--pre", "5/1"), ("--pre", "5/1", "--post", "five")])
+def test_phases_of_each_breast_may_be_chosen_by_hand(model: Path, tmp_path: Path) -> None:
+    phantom = breast_phantom()
+    for number, columns in ((5, (0, 46)), (6, (46, 96))):
+        MockStudy(cropped(phantom, *columns), series_number=number).write(tmp_path / "in" / str(number))
+    choices = ("--pre", "5/1", "--post", "5/2", "--pre", "6/1", "--post", "6/2")
+    documents = []
+    for out, options in ((tmp_path / "found", ()), (tmp_path / "chosen", choices)):
+        result = run(tmp_path / "in", "--model", model, "--out", out, *options)
+        assert result.exit_code == 0, result.output
+        documents.append(result_of(out, MockStudy(phantom)))
+    found, chosen = documents
+    assert (chosen["breasts"], chosen["split"]) == (found["breasts"], found["split"])
+    assert chosen["phases"]["method"] == "chosen by hand"
+
+
+def test_loss_by_compression_is_said_in_the_result_and_on_the_terminal(model: Path, tmp_path: Path) -> None:
+    mock = MockStudy(breast_phantom(), attributes={"LossyImageCompression": "01"})
+    mock.write(tmp_path / "study")
+    result = run(tmp_path / "study", "--model", model, "--out", tmp_path / "out")
+    assert result.stderr.startswith("Warning: input 1: The images of series 5 were compressed with loss")
+    assert "compressed with loss" in result_of(tmp_path / "out", mock)["warnings"][0]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--pre", "5/1"),
+        ("--pre", "5/1", "--post", "five"),
+        ("--pre", "5/1", "--post", "5/2", "--pre", "6/1"),
+        ("--pre", "5/1", "--post", "5/2") * 3,
+    ],
+)
 def test_half_a_choice_of_phases_or_a_wrong_one_ends_with_2(
     options: tuple[str, ...], model: Path, tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ from pydicom import DataElement, config, dcmread
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
     UID,
+    CTImageStorage,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -161,7 +162,7 @@ def test_a_path_that_does_not_exist_is_refused(tmp_path: Path) -> None:
         read(tmp_path / "nothing")
 
 
-@pytest.mark.parametrize("attributes", [{"Modality": "CT"}, {"SOPClassUID": SecondaryCaptureImageStorage}])
+@pytest.mark.parametrize("attributes", [{"SOPClassUID": CTImageStorage}, {"SOPClassUID": SecondaryCaptureImageStorage}])
 def test_a_folder_without_mr_images_is_refused(tmp_path: Path, attributes: dict[str, str]) -> None:
     MockStudy(PHANTOM, attributes=attributes).write(tmp_path / "in")
     with pytest.raises(StudyError, match="holds no MR image"):

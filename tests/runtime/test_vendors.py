@@ -1,5 +1,6 @@
 """Whole studies as vendors' scanners write them, with all that lies beside the dynamic series."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -222,4 +223,76 @@ def test_a_pre_contrast_series_with_another_repetition_time_is_not_passed_over(t
         header.RepetitionTime = float(header.get("RepetitionTime") or 5) * 1.4
         header.save_as(path)
     with pytest.raises(StudyError, match="is not later"):
+        split(tmp_path)
+
+
+def set_values(paths: Iterable[Path], **values: Any) -> None:
+    for path in paths:
+        header = dcmread(path)
+        for keyword, value in values.items():
+            setattr(header, keyword, value)
+        header.save_as(path)
+
+
+def write_by_trigger_time(folder: Path, trigger_times_ms: tuple[float, ...], **values: Any) -> list[list[Path]]:
+    """Write a series a phase in which only TriggerTime differs; return their files."""
+    return [
+        MockStudy(
+            only(volume),
+            series_number=values.get("series_numbers", range(5, 9))[phase],
+            phase_attribute="TriggerTime",
+            attributes={"TriggerTime": time, **values.get("attributes", {})},
+        ).write(folder / str(phase))
+        for phase, (volume, time) in enumerate(zip(PHANTOM.voxels, trigger_times_ms, strict=False))
+    ]
+
+
+def test_series_that_only_trigger_time_tells_apart(tmp_path: Path) -> None:
+    write_by_trigger_time(tmp_path, (0, 70_000, 140_000), attributes=at("101500"))
+    phases = split(tmp_path)
+    assert_subtracted(phases, PRE, FIRST_POST)
+    assert (phases.choice.count, phases.choice.method, phases.warnings) == (3, "TriggerTime", ())
+
+
+@pytest.mark.parametrize(
+    ("times_ms", "values"),
+    [
+        ((0, 0, 0), {}),
+        ((12, 840, 2_100), {}),
+        ((0, 70_000, 70_000), {}),
+        ((0, 140_000, 70_000), {}),
+        ((0, 70_000, 140_000), {"series_numbers": (7, 6, 5)}),
+    ],
+    ids=["equal", "near zero", "two equal", "against the series numbers", "against other series numbers"],
+)
+def test_series_whose_trigger_time_starts_anew_are_ambiguous(
+    tmp_path: Path, times_ms: tuple[float, ...], values: dict[str, Any]
+) -> None:
+    write_by_trigger_time(tmp_path, times_ms, **values)
+    with pytest.raises(StudyError, match="ambiguous"):
+        split(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "early", "late"),
+    [("AcquisitionTime", "101500", "101900"), ("ContentTime", "101500", "101900"), ("AcquisitionNumber", 1, 9)],
+)
+def test_a_trigger_time_that_another_attribute_contradicts_orders_nothing(
+    tmp_path: Path, keyword: str, early: Any, late: Any
+) -> None:
+    pre, post = write_by_trigger_time(tmp_path, (0, 70_000))
+    set_values(pre + post, **{keyword: early})
+    assert_subtracted(split(tmp_path), PRE, FIRST_POST)
+    # The series overlap, so that this attribute does not order them; but the second one begins before the first.
+    set_values([*pre, post[0]], **{keyword: late})
+    with pytest.raises(StudyError, match="ambiguous"):
+        split(tmp_path)
+
+
+def test_trigger_time_orders_no_volumes_of_different_grids(tmp_path: Path) -> None:
+    write_by_trigger_time(tmp_path / "a", (0,))
+    shorter = replace(only(FIRST_POST[:-1]), bright=PHANTOM.bright)
+    attributes = {"TriggerTime": 70_000}
+    MockStudy(shorter, series_number=6, phase_attribute="TriggerTime", attributes=attributes).write(tmp_path / "b")
+    with pytest.raises(StudyError, match="ambiguous"):
         split(tmp_path)
