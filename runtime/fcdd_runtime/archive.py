@@ -4,6 +4,7 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 from fcdd_runtime.errors import StudyError
+from fcdd_runtime.terminal import quoted
 
 MAX_MEMBERS = 200_000
 MAX_BYTES = 32 * 2**30
@@ -31,14 +32,14 @@ def unpack(path: Path, folder: Path) -> None:
     except StudyError:
         raise
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, OSError) as error:
-        raise _refused(path, str(error).split("\n", maxsplit=1)[0]) from error
+        raise _refused(path, error) from error
 
 
 def _check_sizes(path: Path, members: list[zipfile.ZipInfo]) -> None:
     unpacked, packed = sum(member.file_size for member in members), path.stat().st_size
     if len(members) > MAX_MEMBERS or unpacked > MAX_BYTES or unpacked > MAX_RATIO * packed:
         raise StudyError(
-            f"{path.name} would unpack to {len(members)} files of {unpacked / 2**20:.0f} MB in all, "
+            f"the zip {quoted(path.name)} would unpack to {len(members)} files of {unpacked / 2**20:.0f} MB in all, "
             "which no study does; give the folder instead"
         )
 
@@ -55,5 +56,16 @@ def _flat_name(number: int, member: zipfile.ZipInfo) -> str:
     return f"{number:06d}_{PurePosixPath(member.filename).name[-60:]}"
 
 
-def _refused(path: Path, reason: str) -> StudyError:
-    return StudyError(f"{path.name} cannot be unpacked ({reason}); give an undamaged zip without a password")
+def _refused(path: Path, error: Exception) -> StudyError:
+    return StudyError(
+        f"the zip {quoted(path.name)} cannot be unpacked ({_kind(error)}); give an undamaged zip without a password"
+    )
+
+
+def _kind(error: Exception) -> str:
+    """Say what is wrong in own words: zipfile repeats names of members."""
+    if isinstance(error, NotImplementedError):
+        return "its compression is not supported"
+    if isinstance(error, OSError):
+        return error.strerror or "it cannot be read"
+    return "it is encrypted" if isinstance(error, RuntimeError) else "it is damaged"

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,9 @@ from fcdd_runtime.stacking import MIN_SLICES, STEP_TOLERANCE
 
 MIN_GAP_MM = 10.0
 """A narrower gap is that of lost slices; the breasts lie some centimetres apart."""
+MAX_GAP_MM = 60.0
+"""Slabs are planned up to the sternum, some 40 mm wide, on either side; a wider gap holds breast, which nobody leaves
+out on purpose, so that its slices are lost whatever the headers say."""
 MIN_GAP_STEPS = 2.5
 """One lost slice leaves a gap of two steps."""
 MIN_BALANCE = 0.5
@@ -21,11 +24,23 @@ MIN_BALANCE = 0.5
 Floats = npt.NDArray[np.float64]
 
 
-def breast_slabs(slices: Sequence[Slice]) -> list[tuple[str, tuple[Slice, ...]]]:
+@dataclass(frozen=True)
+class Slab:
+    """Slices of one series that lie side by side."""
+
+    slices: tuple[Slice, ...]
+    side: str = ""
+    """`right` or `left`, where the series shows both breasts with a gap between them."""
+    gap_mm: float = 0.0
+    """How far the nearest slices of the two breasts lie apart; 0 without a gap."""
+
+
+def breast_slabs(slices: Sequence[Slice]) -> list[Slab]:
     """Split slices of one series and protocol between the breasts, where the gap between them is no loss of slices.
 
     That is so if there is one gap, over the midline (x = 0), between two regular runs of slices with the same step
-    and number of phases, and if InstanceNumber does not count on over it.
+    and number of phases, and if the headers prove that nothing was there: InstanceNumber counts over the gap as from
+    slice to slice, or each slice has the laterality of its side.
 
     Parameters
     ----------
@@ -33,17 +48,20 @@ def breast_slabs(slices: Sequence[Slice]) -> list[tuple[str, tuple[Slice, ...]]]
 
     Returns
     -------
-    `right` and `left` with their slices; or an empty name with all of them, where they are not two slabs beyond doubt
+    those of the right and of the left breast; or one with all slices, where they are not two slabs beyond doubt
     """
-    on_left = _beyond_midline(slices) if _is_sagittal(slices[0]) else None
-    if on_left is None:
-        return [("", tuple(slices))]
-    sides = (("right", ~on_left), ("left", on_left))
-    return [(side, tuple(_unsided(slices[index]) for index in np.flatnonzero(chosen))) for side, chosen in sides]
+    split = _beyond_midline(slices) if _is_sagittal(slices[0]) else None
+    if split is None:
+        return [Slab(tuple(slices))]
+    on_left, gap_mm = split
+    return [
+        Slab(tuple(_unsided(slices[index]) for index in np.flatnonzero(chosen)), side, gap_mm)
+        for side, chosen in (("right", ~on_left), ("left", on_left))
+    ]
 
 
-def _beyond_midline(slices: Sequence[Slice]) -> npt.NDArray[np.bool_] | None:
-    """Tell for each slice whether it shows the left breast; None where this is not clear."""
+def _beyond_midline(slices: Sequence[Slice]) -> tuple[npt.NDArray[np.bool_], float] | None:
+    """Tell for each slice whether it shows the left breast, and how wide the gap is, mm; None if unclear."""
     places = np.array(position_numbers(slices))
     firsts = [slices[index] for index in np.unique(places, return_index=True)[1]]
     heights = _heights(firsts)
@@ -52,9 +70,12 @@ def _beyond_midline(slices: Sequence[Slice]) -> npt.NDArray[np.bool_] | None:
         return None
     before, after = _middle_x_mm(firsts[gap]), _middle_x_mm(firsts[gap + 1])
     beyond = places > gap
-    if before * after >= 0 or not _have_equal_phases(places, beyond) or _counts_on(slices, places, np.diff(heights)):
+    on_left = beyond if after > before else ~beyond
+    if before * after >= 0 or not _have_equal_phases(places, beyond):
         return None
-    return beyond if after > before else ~beyond
+    if not _counts_over(slices, places, gap) and not _has_own_lateralities(slices, on_left):
+        return None
+    return on_left, float(heights[gap + 1] - heights[gap])
 
 
 def _is_sagittal(one: Slice) -> bool:
@@ -82,8 +103,8 @@ def _only_gap(heights: Floats) -> int | None:
     at, step = int(np.argmax(gaps)), float(np.median(gaps))
     regular = np.abs(np.delete(gaps, at) - step) <= STEP_TOLERANCE * step
     sizes = sorted((at + 1, len(gaps) - at))
-    is_wide = gaps[at] >= max(MIN_GAP_MM, MIN_GAP_STEPS * step)
-    return at if regular.all() and is_wide and sizes[0] >= max(MIN_SLICES, MIN_BALANCE * sizes[1]) else None
+    is_between_breasts = max(MIN_GAP_MM, MIN_GAP_STEPS * step) <= gaps[at] <= MAX_GAP_MM
+    return at if regular.all() and is_between_breasts and sizes[0] >= max(MIN_SLICES, MIN_BALANCE * sizes[1]) else None
 
 
 def _have_equal_phases(places: npt.NDArray[np.intp], beyond: npt.NDArray[np.bool_]) -> bool:
@@ -92,17 +113,23 @@ def _have_equal_phases(places: npt.NDArray[np.intp], beyond: npt.NDArray[np.bool
     return len(most) == 1
 
 
-def _counts_on(slices: Sequence[Slice], places: npt.NDArray[np.intp], gaps: Floats) -> bool:
-    """Whether InstanceNumber, which counts regularly along each slab, leaves out in the gap what fits into it."""
+def _counts_over(slices: Sequence[Slice], places: npt.NDArray[np.intp], gap: int) -> bool:
+    """Whether InstanceNumber rises or falls from slice to slice by one number, and by the same over the gap.
+
+    A number of its own belongs to each slice that was acquired, so that lost ones leave out theirs.
+    """
     numbers = [one.instance_number for one in slices if one.source.frame_number is None]
     known = [number for number in numbers if number is not None]
     if len(known) < len(slices):
         return False
-    lowest = np.full(len(gaps) + 1, np.inf)
+    lowest = np.full(int(places.max()) + 1, np.inf)
     np.minimum.at(lowest, places, known)
-    counted, at = np.diff(lowest), int(np.argmax(gaps))
-    within = set(np.delete(counted, at).tolist())
-    return len(within) == 1 and bool(counted[at] == np.rint(gaps[at] / np.median(gaps)) * within.pop())
+    counted = np.diff(lowest)
+    return bool(counted[gap] != 0 and (counted == counted[gap]).all())
+
+
+def _has_own_lateralities(slices: Sequence[Slice], on_left: npt.NDArray[np.bool_]) -> bool:
+    return [one.laterality for one in slices] == ["L" if left else "R" for left in on_left]
 
 
 def _unsided(one: Slice) -> Slice:

@@ -41,9 +41,9 @@ def write_dicom_results(
     Raises
     ------
     StudyError
-        If the result is not one of this study.
+        If the result is not one of this study, or a file of it can no longer be read.
     OSError
-        If a file cannot be read or written.
+        If a file cannot be written.
     """
     objects = ResultObjects(result, created or datetime.now())
     with _silent():

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from pydicom import dcmread
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import MRImageStorage
 
@@ -22,6 +23,12 @@ _WHERE_PRESENT = [
     *("IssuerOfPatientID", "PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence"),
     *("StudyDescription", "IssuerOfAccessionNumberSequence"),
 ]
+_METHODS = ("DeidentificationMethod", "DeidentificationMethodCodeSequence")
+_UNSTATED_METHOD = "not stated by the source images"
+"""PS3.3 C.7.1.1 requires one of the methods where PatientIdentityRemoved is YES. Leaving out that attribute, which is
+optional, would be valid too, but hide that the identity is not the patient's."""
+_MAX_LONG_STRING = 64
+"""Characters of a value of VR LO (PS3.5 6.2)."""
 _LOSS = ["LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"]
 """What stays true of everything computed from pixels that were once compressed with loss (PS3.3 C.7.6.1.1.5)."""
 _REFERENCE = ["SpecificCharacterSet", "SOPClassUID", "PositionReferenceIndicator", "SliceThickness"]
@@ -67,16 +74,12 @@ def read_source_slice(peak: Peak, study: Study) -> SourceSlice:
     Raises
     ------
     StudyError
-        If the slice is not in the study, or has no position.
-    OSError
-        If its file can no longer be read.
+        If the slice is not in the study, has no position, or its file can no longer be read.
     """
     series, one = _slice_of(peak, study)
     if one.plane is None:
         raise StudyError("the slice that holds the peak has no position; export the study again")
-    header = dcmread(
-        one.path, stop_before_pixels=True, specific_tags=[*IDENTITY_KEYWORDS, *_WHERE_PRESENT, *_LOSS, *_REFERENCE]
-    )
+    header = _read_again(one)
     return SourceSlice(
         identity=_identity(header),
         sop_class_uid=str(header.get("SOPClassUID") or MRImageStorage),
@@ -85,9 +88,17 @@ def read_source_slice(peak: Peak, study: Study) -> SourceSlice:
         plane=one.plane,
         thickness_mm=_thickness(header, one.plane),
         frame_of_reference_uid=one.frame_of_reference_uid,
-        position_reference=str(header.get("PositionReferenceIndicator") or ""),
+        position_reference=_position_reference(header),
         loss=_loss(header, one),
     )
+
+
+def _read_again(one: Slice) -> Dataset:
+    keywords = [*IDENTITY_KEYWORDS, *_WHERE_PRESENT, *_LOSS, *_REFERENCE]
+    try:
+        return dcmread(one.path, stop_before_pixels=True, specific_tags=keywords)
+    except OSError as error:
+        raise StudyError(f"{one.name} can no longer be read ({error.strerror}); score the study again") from error
 
 
 def _slice_of(peak: Peak, study: Study) -> tuple[Series, Slice]:
@@ -103,18 +114,34 @@ def _identity(header: Dataset) -> Dataset:
     """Copy values as they are; names and texts are decoded, since they are written in another character set."""
     header.decode()
     identity = _present(header, [*IDENTITY_KEYWORDS, *_WHERE_PRESENT])
+    for keyword in _WHERE_PRESENT:
+        if keyword in identity and not _fits(identity[keyword]):
+            del identity[keyword]
+    if identity.get("PatientIdentityRemoved") == "YES" and not any(one in identity for one in _METHODS):
+        identity.DeidentificationMethod = _UNSTATED_METHOD
     for keyword in IDENTITY_KEYWORDS:
         if keyword not in identity:
             setattr(identity, keyword, "")
     return identity
 
 
+def _fits(element: DataElement) -> bool:
+    """Whether a text is no longer than its value representation allows; longer ones make the whole object invalid."""
+    values = element.value if element.VM > 1 else [element.value]
+    return element.VR != "LO" or all(len(str(value)) <= _MAX_LONG_STRING for value in values)
+
+
 def _present(header: Dataset, keywords: list[str]) -> Dataset:
     copy = Dataset()
     for keyword in keywords:
-        if header.get(keyword) not in (None, ""):
+        if header.get(keyword) not in (None, "", []):
             copy.add(header[keyword])
     return copy
+
+
+def _position_reference(header: Dataset) -> str:
+    text = str(header.get("PositionReferenceIndicator") or "")
+    return text if len(text) <= _MAX_LONG_STRING else ""
 
 
 def _loss(header: Dataset, one: Slice) -> Dataset:

@@ -40,6 +40,8 @@ class Stack:
     """Slices of the series that do not say where they lie, so that nobody knows which phase lacks them."""
     side: str = ""
     """`right` or `left`, where the series shows both breasts with a gap between them."""
+    gap_mm: float = 0.0
+    """How far the nearest slices of the two breasts lie apart there."""
 
     @property
     def label(self) -> str:
@@ -123,7 +125,8 @@ def stacks_of(series: Series) -> list[Stack]:
         else:
             group.append(one)
     unplaced = tuple(one for one in slices if one.plane is None)
-    return [Stack(series, part, unplaced, side) for group in groups for side, part in breast_slabs(group)]
+    slabs = [slab for group in groups for slab in breast_slabs(group)]
+    return [Stack(series, slab.slices, unplaced, slab.side, slab.gap_mm) for slab in slabs]
 
 
 def find_dynamics(stacks: list[Stack]) -> list[Dynamic]:

@@ -14,6 +14,7 @@ from fcdd_runtime.errors import StudyError
 from fcdd_runtime.lossy import Loss, loss_in
 from fcdd_runtime.pixels import StoredPixels, read_frame, stored_pixels
 from fcdd_runtime.protocol import Protocol
+from fcdd_runtime.terminal import quoted
 from fcdd_runtime.volume import Pixels, SliceSource
 
 Vector = tuple[float, float, float]
@@ -87,6 +88,11 @@ class Slice:
     acquisition_number: float | None
     instance_number: float | None
 
+    @property
+    def name(self) -> str:
+        """Its file, for messages."""
+        return f"file {quoted(self.path.name)}"
+
     def read(self) -> Pixels:
         """Read the pixels: (rows, columns) in rescaled scanner units.
 
@@ -96,7 +102,7 @@ class Slice:
             If they are damaged, or cannot be decoded.
         """
         if self.damage or self.pixels is None:
-            raise StudyError(f"{self.path.name} {self.damage}; export the study again")
+            raise StudyError(f"{self.name} {self.damage}; export the study again")
         return read_frame(self.pixels, (self.source.frame_number or 1) - 1, self.slope, self.intercept)
 
 

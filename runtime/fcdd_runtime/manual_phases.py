@@ -1,6 +1,7 @@
 """Phases that a person has chosen, for studies in which they cannot be found for certain."""
 
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,11 @@ from fcdd_runtime.errors import StudyError
 from fcdd_runtime.protocol import same_protocol
 from fcdd_runtime.series_filter import ruled_out
 from fcdd_runtime.study import Series, Study
+from fcdd_runtime.terminal import quoted
+
+_NUMBER = re.compile(r"[0-9]{1,4}")
+SAME_ELAPSED_S = 30.0
+"""Both breasts are read at the same time after contrast; phases that follow each other differ by a minute or more."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,9 @@ def find_manual_phases(study: Study, manual: ManualPhases) -> list[tuple[Phase, 
 
 
 def not_chosen(study: Study, pairs: Sequence[tuple[Phase, Phase]]) -> Iterator[str]:
-    """Warn of volumes that have the protocol of a chosen phase but show another part of the body."""
+    """Warn of volumes that have the protocol of a chosen phase but lie elsewhere, and of unlike pairs."""
+    if len(pairs) > 1:
+        yield from _unlike(*pairs)
     stacks = [stack for series in study.series for stack in stacks_of(series)]
     chosen = [pre.stack for pre, _ in pairs]
     for stack in stacks:
@@ -95,16 +103,55 @@ def _pairs(study: Study, stacks: Sequence[Stack], choice: ManualPair) -> list[tu
     chosen = alike if len(alike) == len(sides) > 0 else pairs
     if len(chosen) > len({pre.stack.side for pre, _ in chosen}):
         raise StudyError(
-            f"series {choice.pre.series} or {choice.post.series} mixes several kinds of image, so that the phase "
-            "number does not name one of them; remove the kinds that are not meant"
+            f"series {_named(choice.pre.series)} or {_named(choice.post.series)} mixes several kinds of image, so that "
+            "the phase number does not name one of them; remove the kinds that are not meant"
         )
     return chosen
 
 
+def _unlike(right: tuple[Phase, Phase], left: tuple[Phase, Phase]) -> Iterator[str]:
+    """Warn where the breasts are not shown at the same time, so that their scores cannot be compared."""
+    for one, other in zip(right, left, strict=True):
+        if _number(one) != _number(other):
+            yield (
+                f"{one.name} was chosen for the right breast, but {other.name} for the left; scores of different "
+                "phases cannot be compared."
+            )
+    right_s, left_s = _seconds_between(*right), _seconds_between(*left)
+    if right_s is not None and left_s is not None and abs(right_s - left_s) > SAME_ELAPSED_S:
+        yield (
+            f"The chosen phases lie {right_s:.0f} s apart on the right and {left_s:.0f} s on the left; scores of "
+            "different times cannot be compared."
+        )
+
+
+def _number(phase: Phase) -> int:
+    """Return which phase of its stack it is, from 0."""
+    return next(number for number, slices in enumerate(phase.stack.order.phases) if slices[0] is phase.slices[0])
+
+
+def _seconds_between(pre: Phase, post: Phase) -> float | None:
+    """Return the time from one phase to the next by AcquisitionTime; None where a slice has none."""
+    starts = []
+    for phase in (pre, post):
+        times = [one.acquisition_time for one in phase.slices if one.acquisition_time is not None]
+        if len(times) < len(phase.slices):
+            return None
+        starts.append(min(times))
+    return starts[1] - starts[0]
+
+
+def _named(series: str) -> str:
+    """Name a series as it was chosen; anybody may have typed anything."""
+    return series if _NUMBER.fullmatch(series) else quoted(series)
+
+
 def _parsed(text: str) -> ManualPhase:
-    series, separator, number = text.strip().rpartition("/")
-    if not separator or not series or not number.isdecimal() or int(number) < 1:
-        raise StudyError(f"{text!r} names no phase; write SERIES/PHASE with the series number and the phase from 1")
+    series, _, number = text.strip().rpartition("/")
+    if not series.strip() or not _NUMBER.fullmatch(number) or int(number) < 1:
+        raise StudyError(
+            "a choice of --pre or --post names no phase; write SERIES/PHASE with the series number and the phase from 1"
+        )
     return ManualPhase(series.strip(), int(number))
 
 
@@ -114,15 +161,17 @@ def _phases(study: Study, stacks: Sequence[Stack], choice: ManualPhase) -> list[
     found = [phase for stack in own for phase in phases_of(stack)[choice.phase - 1 : choice.phase]]
     if not found:
         count = max((len(stack.order.phases) for stack in own), default=0)
-        raise StudyError(f"series {choice.series} has no phase {choice.phase}, only {count}; choose one of those")
+        raise StudyError(
+            f"series {_named(choice.series)} has no phase {choice.phase}, only {count}; choose one of those"
+        )
     return found
 
 
 def _series(study: Study, name: str) -> Series:
     found = [one for one in study.series if name in (one.series_instance_uid, str(one.number))]
     if len(found) > 1:
-        raise StudyError(f"several series have the number {name}; give the Series Instance UID instead")
+        raise StudyError(f"several series have the number {_named(name)}; give the Series Instance UID instead")
     if not found:
         listed = "; ".join(one.label for one in study.series)
-        raise StudyError(f"the study has no series {name}; choose one of: {listed}")
+        raise StudyError(f"the study has no series {_named(name)}; choose one of: {listed}")
     return found[0]

@@ -124,6 +124,21 @@ def check_one_time(dynamic: Dynamic) -> None:
             )
 
 
+def in_step(dynamics: Sequence[Dynamic]) -> bool:
+    """Whether dynamics have as many phases each, and every phase of all comes before the next of any.
+
+    Without times that all of them have, their numbers decide.
+    """
+    if len({len(dynamic.phases) for dynamic in dynamics}) > 1:
+        return False
+    for attribute in ("acquisition_time", "content_time"):
+        times = [[_first(phase, attribute) for phase in dynamic.phases] for dynamic in dynamics]
+        known = [[time for time in own if time is not None] for own in times]
+        if known == times:
+            return all(max(now) < min(later) for now, later in pairwise(zip(*known, strict=True)))
+    return True
+
+
 def not_scored(dynamics: Sequence[Dynamic], stacks: Sequence[Stack]) -> Iterator[str]:
     """Warn of volumes that have the protocol of a dynamic but show another part of the body, in one phase."""
     for stack in (one for one in stacks if not ruled_out(one.series.description)):

@@ -1,10 +1,10 @@
 """Study -> the pre-contrast and the post-contrast volume of its dynamic series."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from fcdd_runtime.contract import MipRecipe
-from fcdd_runtime.contrast import ARRIVED, Arrival, Change, change_between, find_arrival
+from fcdd_runtime.contrast import Arrival, Change, Run, change_between, find_arrival, sampled_change
 from fcdd_runtime.dynamics import Dynamic, Phase, Stack, choose_dynamics, find_dynamics, stacks_of
 from fcdd_runtime.errors import StudyError
 from fcdd_runtime.manual_phases import ManualPhases, find_manual_phases, not_chosen
@@ -16,6 +16,7 @@ from fcdd_runtime.phase_checks import (
     check_order,
     check_ruled_out_is_later,
     check_unplaced_is_later,
+    in_step,
     not_scored,
 )
 from fcdd_runtime.protocol import no_dynamic_t1
@@ -77,7 +78,9 @@ def split_phases(study: Study, recipe: MipRecipe, manual: ManualPhases | None = 
             return _chosen(study, find_manual_phases(study, manual), recipe)
         stacks = [stack for series in study.series for stack in stacks_of(series)]
         dynamics = choose_dynamics(find_dynamics(stacks))
-        sides = [_phases(study, _found_pair(dynamic, stacks, study, recipe)) for dynamic in dynamics]
+        warnings = [_checked(dynamic, stacks, study) for dynamic in dynamics]
+        found = zip(dynamics, _arrivals(dynamics, recipe), warnings, strict=True)
+        sides = [_phases(study, _found_pair(*one, stacks, recipe)) for one in found]
     except StudyError as error:
         raise StudyError("; besides, ".join((str(error), *study.unread))) from error
     phases = sides[0] if len(sides) == 1 else _both(sides[0], sides[1])
@@ -97,8 +100,8 @@ def _chosen_pair(pre: Phase, post: Phase, recipe: MipRecipe) -> _Pair:
     return _Pair(pre, post, volumes, "chosen by hand", 2, 1, change.rise, warnings)
 
 
-def _found_pair(dynamic: Dynamic, stacks: list[Stack], study: Study, recipe: MipRecipe) -> _Pair:
-    """Take the pair and check it: first by all that the headers say, because reading pixels takes longer."""
+def _checked(dynamic: Dynamic, stacks: list[Stack], study: Study) -> list[str]:
+    """Check a dynamic by all that the headers say, before pixels are read, which takes longer; return warnings."""
     for stack in dynamic.stacks:
         _check_placed(stack)
     first = dynamic.phases[0]
@@ -107,42 +110,67 @@ def _found_pair(dynamic: Dynamic, stacks: list[Stack], study: Study, recipe: Mip
     list(check_nothing_left_out(dynamic, first, first, stacks))
     check_ruled_out_is_later(first, study.series)
     check_unplaced_is_later(first, study.series)
-    arrival = _arrival(dynamic, recipe)
-    pre, post = _pre_and_post(dynamic, arrival.last_before, recipe)
+    return warnings
+
+
+def _arrivals(dynamics: Sequence[Dynamic], recipe: MipRecipe) -> list[Arrival]:
+    """Look for contrast in every dynamic; those that are in step share an injection and are judged together."""
+    runs = [_run(dynamic, recipe) for dynamic in dynamics]
+    if any(dynamic.no_dynamic_t1 for dynamic in dynamics):
+        # There is no contrast to look for.
+        return [Arrival(0, 1, (sampled_change(run.volume(0), run.volume(1)),)) for run in runs]
+    if not in_step(dynamics):
+        return [find_arrival([run]) for run in runs]
+    arrival = find_arrival(runs)
+    return [replace(arrival, changes=(change,)) for change in arrival.changes]
+
+
+def _run(dynamic: Dynamic, recipe: MipRecipe) -> Run:
+    phases = dynamic.phases
+    return Run(lambda index: _volumes(phases[0], phases[index], recipe)[1], tuple(phase.name for phase in phases))
+
+
+def _found_pair(
+    dynamic: Dynamic, arrival: Arrival, warnings: list[str], stacks: list[Stack], recipe: MipRecipe
+) -> _Pair:
+    """Take the pair and check that it is complete, and that nothing else may be."""
+    pre, post = _pre_and_post(dynamic, arrival, recipe)
     _check_complete(post)
     volumes = _volumes(pre, post, recipe)
     _check_complete(pre)
-    warnings += check_nothing_left_out(dynamic, pre, post, stacks)
-    warnings += [*_left_out(dynamic, pre), *_warnings(pre, post, volumes)]
+    found = (
+        *warnings,
+        *check_nothing_left_out(dynamic, pre, post, stacks),
+        *_left_out(dynamic, pre),
+        *_warnings(pre, post, volumes),
+        *_about_arrival(dynamic, arrival),
+    )
     count, before = len(dynamic.phases), arrival.last_before + 1
+    return _Pair(pre, post, volumes, dynamic.method or "", count, before, arrival.changes[0].rise, found)
+
+
+def _about_arrival(dynamic: Dynamic, arrival: Arrival) -> Iterator[str]:
+    before = arrival.last_before + 1
     if before > 1:
-        warnings.append(
-            f"{before} phases before contrast were found, because nothing enhances from one to the next, and the last "
-            "of them was taken; a small lesion that enhances before all else would be subtracted from itself."
+        yield (
+            f"{before} phases before contrast were found, because no place is brighter in the last of them than in the "
+            "first beyond noise, and the last was taken."
         )
-    return _Pair(pre, post, volumes, dynamic.method or "", count, before, arrival.change.rise, tuple(warnings))
+    for phase in dynamic.phases[before : arrival.first_after]:
+        yield (
+            f"{phase.name} differs from the first phase in places, by an early uptake or by motion, and was taken "
+            f"neither as before nor as after contrast; {dynamic.phases[before - 1].name} was subtracted."
+        )
 
 
-def _arrival(dynamic: Dynamic, recipe: MipRecipe) -> Arrival:
-    """Look for contrast; in what is no dynamic T1 there is none to look for."""
-    phases = dynamic.phases
-
-    def on_first_grid(index: int) -> Volume:
-        return _volumes(phases[0], phases[index], recipe)[1]
-
-    if dynamic.no_dynamic_t1:
-        return Arrival(0, change_between(on_first_grid(0), on_first_grid(1)))
-    return find_arrival(on_first_grid, [phase.name for phase in phases])
-
-
-def _pre_and_post(dynamic: Dynamic, last_before: int, recipe: MipRecipe) -> tuple[Phase, Phase]:
-    number = last_before + recipe.post_contrast_phase
+def _pre_and_post(dynamic: Dynamic, arrival: Arrival, recipe: MipRecipe) -> tuple[Phase, Phase]:
+    number = arrival.first_after - 1 + recipe.post_contrast_phase
     if number >= len(dynamic.phases):
         raise StudyError(
             f"the recipe asks for post-contrast phase {recipe.post_contrast_phase}, but {dynamic.name} has only "
-            f"{len(dynamic.phases) - 1 - last_before}; change post_contrast_phase or give the whole study"
+            f"{len(dynamic.phases) - arrival.first_after}; change post_contrast_phase or give the whole study"
         )
-    return dynamic.phases[last_before], dynamic.phases[number]
+    return dynamic.phases[arrival.last_before], dynamic.phases[number]
 
 
 def _volumes(pre: Phase, post: Phase, recipe: MipRecipe) -> tuple[Volume, Volume]:
@@ -161,7 +189,7 @@ def _volumes(pre: Phase, post: Phase, recipe: MipRecipe) -> tuple[Volume, Volume
 def _check_placed(stack: Stack) -> None:
     for one in stack.unplaced:
         raise StudyError(
-            f"{one.path.name} in {stack.series.label} {one.damage or 'says not where it lies'}; export the study again"
+            f"{one.name} in {stack.series.label} {one.damage or 'says not where it lies'}; export the study again"
         )
 
 
@@ -208,7 +236,7 @@ def _warnings(pre: Phase, post: Phase, volumes: tuple[Volume, Volume]) -> Iterat
 
 
 def _about_change(change: Change, post: Phase) -> Iterator[str]:
-    if change.uptake < ARRIVED:
+    if not change.arrived:
         yield (
             f"Hardly anything enhances in {post.name}: the body's mean signal changes by {change.rise:+.1%}, evenly or "
             "by motion, so that the two phases may not lie before and after contrast."

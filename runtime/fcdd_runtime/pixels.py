@@ -23,6 +23,7 @@ from pydicom.uid import (
 )
 
 from fcdd_runtime.errors import StudyError
+from fcdd_runtime.terminal import quoted
 from fcdd_runtime.volume import Pixels, is_short_integer
 
 MAX_SLICE_PIXELS = 64 * 2**20
@@ -242,12 +243,16 @@ def _decoded(pixels: StoredPixels, frame: int) -> npt.NDArray[np.integer[Any]]:
             file.seek(pixels.offset)
             array, _ = decoder.as_array(file, index=frame, raw=True, **_options(pixels))
     except Exception as error:  # decoders raise what they like on damaged data
-        raise StudyError(f"the pixels of {pixels.path.name} cannot be decoded; export the study again") from error
+        raise StudyError(
+            f"the pixels of file {quoted(pixels.path.name)} cannot be decoded; export the study again"
+        ) from error
     return array
 
 
 def _decoder(pixels: StoredPixels) -> Decoder:
-    name = f"the transfer syntax of {pixels.path.name} ({pixels.transfer_syntax.name})"
+    syntax = pixels.transfer_syntax
+    known = syntax.name if syntax.name != syntax else quoted(syntax)
+    name = f"the transfer syntax of file {quoted(pixels.path.name)} ({known})"
     try:
         decoder = get_decoder(pixels.transfer_syntax)
     except NotImplementedError as error:

@@ -62,9 +62,10 @@ class PhaseChoice:
     count: int
     """Number of phases found."""
     before_contrast: int = 1
-    """How many of them lie before contrast; the last of these is the pre-contrast phase."""
+    """How many of them lie before contrast for certain; the last of these is the pre-contrast phase. Phases after
+    them that may show a beginning uptake are passed over, and a warning names each."""
     rise: float = 0.0
-    """Mean signal of the body after contrast has arrived, against the phase before: its rise, as a share."""
+    """Rise of the body's mean signal from the pre-contrast phase to the first with contrast, as a share."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ Lines on the terminal end up in logs, so they name inputs and studies by number:
 
 import functools
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from fcdd_runtime.result import StudyResult
 from fcdd_runtime.score_images import score_images, write_image_scores
 from fcdd_runtime.score_study import score_study
 from fcdd_runtime.study import Study, read_studies
+from fcdd_runtime.terminal import for_terminal, quoted
 
 SOME_FAILED, NONE_USABLE = 1, 2
 SUMMARY_FILE, INDEX_FILE = "summary.csv", "index.html"
@@ -33,11 +33,6 @@ SUMMARY_FILE, INDEX_FILE = "summary.csv", "index.html"
 SHOWN_NOTES = 5
 
 _LEFT_OVER = "the run ended before it was scored; score it again"
-_UID = re.compile(r"\d+(\.\d+){2,}")
-_DATE = re.compile(r"(?<!\d)(19|20)\d\d([-./]?)\d\d\2\d\d(?!\d)")
-_COUNTING = re.compile(r"\d{1,4}")
-_DESCRIPTION = re.compile(r' "[^"]*"')
-"""A series' description, which messages quote after its number; anybody may have typed anything there."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +60,8 @@ class _Label:
     """What an input or a study is called on the terminal."""
 
     text: str
-    path: Path | None
-    """The DICOM input, whose file names must not appear there; None for a folder of images, which go by their names."""
+    folders: tuple[Path, ...] | None
+    """Where its DICOM files lie, which are called by number there; None for a folder of images, which go by names."""
 
 
 @dataclass
@@ -105,7 +100,7 @@ class ScoreRun:
                 if path in image_folders:
                     self._score_image_folder(_Label(f"input {number}", None), path)
                 else:
-                    self._score_input(_Label(f"input {number}", path), path)
+                    self._score_input(f"input {number}", path)
                 reached = number
         finally:
             # A list without the inputs that a lost server or a signal left over would look complete.
@@ -115,17 +110,19 @@ class ScoreRun:
             return SOME_FAILED if self.done else NONE_USABLE
         return 0
 
-    def _score_input(self, label: _Label, path: Path) -> None:
+    def _score_input(self, name: str, path: Path) -> None:
         with tempfile.TemporaryDirectory(prefix="fcdd-score-") as scratch:
+            label = _Label(name, (path, Path(scratch)))
             try:
                 studies, notes = read_studies(path, Path(scratch))
             except StudyError as error:
-                self._fail(label, _without(path, error))
+                self._fail(label, str(error))
                 return
             for number, study in enumerate(studies, start=1):
                 # A file that cannot be read may belong to any of the studies, so each result says so.
-                noted = replace(study, warnings=(*_shortened(notes), *study.warnings))
-                one = label if len(studies) == 1 else _Label(f"{label.text}, study {number}", path)
+                own = [note for note in notes if note not in study.unread]
+                noted = replace(study, warnings=(*_shortened(own), *study.warnings))
+                one = label if len(studies) == 1 else replace(label, text=f"{name}, study {number}")
                 self._score_study(one, noted)
 
     def _score_study(self, label: _Label, study: Study) -> None:
@@ -180,11 +177,11 @@ class ScoreRun:
     def _fail(self, label: _Label, sentence: str) -> None:
         self.failed += 1
         self.index.append(FailedEntry(label.text, sentence))
-        self.options.complain(f"Error: {label.text}: {_anonymous(sentence, label.path)}")
+        self.options.complain(f"Error: {label.text}: {_shown(sentence, label)}")
 
     def _warn(self, label: _Label, sentences: tuple[str, ...]) -> None:
         for sentence in sentences:
-            self.options.complain(f"Warning: {label.text}: {_anonymous(sentence, label.path)}")
+            self.options.complain(f"Warning: {label.text}: {_shown(sentence, label)}")
 
     def _write_lists(self, several: bool) -> None:
         """List this call's studies, those that failed too; lists of an earlier call must not be taken for this one's.
@@ -223,31 +220,16 @@ def _removed(folder: Path) -> str:
 
 
 def _without(path: Path, sentence: object) -> str:
-    """Take an input's path, which can name a patient, out of a sentence about it."""
+    """Take the path of a folder of images out of a sentence about it."""
     return str(sentence).replace(f"{path}/", "").replace(str(path), "it")
 
 
-def _anonymous(sentence: str, path: Path | None) -> str:
-    """Take what can name a patient out of a sentence: file names, quoted descriptions, UIDs and dates."""
-    named = _with_numbers_for_names(sentence, path) if path else sentence
-    return _DATE.sub("(date)", _UID.sub("(UID)", _DESCRIPTION.sub("", named)))
-
-
-def _with_numbers_for_names(sentence: str, path: Path) -> str:
-    """Call files by their number, as whole words and in one pass, so that no number becomes a name again.
-
-    Files that are called `1`, `2` and so on name nobody, and their names stand in sentences as other numbers do.
-    """
-    numbers = {name: number for name, number in _names_below(path).items() if name in sentence}
-    telling = sorted((name for name in numbers if not _COUNTING.fullmatch(name)), key=len, reverse=True)
-    if not telling:
-        return sentence
-    pattern = rf"(?<![\w.])({'|'.join(map(re.escape, telling))})(?![\w])"
-    return re.sub(pattern, lambda found: f"file {numbers[found[0]]}", sentence)
+def _shown(sentence: str, label: _Label) -> str:
+    return for_terminal(sentence, {} if label.folders is None else _file_numbers(label.folders))
 
 
 @functools.lru_cache(maxsize=1)
-def _names_below(path: Path) -> dict[str, int]:
-    """File names of an input, numbered from 1 in sorted order; kept for the next sentence about the same input."""
-    names = sorted({name for _, _, names in os.walk(path) for name in names})
-    return {name: number for number, name in enumerate(names, start=1)}
+def _file_numbers(folders: tuple[Path, ...]) -> dict[str, int]:
+    """Number the file names of an input from 1 in sorted order; kept for the next sentence about the same input."""
+    names = sorted({name for folder in folders for _, _, names in os.walk(folder) for name in names})
+    return {quoted(name): number for number, name in enumerate(names, start=1)}

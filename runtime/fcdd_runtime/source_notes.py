@@ -1,4 +1,4 @@
-"""What the source images say against a result that is right for them: loss by compression, attributes left out."""
+"""What the source images say against a result that is right for them: lossy compression, gaps, absent attributes."""
 
 from collections.abc import Iterator
 
@@ -16,6 +16,11 @@ def source_notes(pre: Phase, post: Phase) -> Iterator[str]:
             yield (
                 f"The images of {stack.label} are in a transfer syntax that may lose something, and do not say that "
                 "they lost nothing; the scores may differ from the original's."
+            )
+        if stack.side:
+            yield (
+                f"{stack.series.label} was read as one slab of slices a breast, {stack.gap_mm:.1f} mm apart; if slices "
+                "were acquired between them, they are missing from the scores."
             )
         if stack.order.absence:
             yield f"In {stack.label}, {stack.order.absence}{_instead(stack)}."

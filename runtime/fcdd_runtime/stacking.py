@@ -34,7 +34,7 @@ def volume_from_slices(slices: Sequence[Slice], name: str) -> Volume:
     """
     for one in slices:
         if one.damage or one.plane is None:
-            raise StudyError(f"{name} cannot be used: {one.path.name} {one.damage or 'has no position'}")
+            raise StudyError(f"{name} cannot be used: {one.name} {one.damage or 'has no position'}")
     if len(slices) < MIN_SLICES:
         raise StudyError(
             f"{name} has {len(slices)} slices, a breast volume at least {MIN_SLICES}; give the whole study"
@@ -88,7 +88,7 @@ def check_equal_grids(pre: Volume, post: Volume) -> None:
 
 def _plane(one: Slice) -> Plane:
     if one.plane is None:
-        raise StudyError(f"{one.path.name} has no position")
+        raise StudyError(f"{one.name} has no position")
     return one.plane
 
 

@@ -14,10 +14,12 @@ from pydicom.tag import Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, EnhancedMRImageStorage, MRImageStorage
 
 from fcdd_runtime.archive import unpack
-from fcdd_runtime.dicom_mark import has_dicom_mark, is_dicom
+from fcdd_runtime.body_part import body_part_for_messages
+from fcdd_runtime.dicom_mark import begins_like_dicom, has_dicom_mark, is_dicom
 from fcdd_runtime.errors import StudyError
 from fcdd_runtime.fast_header import HEADER_BYTES, plain_header
 from fcdd_runtime.headers import HEADER_KEYWORDS, Slice, slices_in_file
+from fcdd_runtime.terminal import quoted
 
 _LEGACY_CONVERTED_ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.4"
 _MR_IMAGE_CLASSES = (MRImageStorage, EnhancedMRImageStorage, _LEGACY_CONVERTED_ENHANCED_MR)
@@ -31,7 +33,7 @@ class Series:
     number: int | None
     description: str
     body_part: str
-    """BodyPartExamined, upper case; empty if absent."""
+    """BodyPartExamined, upper case, in quotes if DICOM does not define it; empty if absent."""
     frame_of_reference_uid: str
     """Empty if absent."""
     slices: tuple[Slice, ...]
@@ -41,7 +43,7 @@ class Series:
     def label(self) -> str:
         """Number and description, for messages."""
         number = "without number" if self.number is None else str(self.number)
-        return f'series {number} "{self.description}"' if self.description else f"series {number}"
+        return f"series {number} {quoted(self.description)}" if self.description else f"series {number}"
 
 
 @dataclass(frozen=True)
@@ -78,10 +80,12 @@ def read_studies(path: Path, scratch: Path) -> tuple[list[Study], list[str]]:
     notes: list[str] = []
     files = _files(path, scratch, notes)
     unread = tuple(notes)
+    unmarked: list[Path] = []
     # Odd values in headers make pydicom warn, value included; what matters is checked where it is used.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        parts = [part for file in files if (part := _mr_series(file, notes)) is not None]
+        parts = [part for file in files if (part := _mr_series(file, notes, unmarked)) is not None]
+    notes[:0] = _without_mark(len(unmarked))
     if not parts:
         raise StudyError(_why_nothing(path, files, notes))
     return [replace(study, unread=unread) for study in _studies(parts)], notes
@@ -94,26 +98,32 @@ def _files(path: Path, scratch: Path, notes: list[str]) -> list[Path]:
         unpack(path, scratch)
         path = scratch
     if not path.is_dir():
-        raise StudyError(f"{path} does not exist; give a folder of DICOM files, a DICOM file or a zip")
+        raise StudyError(
+            f"the input {quoted(path)} does not exist; give a folder of DICOM files, a DICOM file or a zip"
+        )
 
     def note(error: OSError) -> None:
-        notes.append(f"The folder {Path(error.filename).name} could not be read ({error.strerror}).")
+        notes.append(f"The folder {quoted(Path(error.filename).name)} could not be read ({error.strerror}).")
 
     found = [Path(folder, name) for folder, _, names in os.walk(path, onerror=note) for name in names]
     return sorted(file for file in found if file.is_file())
 
 
-def _mr_series(path: Path, notes: list[str]) -> tuple[str, Series] | None:
+def _mr_series(path: Path, notes: list[str], unmarked: list[Path]) -> tuple[str, Series] | None:
     """Read one file's header: its Study Instance UID and its series with this file's slices.
 
-    None for what is no MR image, with a note if it may be one.
+    None for what is no MR image, with a note if it may be one, or an entry in `unmarked` if it only lacks the mark.
     """
     try:
         with path.open("rb") as file:
             head = file.read(HEADER_BYTES)
-            return _mr_series_in(path, file, head, notes) if has_dicom_mark(head) else None
+            if has_dicom_mark(head):
+                return _mr_series_in(path, file, head, notes)
+            if begins_like_dicom(head):
+                unmarked.append(path)
+            return None
     except OSError as error:
-        notes.append(f"{path.name} could not be read ({error.strerror}).")
+        notes.append(f"file {quoted(path.name)} could not be read ({error.strerror}).")
         return None
 
 
@@ -123,11 +133,11 @@ def _mr_series_in(path: Path, file: BinaryIO, head: bytes, notes: list[str]) -> 
         if header is None or not _is_mr_image(header):
             return None
         if not header.StudyInstanceUID:
-            notes.append(f"{path.name} has no Study Instance UID and was not read; export it again.")
+            notes.append(f"file {quoted(path.name)} has no Study Instance UID and was not read; export it again.")
             return None
         return str(header.StudyInstanceUID), _series(header, tuple(slices_in_file(path, file, header)))
     except Exception:  # a damaged header makes pydicom raise almost anything, RecursionError included
-        notes.append(f"{path.name} has a damaged or truncated header and was not read; export it again.")
+        notes.append(f"file {quoted(path.name)} has a damaged or truncated header and was not read; export it again.")
         return None
 
 
@@ -138,18 +148,23 @@ def _header(path: Path, file: BinaryIO, head: bytes, notes: list[str]) -> Datase
         return cast(Dataset, plain[0])
     # Deflated files are refused before their header is read: it can inflate without limit.
     if read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-        notes.append(f"{path.name} is deflated and was not read; convert it to explicit VR little endian.")
+        notes.append(f"file {quoted(path.name)} is deflated and was not read; convert it to explicit VR little endian.")
         return None
     file.seek(0)
     header = dcmread(file, stop_before_pixels=True, specific_tags=list(HEADER_KEYWORDS))
+    if not _sop_class(header):
+        raise EOFError  # every object says what it is, so that these are only bytes after the mark
     if _is_mr_image(header):
         _check_identity_is_whole(header)
     return header
 
 
 def _is_mr_image(header: Dataset) -> bool:
-    sop_class = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID")
-    return sop_class in _MR_IMAGE_CLASSES
+    return _sop_class(header) in _MR_IMAGE_CLASSES
+
+
+def _sop_class(header: Dataset) -> str:
+    return str(header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID") or "")
 
 
 def _check_identity_is_whole(header: Dataset) -> None:
@@ -167,20 +182,30 @@ def _series(header: Dataset, slices: tuple[Slice, ...]) -> Series:
         series_instance_uid=str(header.get("SeriesInstanceUID", "")),
         number=number,
         description=str(header.get("SeriesDescription") or ""),
-        body_part=str(header.get("BodyPartExamined") or "").upper(),
+        body_part=body_part_for_messages(str(header.get("BodyPartExamined") or "")),
         frame_of_reference_uid=str(header.get("FrameOfReferenceUID") or ""),
         slices=slices,
     )
 
 
+def _without_mark(count: int) -> list[str]:
+    if not count:
+        return []
+    files = "1 file has" if count == 1 else f"{count} files have"
+    return [
+        f"{files} no DICOM mark (Part 10 preamble) and {'was' if count == 1 else 'were'} not read; export the study as "
+        "DICOM files."
+    ]
+
+
 def _why_nothing(path: Path, files: list[Path], notes: list[str]) -> str:
     if not files:
-        return f"{path} is empty; give a folder of DICOM files, a DICOM file or a zip"
+        return f"the input {quoted(path)} is empty; give a folder of DICOM files, a DICOM file or a zip"
     if notes:
-        return f"nothing usable was found in {path}: {notes[0].rstrip('.')}"
+        return f"nothing usable was found in the input {quoted(path)}: {notes[0].rstrip('.')}"
     if not any(map(is_dicom, files)):
-        return f"{path} holds no DICOM file; give a folder of DICOM files, a DICOM file or a zip"
-    return f"{path} holds no MR image, only other DICOM objects; give a breast MRI study"
+        return f"the input {quoted(path)} holds no DICOM file; give a folder of DICOM files, a DICOM file or a zip"
+    return f"the input {quoted(path)} holds no MR image, only other DICOM objects; give a breast MRI study"
 
 
 def _studies(parts: list[tuple[str, Series]]) -> list[Study]:

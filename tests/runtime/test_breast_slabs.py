@@ -79,7 +79,6 @@ def assert_equal_images(found: tuple[BreastImage, ...], expected: tuple[BreastIm
         {"backwards": "xz"},
         {"series_per_phase": True},
         {"attributes": {"Laterality": "B"}},
-        {"random_instance_numbers": True},
     ],
     ids=str,
 )
@@ -90,7 +89,54 @@ def test_both_breasts_are_shown_as_if_each_had_a_series_of_its_own(tmp_path: Pat
     assert (phases.choice.count, phases.choice.method) == (2, "TemporalPositionIdentifier")
     assert "right side, phase 1 of" in phases.choice.pre
     assert "left side, phase 1 of" in phases.choice.pre
-    assert phases.warnings == ()
+    assert phases.warnings == tuple(
+        f'series {number} "dyn t1 fs" was read as one slab of slices a breast, 52.5 mm apart; if slices were acquired '
+        "between them, they are missing from the scores."
+        for number in ((5, 6) if "series_per_phase" in values else (5,))
+    )
+
+
+def set_lateralities(kept: list[Path], **sides: str) -> None:
+    for path in kept:
+        edit(path, ImageLaterality=sides["right"] if dcmread(path).ImagePositionPatient[0] < 20 else sides["left"])
+
+
+def test_a_laterality_a_slice_proves_the_gap_where_numbers_are_random(tmp_path: Path) -> None:
+    set_lateralities(write(tmp_path / "one", GAP, random_instance_numbers=True), right="R", left="L")
+    phases = split(tmp_path / "one")
+    assert_equal_images(images_of(phases), images_of_a_series_a_side(tmp_path / "two"))
+    assert [warning for warning in phases.warnings if "52.5 mm apart" in warning] == list(phases.warnings)
+
+
+@pytest.mark.parametrize("sides", [("L", "L"), ("L", "R"), ("R", ""), ("B", "B")])
+def test_other_lateralities_prove_nothing(sides: tuple[str, str], tmp_path: Path) -> None:
+    set_lateralities(write(tmp_path, GAP, random_instance_numbers=True), right=sides[0], left=sides[1])
+    with pytest.raises(StudyError, match="missing slice|several lateralities"):
+        split(tmp_path)
+
+
+@pytest.mark.parametrize("number", ["random", "none"])
+@pytest.mark.parametrize("lost", [range(36, 44), range(38, 58), range(18, 64)], ids=len)
+def test_a_series_that_lost_its_middle_is_refused_where_no_number_tells(
+    lost: range, number: str, tmp_path: Path
+) -> None:
+    for path in write(tmp_path, lost, random_instance_numbers=True):
+        if number == "none":
+            edit(path, InstanceNumber=None)
+    with pytest.raises(StudyError, match="missing slice"):
+        split(tmp_path)
+
+
+@pytest.mark.parametrize(("end", "is_split"), [(61, True), (62, False)])
+def test_a_gap_wider_than_a_sternum_is_a_loss_whatever_the_headers_say(
+    end: int, is_split: bool, tmp_path: Path
+) -> None:
+    set_lateralities(write(tmp_path, range(38, end)), right="R", left="L")
+    if is_split:
+        assert split(tmp_path).left is not None
+        return
+    with pytest.raises(StudyError, match=r"missing slice: two neighbours are 62\.50 mm apart"):
+        split(tmp_path)
 
 
 def test_one_choice_of_phases_names_both_breasts(tmp_path: Path) -> None:

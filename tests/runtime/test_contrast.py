@@ -1,10 +1,10 @@
-"""When contrast arrived: told from gain, motion and noise, whole and cropped; what is unclear is refused."""
+"""When contrast arrived, in bodies of plain shapes: told from gain, motion and noise; what is unclear is refused."""
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fcdd_runtime.contrast import ARRIVED, change_between, find_arrival
+from fcdd_runtime.contrast import Arrival, Run, change_between, find_arrival
 from fcdd_runtime.errors import StudyError
 from fcdd_runtime.volume import Grid, SliceSource, Volume
 
@@ -34,13 +34,30 @@ def volume(voxels: Voxels, seed: int = 0) -> Volume:
     return Volume(grid, tuple(SliceSource(str(index), None) for index in range(len(noisy))), lambda index: noisy[index])
 
 
-def arrival_in(*phases: Voxels) -> int:
+def run_of(*phases: Voxels, opened: list[int] | None = None) -> Run:
     volumes = [volume(voxels, seed) for seed, voxels in enumerate(phases)]
-    return find_arrival(lambda index: volumes[index], [f"phase {index}" for index in range(len(volumes))]).last_before
+
+    def phase(index: int) -> Volume:
+        if opened is not None:
+            opened.append(index)
+        return volumes[index]
+
+    return Run(phase, tuple(f"phase {index}" for index in range(len(volumes))))
 
 
-def uptake(before: Voxels, after: Voxels) -> float:
-    return change_between(volume(before), volume(after, 1)).uptake
+def arrival_of(*phases: Voxels) -> Arrival:
+    return find_arrival([run_of(*phases)])
+
+
+def arrival_in(*phases: Voxels) -> int:
+    """Return the last phase before contrast, where contrast arrives in the next."""
+    arrival = arrival_of(*phases)
+    assert arrival.first_after == arrival.last_before + 1
+    return arrival.last_before
+
+
+def arrives(before: Voxels, after: Voxels) -> bool:
+    return change_between(volume(before), volume(after, 1)).arrived
 
 
 def drift() -> Voxels:
@@ -65,7 +82,7 @@ def test_a_gain_is_no_contrast_and_the_phase_after_it_may_be_the_first_with_cont
 
 @pytest.mark.parametrize("change", [drift(), 1 + 5 / BEFORE])
 def test_drift_of_the_field_and_an_offset_are_no_contrast(change: Voxels) -> None:
-    assert uptake(BEFORE, BEFORE * change) < ARRIVED / 2
+    assert not arrives(BEFORE, BEFORE * change)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -75,8 +92,8 @@ def test_motion_is_no_contrast_and_does_not_hide_it(axis: int, shift: int, colum
     still, moved, enhanced = (
         np.roll(one, by, axis)[..., columns] for one, by in ((BEFORE, 0), (BEFORE, shift), (BEFORE + UPTAKE, shift))
     )
-    assert uptake(still, moved) < 0.7 * ARRIVED
-    assert uptake(still, enhanced) >= ARRIVED
+    assert not arrives(still, moved)
+    assert arrives(still, enhanced)
 
 
 def test_washout_after_contrast_is_no_arrival() -> None:
@@ -96,26 +113,56 @@ def test_an_enhancement_that_is_too_faint_to_be_sure_is_refused() -> None:
         arrival_in(BEFORE, BEFORE + 0.18 * UPTAKE)
 
 
-def test_a_second_phase_in_which_only_a_lesion_enhances_is_not_taken_for_one_before_contrast() -> None:
-    early = BEFORE + 150 * LESION
+@pytest.mark.parametrize("share", [0.3, 1.0])
+def test_a_phase_in_which_only_a_lesion_enhances_is_neither_before_nor_after_contrast(share: float) -> None:
     after = BEFORE + UPTAKE + 150 * LESION
-    with pytest.raises(StudyError, match="unclear whether phase 1 lies before contrast.*--pre and --post"):
-        arrival_in(BEFORE, early, after)
+    arrival = arrival_of(BEFORE, BEFORE + share * 150 * LESION, after)
+    assert arrival.last_before == 0
     assert arrival_in(BEFORE, BEFORE, after) == 1
 
 
+def test_a_phase_in_which_contrast_begins_to_arrive_is_passed_over() -> None:
+    arrival = arrival_of(BEFORE, BEFORE, BEFORE + 0.1 * UPTAKE, BEFORE + UPTAKE)
+    assert (arrival.last_before, arrival.first_after) == (1, 3)
+
+
+def test_a_moved_phase_is_passed_over() -> None:
+    arrival = arrival_of(BEFORE, np.roll(BEFORE, 1, 1), np.roll(BEFORE + UPTAKE, 1, 1))
+    assert (arrival.last_before, arrival.first_after) == (0, 2)
+
+
+def test_where_contrast_leaves_and_comes_back_nothing_is_chosen() -> None:
+    with pytest.raises(StudyError, match="unclear whether contrast has arrived in phase 1.*order.*--pre and --post"):
+        arrival_of(BEFORE + UPTAKE, BEFORE, BEFORE + UPTAKE)
+
+
+def test_of_two_runs_of_one_injection_the_one_that_shows_contrast_decides() -> None:
+    faint = run_of(BEFORE, BEFORE, BEFORE + 0.1 * UPTAKE)
+    arrival = find_arrival([faint, run_of(BEFORE, BEFORE, BEFORE + UPTAKE)])
+    assert (arrival.last_before, arrival.first_after) == (1, 2)
+    assert arrival.changes[1].rise > arrival.changes[0].rise
+    with pytest.raises(StudyError, match="nothing enhances"):
+        find_arrival([faint])
+
+
+def test_a_doubt_about_one_of_two_runs_is_one_about_both() -> None:
+    early = run_of(BEFORE, BEFORE + 150 * LESION, BEFORE + UPTAKE)
+    assert find_arrival([run_of(BEFORE, BEFORE, BEFORE + UPTAKE), early]).last_before == 0
+
+
+def test_a_run_whose_signal_falls_contradicts_one_in_which_contrast_arrives() -> None:
+    falling = run_of(BEFORE + UPTAKE, BEFORE)
+    with pytest.raises(StudyError, match="unclear whether contrast has arrived"):
+        find_arrival([run_of(BEFORE, BEFORE + UPTAKE), falling])
+
+
 def test_an_image_without_a_body_shows_no_change() -> None:
-    empty = change_between(volume(np.zeros(SHAPE)), volume(np.zeros(SHAPE)))
-    assert abs(empty.uptake) < ARRIVED
-    assert empty.steep == 0
+    change = change_between(volume(np.zeros(SHAPE)), volume(np.zeros(SHAPE)))
+    assert not change.arrived
+    assert not change.fell
 
 
-def test_no_phase_after_arrival_is_opened() -> None:
+def test_where_contrast_arrives_plainly_no_later_phase_is_opened() -> None:
     opened: list[int] = []
-
-    def phase(index: int) -> Volume:
-        opened.append(index)
-        return volume(BEFORE + UPTAKE * (index > 0), index)
-
-    find_arrival(phase, ["before", "after", "later"])
+    find_arrival([run_of(BEFORE, BEFORE + UPTAKE, BEFORE + UPTAKE, opened=opened)])
     assert set(opened) == {0, 1}

@@ -121,6 +121,43 @@ def test_the_objects_of_a_study_are_valid(enhanced: bool, tmp_path: Path) -> Non
     assert_valid(tmp_path / "out", FILES)
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({}, "not stated by the source images"),
+        ({"DeidentificationMethod": "x" * 65}, "not stated by the source images"),
+        ({"DeidentificationMethodCodeSequence": []}, "not stated by the source images"),
+        ({"DeidentificationMethod": ["first step", "second step"]}, ["first step", "second step"]),
+    ],
+    ids=["nothing", "too long", "empty", "two steps"],
+)
+def test_a_source_whose_identity_was_removed_gives_valid_objects(
+    said: dict[str, Any], expected: str | list[str], tmp_path: Path
+) -> None:
+    attributes = {"PatientIdentityRemoved": "YES", **said}
+    result, study = scored(MockStudy(breast_phantom(), attributes=attributes), tmp_path / "study")
+    for dataset in written(result, study, tmp_path / "out").values():
+        assert (dataset.PatientIdentityRemoved, dataset.DeidentificationMethod) == ("YES", expected)
+    assert_valid(tmp_path / "out", FILES)
+
+
+def test_optional_texts_that_are_too_long_are_left_out_and_nothing_else(tmp_path: Path) -> None:
+    optional = dict.fromkeys(("StudyDescription", "PositionReferenceIndicator", "IssuerOfPatientID"), "x" * 65)
+    written_by = {}
+    for name, attributes in (("with", optional), ("without", {})):
+        result, study = scored(MockStudy(breast_phantom(), attributes=attributes), tmp_path / "study" / name)
+        written_by[name] = written(result, study, tmp_path / name)
+    assert written_by["with"] == written_by["without"]
+    assert_valid(tmp_path / "with", FILES)
+
+
+def test_a_source_file_that_is_gone_is_one_sentence(tmp_path: Path) -> None:
+    result, study = scored(MockStudy(breast_phantom()), tmp_path / "study")
+    shutil.rmtree(tmp_path / "study")
+    with pytest.raises(StudyError, match="can no longer be read"):
+        write_dicom_results(result, study, tmp_path, DEFAULT_LOOK, CREATED)
+
+
 @pytest.mark.parametrize("keep", [(), ("PatientID",)], ids=["nothing", "patient ID"])
 def test_a_source_without_patient_and_study_attributes_gives_valid_objects(
     keep: tuple[str, ...], tmp_path: Path

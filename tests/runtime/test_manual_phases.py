@@ -46,6 +46,10 @@ def test_pairs_may_take_different_phases_of_the_breasts(study: Study) -> None:
     phases = choose(study, "5/1", "5/3", "6/2", "6/3")
     assert phases.left is not None
     assert "phase 3" in phases.choice.post
+    assert phases.warnings[-1] == (
+        'series 5 "dyn t1 fs", phase 1 of 3 was chosen for the right breast, but series 6 "dyn t1 fs", phase 2 of 3 '
+        "for the left; scores of different phases cannot be compared."
+    )
     np.testing.assert_array_equal(phases.left.pre.read_slice(2), LEFT.voxels[1, 2])
 
 
@@ -66,6 +70,26 @@ def test_the_breast_that_nobody_chose_is_warned_about(study: Study) -> None:
     assert phases.warnings == (
         'series 6 "dyn t1 fs" has the protocol of the chosen phases, but lies elsewhere and was not scored.',
     )
+
+
+@pytest.mark.parametrize(("left_post", "warned"), [("7/1", False), ("8/1", True)])
+def test_times_tell_unlike_pairs_where_each_phase_has_its_series(tmp_path: Path, left_post: str, warned: bool) -> None:
+    for number, side in ((2, RIGHT), (6, LEFT)):
+        MockStudy(side, series_number=number, series_per_phase=True, phase_attribute="AcquisitionTime").write(
+            tmp_path / str(number)
+        )
+    (study,), _ = read_studies(tmp_path, tmp_path)
+    (*warnings,) = choose(study, "2/1", "3/1", "6/1", left_post).warnings
+    assert ("60 s apart on the right and 120 s on the left" in " ".join(warnings)) == warned
+
+
+@pytest.mark.parametrize(
+    "choice", ["5/" + "9" * 5000, "5/12345", "5/\u0661", "5/0", "5/", "/1", "5", "5/1.0", " /1", ""]
+)
+def test_a_choice_that_is_written_otherwise_is_refused_without_repeating_it(choice: str) -> None:
+    with pytest.raises(StudyError, match="SERIES/PHASE") as refused:
+        manual_phases("5/1", choice)
+    assert len(str(refused.value)) < 150
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 6])

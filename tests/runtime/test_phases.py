@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from mock_study import MockStudy, Phantom, breast_phantom
+from mock_study import MockStudy, Phantom, breast_phantom, cropped
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
@@ -270,7 +270,7 @@ def test_a_truncated_slice_is_refused_by_name_if_it_is_needed_and_not_otherwise(
     other.write_bytes(other.read_bytes()[:-500])
     assert_phases(split(tmp_path))
     needed.write_bytes(needed.read_bytes()[:-500])
-    with pytest.raises(StudyError, match=f"{needed.name} is truncated"):
+    with pytest.raises(StudyError, match=f'"{needed.name}" is truncated'):
         split(tmp_path)
 
 
@@ -289,7 +289,7 @@ def test_a_file_cut_anywhere_never_yields_volumes(tmp_path: Path, enhanced: bool
 def test_a_slice_without_a_position_is_refused_by_name(tmp_path: Path) -> None:
     path = MockStudy(PHANTOM).write(tmp_path)[0]
     change(path, lambda header: header.pop("ImagePositionPatient"))
-    with pytest.raises(StudyError, match=f"{path.name} in series 5"):
+    with pytest.raises(StudyError, match=f'"{path.name}" in series 5'):
         split(tmp_path)
 
 
@@ -568,6 +568,47 @@ def test_of_two_phases_before_contrast_the_last_is_subtracted(tmp_path: Path, se
         split(tmp_path, post_contrast_phase=4)
 
 
+def test_a_phase_in_which_a_lesion_enhances_early_is_passed_over_with_a_warning(tmp_path: Path) -> None:
+    early = PHANTOM.voxels[0].copy()
+    z, y, x = PHANTOM.bright
+    early[z - 1 : z + 2, y - 1 : y + 2, x - 1 : x + 2] += 80
+    phantom = replace(PHANTOM, voxels=np.concatenate([PHANTOM.voxels[:1], early[None], PHANTOM.voxels[1:]]))
+    MockStudy(phantom).write(tmp_path)
+    phases = split(tmp_path, post_contrast_phase=2)
+    assert_phases(phases, pre=0, post=3, phantom=phantom)
+    assert phases.choice.before_contrast == 1
+    [warning] = phases.warnings
+    assert "phase 2 of 5 differs from the first phase in places" in warning
+    assert "phase 1 of 5 was subtracted" in warning
+    with pytest.raises(StudyError, match="has only 3"):
+        split(tmp_path, post_contrast_phase=4)
+
+
+def write_sides(folder: Path, times: tuple[tuple[str, ...], tuple[str, ...]]) -> tuple[Phantom, Phantom]:
+    """Write a series for each breast, of which the right shows hardly any enhancement, and the times of the phases."""
+    right, left = cropped(PHANTOM, 0, 46), cropped(PHANTOM, 46, 96)
+    faint = right.voxels[0] + (right.voxels - right.voxels[0]) // 8
+    right = replace(right, voxels=faint.astype(np.int32))
+    for number, (side, own) in enumerate(zip((right, left), times, strict=True)):
+        for index, path in enumerate(MockStudy(side, series_number=number + 5).write(folder / str(number))):
+            set_values(path, AcquisitionTime=own[index // SLICES])
+    return right, left
+
+
+def test_a_breast_that_hardly_enhances_follows_the_other_of_the_same_injection(tmp_path: Path) -> None:
+    right, left = write_sides(tmp_path, (("1000", "1002", "1004", "1006"), ("1001", "1003", "1005", "1007")))
+    phases = split(tmp_path)
+    assert_phases(phases, phantom=right)
+    assert phases.left is not None
+    assert_phases(phases.left, phantom=left)
+
+
+def test_breasts_whose_phases_were_acquired_one_side_after_the_other_are_judged_apart(tmp_path: Path) -> None:
+    write_sides(tmp_path, (("1000", "1002", "1004", "1006"), ("1010", "1012", "1014", "1016")))
+    with pytest.raises(StudyError, match="nothing enhances: in no phase after series 5"):
+        split(tmp_path)
+
+
 def test_pixels_of_phases_that_are_not_needed_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = MockStudy(PHANTOM).write(tmp_path)
     read: set[str] = set()
@@ -707,7 +748,7 @@ def test_a_choice_that_does_not_exist_is_refused(tmp_path: Path, pre: str, words
 
 @pytest.mark.parametrize("text", ["5", "5/", "/1", "5/0", "5/x", ""])
 def test_a_choice_that_is_not_series_and_phase_is_refused(text: str) -> None:
-    with pytest.raises(StudyError, match="write SERIES/PHASE"):
+    with pytest.raises(StudyError, match="SERIES/PHASE"):
         manual_phases("5/1", text)
 
 

@@ -123,7 +123,7 @@ def test_reads_a_zip_whose_names_lead_elsewhere_into_the_scratch_folder(tmp_path
 def test_a_zip_that_unpacks_to_far_more_than_its_size_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr("zeros", bytes(20 * 2**20))
-    with pytest.raises(StudyError, match=r"bomb\.zip would unpack to 1 files"):
+    with pytest.raises(StudyError, match=r'the zip "bomb\.zip" would unpack to 1 files'):
         read(tmp_path / "bomb.zip")
     assert not list((tmp_path / "scratch").iterdir())
 
@@ -132,7 +132,7 @@ def test_a_damaged_zip_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "study.zip", "w") as packed:
         packed.writestr("one", b"x" * 1000)
     cut(tmp_path / "study.zip", 600)
-    with pytest.raises(StudyError, match=r"study\.zip cannot be unpacked"):
+    with pytest.raises(StudyError, match=r'the zip "study\.zip" cannot be unpacked \(it is damaged'):
         read(tmp_path / "study.zip")
 
 
@@ -180,7 +180,7 @@ def test_a_file_with_too_few_pixels_stays_in_its_study_and_cannot_be_read(
     (study,), _ = read(tmp_path / "study")
     assert len(slices_of(study)) == 20
     damaged = next(one for one in slices_of(study) if one.path == path)
-    with pytest.raises(StudyError, match=f"{path.name} is truncated"):
+    with pytest.raises(StudyError, match=f'file "{path.name}" is truncated'):
         damaged.read()
 
 
@@ -197,7 +197,7 @@ def test_a_file_cut_within_its_header_is_named_in_a_note(study_folder: Path) -> 
     (study,), notes = read(study_folder)
     assert len(slices_of(study)) == 19
     assert len(notes) == 1
-    assert notes[0].startswith(f"{path.name} has a damaged or truncated header")
+    assert notes[0].startswith(f'file "{path.name}" has a damaged or truncated header')
 
 
 def test_deflated_files_are_refused_without_inflating_them(tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_a_file_without_a_study_uid_is_named_in_a_note(study_folder: Path) -> No
     header.save_as(path)
     (study,), notes = read(study_folder)
     assert len(slices_of(study)) == 19
-    assert notes == [f"{path.name} has no Study Instance UID and was not read; export it again."]
+    assert notes == [f'file "{path.name}" has no Study Instance UID and was not read; export it again.']
     for other in study_folder.iterdir():
         header = dcmread(other)
         header.StudyInstanceUID = ""
@@ -272,7 +272,7 @@ def test_a_folder_that_cannot_be_read_is_named_with_the_slice_that_is_missing(
     monkeypatch.setattr(os, "scandir", refusing)
     (study,), _ = read(study_folder)
     with pytest.raises(
-        StudyError, match=r"slice.*; besides, The folder locked could not be read \(Permission denied\)"
+        StudyError, match=r'slice.*; besides, The folder "locked" could not be read \(Permission denied\)'
     ):
         split_phases(study, MipRecipe())
 
