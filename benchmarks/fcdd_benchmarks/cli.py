@@ -1,11 +1,21 @@
 """fcdd-bench: parse, call one function, map known errors to exit codes."""
 
+import shlex
+import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
+from fcdd_benchmarks.accuracy import run_accuracy_benchmark
+from fcdd_benchmarks.accuracy_findings import AccuracyOptions
+from fcdd_benchmarks.drift import DriftOptions, find_drift
+from fcdd_benchmarks.drift_report import drift_report
+from fcdd_benchmarks.latency import BATCH_SIZES, CONCURRENCIES, LatencyOptions, measure_latency
+from fcdd_benchmarks.report import write_report
 from fcdd_benchmarks.study import StudyOptions, run_study_benchmark
 from fcdd_runtime.commands import PathOption, ending_in_order, reporting_errors
+from fcdd_runtime.errors import GateError, MissingExtraError
 
 SYNTAXES = ["native", "rle", "jpeg-lossless", "jpeg-ls", "jpeg-2000"]
 
@@ -30,3 +40,116 @@ def study(slices: int, size: int, phases: int, transfer_syntax: str, repeats: in
     with ending_in_order():
         report = run_study_benchmark(StudyOptions(slices, size, phases, transfer_syntax, repeats), out)
     click.echo(report)
+
+
+@main.command(context_settings={"show_default": True})
+@click.option("--images", required=True, type=PathOption(), help="Folder with `normal` and `anomalous`.")
+@click.option(
+    "--model", "models", multiple=True, type=PathOption(), help="Exported model folder; the first is compared with."
+)
+@click.option("--url", "urls", multiple=True, help="Model on a Triton server: grpc://HOST:PORT/MODEL.")
+@click.option("--masks", type=PathOption(), help="Lesion masks, named as the anomalous images; default: IMAGES/masks.")
+@click.option("--groups", type=PathOption(), help="CSV file image,group, such as patients; default: IMAGES/groups.csv.")
+@click.option("--reference", type=PathOption(), help="For networks that compare two images, as in fcdd-score.")
+@click.option(
+    "--prevalence", type=click.FloatRange(0, 1, True, True), default=0.02, help="That precision is given for."
+)
+@click.option("--sensitivity", type=click.FloatRange(0, 1, True), default=0.95, help="Of the proposed operating point.")
+@click.option("--resamples", type=click.IntRange(100, 100_000), default=2000, help="Of the bootstrap.")
+@click.option("--out", type=PathOption(file_okay=False), default=Path("bench_out"))
+@reporting_errors
+def accuracy(models: tuple[Path, ...], urls: tuple[str, ...], out: Path, **options: Any) -> None:
+    """Judge models on labelled images, and propose an operating point for `fcdd-export --operating-point`."""
+    if not models and not urls:
+        raise click.UsageError("give --model or --url")
+    command = shlex.join(["fcdd-bench", *sys.argv[1:]])
+    with ending_in_order():
+        report = run_accuracy_benchmark(AccuracyOptions(models=models, urls=urls, **options), command, out)
+    click.echo(report)
+
+
+@main.command(context_settings={"show_default": True})
+@click.argument("base", type=PathOption())
+@click.argument("new", type=PathOption())
+@click.option(
+    "--slower-by", type=click.FloatRange(0), default=0.05, help="Allowed change of figures with a unit, share."
+)
+@click.option("--less-accurate-by", type=click.FloatRange(0, 1), default=0.0, help="Allowed change of the others.")
+@click.option("--out", type=PathOption(file_okay=False), default=Path("bench_out"))
+@reporting_errors
+def drift(base: Path, new: Path, slower_by: float, less_accurate_by: float, out: Path) -> None:
+    """Compare two reports of a kind (report.json, or its folder); ends with 3 if a figure got worse or is gone."""
+    found = find_drift(base, new, DriftOptions(slower_by, less_accurate_by))
+    click.echo(write_report(drift_report(found, shlex.join(["fcdd-bench", *sys.argv[1:]])), out))
+    if found.worse:
+        raise GateError(f"{len(found.worse)} figures got worse or are gone: {', '.join(found.worse)}")
+
+
+@main.command()
+@click.option("--model", "models", type=PathOption(file_okay=False), multiple=True, help="Exported model folder.")
+@click.option("--url", "urls", multiple=True, help="Model on a Triton server, grpc://HOST:PORT/MODEL.")
+@click.option("--batch", "batches", type=click.IntRange(1, 1024), multiple=True, default=BATCH_SIZES, show_default=True)
+@click.option(
+    "--concurrency",
+    "concurrencies",
+    type=click.IntRange(1, 64),
+    multiple=True,
+    default=CONCURRENCIES,
+    show_default=True,
+    help="Requests under way at once.",
+)
+@click.option("--seconds", type=click.FloatRange(0.05, 3600), default=2.0, show_default=True, help="Each point.")
+@click.option(
+    "--rate",
+    "rates",
+    type=click.FloatRange(0, min_open=True),
+    multiple=True,
+    help="Poisson arrivals, requests of the smallest batch a second.",
+)
+@click.option(
+    "--p99-limit-ms",
+    type=click.FloatRange(0, min_open=True),
+    help="Find the highest rate of Poisson arrivals that keeps p99 under it.",
+)
+@click.option("--out", type=PathOption(file_okay=False), default=Path("bench_out"), show_default=True)
+@reporting_errors
+def latency(
+    models: tuple[Path, ...],
+    urls: tuple[str, ...],
+    batches: tuple[int, ...],
+    concurrencies: tuple[int, ...],
+    seconds: float,
+    rates: tuple[float, ...],
+    p99_limit_ms: float | None,
+    out: Path,
+) -> None:
+    """Time exported models by batch size and concurrency; --model, --url and other options may be repeated."""
+    try:
+        from fcdd_benchmarks.latency_report import latency_report  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"{error.name} is not installed; pip install 'fcdd-edge[bench]'") from error
+    options = LatencyOptions(models, urls, batches, concurrencies, seconds, rates, p99_limit_ms)
+    with ending_in_order():
+        click.echo(write_report(latency_report(options, measure_latency(options)), out))
+
+
+@main.command()
+@click.option("--snapshot", type=PathOption(file_okay=False), help="Default: the phantom-trained one, its images too.")
+@click.option("--mean", help="Of the training normals' pixels (0..1), one number or three with commas.")
+@click.option("--std", help="As --mean; both, where the snapshot has no normalization.json.")
+@click.option("--images", type=PathOption(file_okay=False), help="MIPs to check and time on; default: drawn ones.")
+@click.option("--calibration-images", type=PathOption(file_okay=False), help="For INT8; default: drawn ones.")
+@click.option("--batch", type=click.IntRange(1, 64), default=8, show_default=True)
+@click.option("--repeats", type=click.IntRange(3, 10000), default=20, show_default=True, help="Rounds.")
+@click.option("--int8/--no-int8", default=True, help="Whether to make INT8 and let it take part.")
+@click.option("--url", help="Model on a Triton server, grpc://HOST:PORT/MODEL: what a call costs beyond the model.")
+@click.option("--out", type=PathOption(file_okay=False), default=Path("bench_out"), show_default=True)
+@reporting_errors
+def compare(snapshot: Path | None, mean: str | None, std: str | None, out: Path, **others: Any) -> None:
+    """Run a snapshot's network through PyTorch, ONNX Runtime, OpenVINO and ours, in turns, as ratios."""
+    try:
+        from fcdd_benchmarks.compare_command import compare_report_of  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"{error.name} is not installed; pip install 'fcdd-edge[bench,export]'") from error
+    with ending_in_order():
+        click.echo(write_report(compare_report_of(snapshot, mean, std, others), out))

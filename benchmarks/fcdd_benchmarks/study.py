@@ -2,13 +2,11 @@
 
 import dataclasses
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
-from importlib import metadata, util
+from importlib import util
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fcdd_benchmarks.drawn_study import write_study
+from fcdd_benchmarks.machine import machine_facts
+from fcdd_benchmarks.report import Metric, Report, Section, write_report
 from fcdd_runtime.errors import BackendError
-from fcdd_runtime.files import replaced_file
 
 CONTENDERS = {
     "ours": "fcdd-edge: read_studies, split_phases, project",
@@ -73,26 +72,12 @@ def run_study_benchmark(options: StudyOptions, out: Path) -> str:
         runs = _interleaved(_contenders(options), folder, options.repeats)
     _check_answers(runs)
     timings = [_timing(name, found, runs["ours"]) for name, found in runs.items()]
-    document: dict[str, Any] = {"benchmark": "study", "options": dataclasses.asdict(options), "machine": machine()}
-    document["timings"] = [dataclasses.asdict(timing) for timing in timings]
-    report = _markdown(document, timings)
-    out.mkdir(parents=True, exist_ok=True)
-    for name, text in (("report.json", json.dumps(document, indent=2) + "\n"), ("report.md", report)):
-        with replaced_file(out / name) as path:
-            path.write_text(text, encoding="utf-8")
-    return report
+    return write_report(_report(options, timings), out)
 
 
 def machine() -> dict[str, Any]:
     """Return what the figures were measured on."""
-    packages = ("fcdd-edge", "numpy", "pydicom", "SimpleITK")
-    return {
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "python": platform.python_version(),
-        "system": platform.platform(),
-        "versions": {name: _version(name) for name in packages},
-    }
+    return machine_facts(("fcdd-edge", "numpy", "pydicom", "SimpleITK"))
 
 
 def _contenders(options: StudyOptions) -> list[str]:
@@ -151,36 +136,44 @@ def _ratio_interval(times: npt.NDArray[np.float64], reference: npt.NDArray[np.fl
     return float(low), float(high)
 
 
-def _markdown(document: dict[str, Any], timings: list[Timing]) -> str:
-    options, where = document["options"], document["machine"]
+def _report(options: StudyOptions, timings: list[Timing]) -> Report:
+    where = machine()
     versions = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
-    lines = [
-        f"# Study to MIP: {options['slices']} slices of {options['size']} x {options['size']}, "
-        f"{options['transfer_syntax']}, {options['phases']} phases on disk",
-        "",
-        f"{where['processor']}, {where['cores']} cores; Python {where['python']}, {versions}. From page cache; "
-        f"{options['repeats']} processes a contender, in turn; all MIPs equal.",
-        "",
-        "| | median ms | lowest to highest | peak MB over imports | times ours (95 % interval) |",
-        "|---|---:|---:|---:|---:|",
-    ]
-    lines += [
-        f"| {CONTENDERS[timing.name]} | {timing.median_ms:.0f} | {timing.lowest_ms:.0f} to {timing.highest_ms:.0f} "
-        f"| {timing.peak_mb:.0f} | {timing.ratio:.2f} ({timing.ratio_low:.2f} to {timing.ratio_high:.2f}) |"
+    return Report(
+        benchmark="study",
+        title=f"Study to MIP: {options.slices} slices of {options.size} x {options.size}, {options.transfer_syntax}, "
+        f"{options.phases} phases on disk",
+        lead=f"{where['processor']}, {where['cores']} cores; Python {where['python']}, {versions}. From page cache; "
+        f"{options.repeats} processes a contender, in turn; all MIPs equal.",
+        command=f"fcdd-bench study --slices {options.slices} --size {options.size} --phases {options.phases} "
+        f"--transfer-syntax {options.transfer_syntax} --repeats {options.repeats}",
+        machine=where,
+        sections=(_table(timings),),
+        plots=(),
+        metrics=tuple(_metric(timing) for timing in timings if timing.name != "ours"),
+        document={
+            "options": dataclasses.asdict(options),
+            "timings": [dataclasses.asdict(timing) for timing in timings],
+        },
+    )
+
+
+def _table(timings: list[Timing]) -> Section:
+    headers = ("", "median ms", "lowest to highest", "peak MB over imports", "times ours (95 % interval)")
+    rows = [
+        (
+            CONTENDERS[timing.name],
+            f"{timing.median_ms:.0f}",
+            f"{timing.lowest_ms:.0f} to {timing.highest_ms:.0f}",
+            f"{timing.peak_mb:.0f}",
+            f"{timing.ratio:.2f} ({timing.ratio_low:.2f} to {timing.ratio_high:.2f})",
+        )
         for timing in timings
     ]
-    return "\n".join(lines) + "\n"
+    return Section("", "", headers, tuple(rows))
 
 
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.machine()
-
-
-def _version(name: str) -> str:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return "not installed"
+def _metric(timing: Timing) -> Metric:
+    """Compare by ratios, in which the machine's speed cancels: a contender should stay as much slower as it was."""
+    name = f"{timing.name}, times ours"
+    return Metric(name, timing.ratio, timing.ratio_low, timing.ratio_high, "higher", "times")

@@ -1,4 +1,7 @@
-"""ROC analysis of anomaly scores: AUC and its change with bootstrap intervals, thresholds for a wanted sensitivity."""
+"""ROC analysis of anomaly scores: AUC and its change with bootstrap intervals, thresholds for a wanted sensitivity.
+
+Also precision and recall, at the prevalence of the images or at another.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +14,12 @@ Scores = npt.NDArray[np.floating[Any]]
 
 Labels = npt.NDArray[np.bool_]
 """Truth, bool (N,): True is anomalous."""
+
+Groups = npt.NDArray[np.integer[Any]]
+"""Whom each image is of, integers (N,): images of one patient share a number."""
+
+Picks = npt.NDArray[np.intp]
+"""Indices of the images of one resample, drawn with replacement."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +34,18 @@ class AucEstimate:
     """97.5 % quantile of the bootstrap."""
     normals: int
     anomalies: int
+
+
+@dataclass(frozen=True)
+class RocCurve:
+    """Rates at every threshold, from the one that flags nothing to the one that flags everything."""
+
+    false_positive_rate: npt.NDArray[np.float64]
+    """1 - specificity, float64 (T,), rising from 0 to 1."""
+    true_positive_rate: npt.NDArray[np.float64]
+    """Sensitivity, float64 (T,), rising from 0 to 1."""
+    thresholds: npt.NDArray[np.float64]
+    """float64 (T,), falling; infinity first, then every score that occurs. Flagged means score >= threshold."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +77,47 @@ def roc_auc(scores: Scores, labels: Labels) -> float:
     normals = labels.size - anomalies
     rank_sum = midranks(scores)[labels].sum()
     return float((rank_sum - anomalies * (anomalies + 1) / 2) / (anomalies * normals))
+
+
+def roc_curve(scores: Scores, labels: Labels) -> RocCurve:
+    """Return the ROC curve with a point for every score that occurs.
+
+    Raises
+    ------
+    ValueError
+        As `roc_auc`.
+    """
+    true, false, thresholds = _flagged_counts(scores, labels)
+    return RocCurve(
+        np.concatenate([[0.0], false / false[-1]]),
+        np.concatenate([[0.0], true / true[-1]]),
+        np.concatenate([[np.inf], thresholds]),
+    )
+
+
+def average_precision(scores: Scores, labels: Labels, prevalence: float | None = None) -> float:
+    """Return the area under the precision-recall curve, as the sum of precision times the step in recall.
+
+    Parameters
+    ----------
+    prevalence : share of anomalies, 0..1, that the images are weighted to; None: as they are
+
+    Raises
+    ------
+    ValueError
+        As `roc_auc`, or if `prevalence` is not in (0, 1).
+    """
+    true, false, _ = _flagged_counts(scores, labels)
+    recall, false_rate = true / true[-1], false / false[-1]
+    share = float(labels.mean()) if prevalence is None else _checked_prevalence(prevalence)
+    precision = share * recall / (share * recall + (1 - share) * false_rate)
+    return float((np.diff(recall, prepend=0.0) * precision).sum())
+
+
+def predictive_value(sensitivity: float, specificity: float, prevalence: float) -> float:
+    """Return the share of flagged images that are anomalous, by Bayes' rule; NaN if nothing is flagged."""
+    flagged = sensitivity * _checked_prevalence(prevalence), (1 - specificity) * (1 - prevalence)
+    return flagged[0] / sum(flagged) if sum(flagged) else float("nan")
 
 
 def auc_with_interval(scores: Scores, labels: Labels, resamples: int = 2000, seed: int = 0) -> AucEstimate:
@@ -123,6 +185,21 @@ def specificity_at(scores: Scores, labels: Labels, threshold: float) -> float:
     return float((scores[~labels] < threshold).mean())
 
 
+def bootstrap_picks(labels: Labels, groups: Groups | None = None, resamples: int = 2000, seed: int = 0) -> list[Picks]:
+    """Draw resamples for a bootstrap, each with normals and anomalies.
+
+    Without groups, normals and anomalies are resampled separately, so that their numbers stay. With groups, whole
+    groups are (a cluster bootstrap), those with an anomaly apart from those without; the few resamples that lack a
+    class are drawn again.
+    """
+    if groups is None:
+        return _resampled(labels, resamples, seed)
+    rng = np.random.default_rng(seed)
+    members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
+    strata = [[member for member in members if labels[member].any() == kind] for kind in (False, True)]
+    return [_grouped_pick(rng, strata, labels) for _ in range(resamples)]
+
+
 def midranks(values: Scores) -> npt.NDArray[np.float64]:
     """Return the ranks of `values`, counted from 1; equal values share the mean of their ranks."""
     _, group, counts = np.unique(values, return_inverse=True, return_counts=True)
@@ -144,6 +221,32 @@ def _resampled(labels: Labels, resamples: int, seed: int) -> list[npt.NDArray[np
     rng = np.random.default_rng(seed)
     groups = np.flatnonzero(~labels), np.flatnonzero(labels)
     return [np.concatenate([rng.choice(group, group.size) for group in groups]) for _ in range(resamples)]
+
+
+def _grouped_pick(rng: np.random.Generator, strata: list[list[Picks]], labels: Labels) -> Picks:
+    while True:
+        drawn = [stratum[index] for stratum in strata for index in rng.integers(0, len(stratum) or 1, len(stratum))]
+        pick: Picks = np.concatenate(drawn)
+        if labels[pick].any() and not labels[pick].all():
+            return pick
+
+
+def _flagged_counts(
+    scores: Scores, labels: Labels
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Count flagged anomalies and normals at each score that occurs, highest first; also return those scores."""
+    _check(scores, labels)
+    thresholds, place = np.unique(scores, return_inverse=True)
+    true, false = (
+        np.cumsum(np.bincount(place.ravel()[chosen], minlength=thresholds.size)[::-1]) for chosen in (labels, ~labels)
+    )
+    return true, false, thresholds[::-1].astype(np.float64)
+
+
+def _checked_prevalence(prevalence: float) -> float:
+    if not 0 < prevalence < 1:
+        raise ValueError(f"a prevalence lies between 0 and 1, {prevalence} does not")
+    return prevalence
 
 
 def _check(scores: Scores, labels: Labels) -> None:

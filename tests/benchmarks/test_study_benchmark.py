@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from fcdd_benchmarks import study
 from fcdd_benchmarks.cli import main
+from fcdd_benchmarks.schema import check_document
 
 
 def run(out: Path, *options: str) -> dict[str, object]:
@@ -42,3 +43,11 @@ def test_a_wrong_answer_is_not_timed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(RuntimeError, match="do not agree"):
         study.run_study_benchmark(study.StudyOptions(8, 64, 2, "native", 1), tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_report_satisfies_its_schema_and_can_be_compared_with_itself(tmp_path: Path) -> None:
+    document = run(tmp_path / "study")
+    check_document(document)
+    result = CliRunner().invoke(main, ["drift", *[str(tmp_path / "study")] * 2, "--out", str(tmp_path / "drift")])
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in (tmp_path / "study").iterdir()) == ["report.html", "report.json", "report.md"]

@@ -1,11 +1,16 @@
 import numpy as np
 import numpy.typing as npt
 import pytest
+from sklearn import metrics
 
 from fcdd_export.roc import (
     auc_with_interval,
+    average_precision,
+    bootstrap_picks,
     midranks,
+    predictive_value,
     roc_auc,
+    roc_curve,
     sensitivity_at,
     specificity_at,
     threshold_for_sensitivity,
@@ -90,3 +95,62 @@ def test_impossible_sensitivity_is_refused(sensitivity: float) -> None:
     scores, labels = _drawn(0, ties=False)
     with pytest.raises(ValueError, match="sensitivity"):
         threshold_for_sensitivity(scores, labels, sensitivity)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("seed", range(5))
+def test_areas_and_curves_equal_those_of_scikit_learn(seed: int, ties: bool) -> None:
+    scores, labels = _drawn(seed, ties)
+    assert roc_auc(scores, labels) == pytest.approx(metrics.roc_auc_score(labels, scores), abs=1e-12)
+    ours = average_precision(scores, labels)
+    assert ours == pytest.approx(metrics.average_precision_score(labels, scores), abs=1e-12)
+    curve = roc_curve(scores, labels)
+    false, true, thresholds = metrics.roc_curve(labels, scores, drop_intermediate=False)
+    np.testing.assert_allclose(curve.false_positive_rate, false, atol=1e-12)
+    np.testing.assert_allclose(curve.true_positive_rate, true, atol=1e-12)
+    np.testing.assert_array_equal(curve.thresholds, thresholds)
+
+
+@pytest.mark.parametrize("prevalence", [0.02, 0.25, 0.9])
+def test_average_precision_at_a_prevalence_is_that_of_weighted_images(prevalence: float) -> None:
+    scores, labels = _drawn(0, ties=True)
+    weights = np.where(labels, prevalence / labels.mean(), (1 - prevalence) / (~labels).mean())
+    expected = metrics.average_precision_score(labels, scores, sample_weight=weights)
+    assert average_precision(scores, labels, prevalence) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("prevalence", [0.0, 1.0, -0.1])
+def test_impossible_prevalence_is_refused(prevalence: float) -> None:
+    scores, labels = _drawn(0, ties=False)
+    with pytest.raises(ValueError, match="prevalence"):
+        average_precision(scores, labels, prevalence)
+
+
+def test_predictive_value_is_the_share_of_anomalies_among_the_flagged() -> None:
+    # Of 1000 images 20 are anomalous: 18 of them and 98 of the 980 normals are flagged.
+    assert predictive_value(0.9, 0.9, 0.02) == pytest.approx(18 / (18 + 98))
+    assert np.isnan(predictive_value(0.0, 1.0, 0.02))
+
+
+def test_resamples_without_groups_keep_the_number_of_each_class() -> None:
+    _, labels = _drawn(0, ties=False)
+    picks = bootstrap_picks(labels, resamples=20)
+    assert [labels[pick].sum() for pick in picks] == [labels.sum()] * 20
+    assert any(len(set(pick)) < len(pick) for pick in picks)
+
+
+def test_resamples_of_groups_take_a_group_with_all_its_images() -> None:
+    groups = np.repeat(np.arange(6), 2)
+    labels = np.array([False, True] * 2 + [False, False] * 4)
+    picks = bootstrap_picks(labels, groups, resamples=50)
+    for pick in picks:
+        counts = np.bincount(pick, minlength=12)
+        assert (counts[0::2] == counts[1::2]).all()
+        assert labels[pick].sum() == 2
+    assert len({tuple(pick) for pick in picks}) > 1
+
+
+def test_every_resample_of_groups_has_both_classes() -> None:
+    groups, labels = np.array([0, 0, 1]), np.array([False, True, True])
+    for pick in bootstrap_picks(labels, groups, resamples=50):
+        assert labels[pick].any() and not labels[pick].all()

@@ -1,0 +1,96 @@
+"""Drift between two reports, as a report."""
+
+import dataclasses
+from typing import Any
+
+from fcdd_benchmarks.drift import Change, Drift
+from fcdd_benchmarks.machine import machine_facts
+from fcdd_benchmarks.report import Report, Section
+
+HEADERS = ("", "before", "now", "change (95 % interval)", "verdict")
+
+
+def drift_report(drift: Drift, command: str) -> Report:
+    """Put everything into a report; what got worse comes first."""
+    order = ("worse", "gone", "better", "same")
+    rows = tuple(_row(change) for change in sorted(drift.changes, key=lambda one: order.index(one.verdict)))
+    kind = drift.base.document["benchmark"]
+    return Report(
+        benchmark="drift",
+        title=f"Drift of {kind}: {_count(drift)}",
+        lead=_lead(drift),
+        command=command,
+        machine=machine_facts(("fcdd-edge", "numpy")),
+        sections=(Section("Figures", _rule(drift), HEADERS, rows), *_different(drift)),
+        plots=(),
+        metrics=(),
+        document=_document(drift),
+    )
+
+
+def _count(drift: Drift) -> str:
+    if not drift.worse:
+        return f"none of {len(drift.changes)} figures got worse"
+    return f"{len(drift.worse)} of {len(drift.changes)} figures got worse or are gone"
+
+
+def _lead(drift: Drift) -> str:
+    return (
+        f"Before: {drift.base.document['title']} (report {drift.base.sha256[:12]}). "
+        f"Now: {drift.new.document['title']} (report {drift.new.sha256[:12]})."
+    )
+
+
+def _rule(drift: Drift) -> str:
+    how = (
+        "Both judged the same images, so the interval of a change is a paired bootstrap over them."
+        if drift.paired
+        else "The interval of a change follows from those of both figures, taken as independent."
+    )
+    options = drift.options
+    return (
+        f"{how} A figure is worse or better if the whole interval of its change lies beyond what is allowed: "
+        f"{options.slower_by * 100:g} % of the former figure for those with a unit, {options.less_accurate_by:g} for "
+        "the others. A figure that is gone counts as worse."
+    )
+
+
+def _row(change: Change) -> tuple[str, ...]:
+    unit = f" {change.metric.unit}" if change.metric.unit else ""
+    before = f"{change.metric.value:.4g}{unit}"
+    if change.new is None or change.change is None:
+        return change.metric.name, before, "gone", "", change.verdict
+    interval = f"{change.change.value:+.2g} ({change.change.low:+.2g} to {change.change.high:+.2g})"
+    return change.metric.name, before, f"{change.new:.4g}{unit}", interval, change.verdict
+
+
+def _different(drift: Drift) -> tuple[Section, ...]:
+    """Name what differs in how the reports were made: figures can differ for that reason alone."""
+    base, new = (_conditions(one.document) for one in (drift.base, drift.new))
+    rows = tuple(
+        (name, base.get(name, ""), new.get(name, ""))
+        for name in sorted(base.keys() | new.keys())
+        if base.get(name) != new.get(name)
+    )
+    text = "Figures can differ for these reasons alone."
+    return (Section("Measured under other conditions", text, ("", "before", "now"), rows),) if rows else ()
+
+
+def _conditions(document: dict[str, Any]) -> dict[str, str]:
+    machine = {name: document["machine"][name] for name in ("processor", "cores", "python")}
+    found = machine | document["machine"]["versions"] | document.get("options", {})
+    if document["benchmark"] == "accuracy":
+        found["images"] = document["images"]["sha256"][:12]
+    return {str(name): str(value) for name, value in found.items()}
+
+
+def _document(drift: Drift) -> dict[str, Any]:
+    return {
+        "of": drift.base.document["benchmark"],
+        "base_sha256": drift.base.sha256,
+        "new_sha256": drift.new.sha256,
+        "paired": drift.paired,
+        "options": dataclasses.asdict(drift.options),
+        "changes": [dataclasses.asdict(change) for change in drift.changes],
+        "worse": drift.worse,
+    }

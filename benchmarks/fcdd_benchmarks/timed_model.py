@@ -1,0 +1,79 @@
+"""A model whose answers are known: what `fcdd-bench latency` times, in this process or on a server."""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fcdd_runtime.backends import open_folder, open_url
+from fcdd_runtime.backends.base import Backend, Batch, Maps, Scores
+from fcdd_runtime.errors import GateError
+from fcdd_runtime.self_test import LIMITS, GoldenVectors, read_golden
+
+Answer = tuple[Scores, Maps]
+
+SMALL = 0.05
+"""Map values are compared as a share of an image's largest, or of this share of the largest of all images."""
+
+
+@dataclass(frozen=True)
+class TimedModel:
+    """An opened model with its golden vectors, whose images are sent over and over."""
+
+    label: str
+    """Such as `fcdd_fp16, in this process`."""
+    backend: Backend
+    """May be used by several threads at once, as all that `open_folder` and `open_url` give."""
+    golden: GoldenVectors
+    url: str | None
+    """Its address, `grpc://HOST:PORT/MODEL`; None where it runs in this process."""
+
+    def batch(self, size: int) -> Batch:
+        """Return `size` golden images, from the first again after the last."""
+        picks = self._picks(size)
+        return {name: np.ascontiguousarray(images[picks]) for name, images in self.golden.inputs().items()}
+
+    def request(self, size: int) -> Callable[[], Answer]:
+        """Return what sends a batch and waits for its answer."""
+        batch = self.batch(size)
+        return lambda: self.backend.infer(batch)
+
+    def check(self, answers: Iterable[Answer], size: int) -> None:
+        """Hold every answer to a batch against the golden vectors.
+
+        Raises
+        ------
+        GateError
+            If a score or map differs by more than the self-test allows: a time for a wrong answer is none.
+        """
+        picks, limit = self._picks(size), LIMITS[self.backend.contract.precision]
+        scores, maps = self.golden.scores[picks], self.golden.maps[picks]
+        largest = self.golden.maps.max((1, 2))
+        scale = np.maximum(largest, max(SMALL * float(largest.max()), float(np.finfo(np.float32).tiny)))[picks]
+        for found, found_maps in answers:
+            score_error = float((np.abs(found - scores) / np.maximum(scores, np.finfo(np.float32).tiny)).max())
+            error = max(score_error, float((np.abs(found_maps - maps).max((1, 2)) / scale).max()))
+            if not error <= limit:
+                raise GateError(
+                    f"{self.label} answers a batch of {size} otherwise than when it was verified (by {error:.1e}, "
+                    f"limit {limit:.0e}), so it is not timed; check it with fcdd-score --self-test"
+                )
+
+    def _picks(self, size: int) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+        return np.arange(size) % len(self.golden.images)
+
+
+@contextlib.contextmanager
+def opened_folder(folder: Path) -> Iterator[TimedModel]:
+    """Open an exported model folder in this process."""
+    with contextlib.closing(open_folder(folder)) as backend:
+        yield TimedModel(f"{backend.contract.name}, in this process", backend, read_golden(folder), None)
+
+
+@contextlib.contextmanager
+def opened_url(url: str) -> Iterator[TimedModel]:
+    """Connect to a model on a Triton server; its golden vectors come from there too."""
+    with contextlib.closing(open_url(url)) as backend:
+        yield TimedModel(f"{backend.contract.name}, Triton", backend, backend.golden(), url)

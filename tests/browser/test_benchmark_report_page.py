@@ -1,0 +1,39 @@
+"""A benchmark's report in a real browser, opened from disk with the network switched off."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from benchmarks.labelled_folder import write_labelled_images
+from browser.chromium import Page
+from browser.conftest import ARTIFACTS, assert_quiet_and_alone, assert_readable
+from fcdd_benchmarks.cli import main
+
+
+@pytest.fixture(scope="module")
+def report(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The accuracy report of two precisions."""
+    folder = tmp_path_factory.mktemp("accuracy")
+    images = write_labelled_images(folder / "images")
+    models = [f"--model={repository / name}" for name in ("small_fp32", "small_fp16")]
+    arguments = ["accuracy", "--images", str(images), "--resamples", "100", "--out", str(folder / "out"), *models]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    return folder / "out" / "report.html"
+
+
+@pytest.mark.parametrize("width", [1280, 1920])
+def test_the_accuracy_report_opens_from_disk_and_is_readable(page: Page, report: Path, width: int) -> None:
+    page.open(report, width, 1900)
+    assert_readable(page)
+    assert page.evaluate("[...document.images].map((one) => one.naturalWidth > 0)") == [True, True]
+    page.screenshot(ARTIFACTS / f"accuracy_{width}.png")
+    assert_quiet_and_alone(page, report)
+
+
+def test_the_report_names_its_use_first_and_every_model_in_the_table(page: Page, report: Path) -> None:
+    page.open(report, 1280)
+    assert page.evaluate("document.body.firstElementChild.textContent").startswith("Research use only")
+    headers = "[...document.querySelector('table').querySelectorAll('thead th')].map((one) => one.textContent)"
+    assert page.evaluate(headers) == ["", "small_fp32", "small_fp16"]
