@@ -5,6 +5,7 @@ import pytest
 from fcdd_export.roc import (
     auc_with_interval,
     midranks,
+    rank_correlation,
     roc_auc,
     sensitivity_at,
     specificity_at,
@@ -90,3 +91,10 @@ def test_impossible_sensitivity_is_refused(sensitivity: float) -> None:
     scores, labels = _drawn(0, ties=False)
     with pytest.raises(ValueError, match="sensitivity"):
         threshold_for_sensitivity(scores, labels, sensitivity)
+
+
+def test_answers_that_are_all_equal_have_lost_the_order_of_the_reference() -> None:
+    varying = np.array([0.1, 0.2, 0.3])
+    assert rank_correlation(np.full(3, 0.2), varying) == 0
+    assert rank_correlation(varying, np.full(3, 0.2)) is None
+    assert rank_correlation(varying, varying) == pytest.approx(1)
