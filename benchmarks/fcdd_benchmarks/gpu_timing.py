@@ -7,7 +7,7 @@ import numpy as np
 
 from fcdd_runtime.backends.base import Backend
 from fcdd_runtime.errors import GateError
-from fcdd_runtime.self_test import LIMITS, GoldenVectors
+from fcdd_runtime.self_test import GoldenVectors
 
 BATCH_SIZES = (1, 8, 32)
 WARM_UPS = 10
@@ -50,8 +50,7 @@ def _latency(backend: Backend, golden: GoldenVectors, size: int, limit_s: float)
         started = time.perf_counter()
         scores, _ = backend.infer(batch)
         times.append(time.perf_counter() - started)
-    limit = LIMITS[backend.contract.precision]
-    if not np.allclose(scores, golden.scores[picks], rtol=limit, atol=0):
+    if not np.allclose(scores, golden.scores[picks], rtol=golden.limit, atol=0):
         raise GateError(f"{backend.contract.name} answers a batch of {size} otherwise than its images one by one")
     median, p95 = (float(value) * 1e3 for value in np.quantile(times, (0.5, 0.95)))
     return Latency(size, len(times), median, p95, size / median * 1e3)

@@ -12,6 +12,7 @@ from fcdd_runtime.commands import PathOption, ending_in_order, reporting_errors
 from fcdd_runtime.contract import CONTRACT_FILE
 from fcdd_runtime.errors import MissingExtraError
 
+OPTIONS_OF_A_BUILD = {*("snapshot", "target", "repo", "keep_versions", "version_compatible", "hardware_compatible")}
 EXPORT_PACKAGES = {"torch", "onnx", "onnxruntime", "onnxscript", "rich", "tomli"}
 
 
@@ -53,8 +54,9 @@ EXPORT_PACKAGES = {"torch", "onnx", "onnxruntime", "onnxscript", "rich", "tomli"
 @click.option("--version-compatible", is_flag=True, help="Let later releases of TensorRT load the engine.")
 @click.option("--hardware-compatible", is_flag=True, help="Build for all GPUs from Ampere on, not this one alone.")
 @click.option("--max-batch-size", type=click.IntRange(1, 1024), default=32)
+@click.pass_context
 @reporting_errors
-def main(snapshot: Path | None, **options: Any) -> None:
+def main(context: click.Context, /, snapshot: Path | None, **options: Any) -> None:
     """Turn SNAPSHOT, a folder with snapshot.pt and config.txt, into verified models in a Triton model repository.
 
     Without SNAPSHOT the network trained on drawn phantoms is exported, from a checkout of this project. If SNAPSHOT is
@@ -63,11 +65,26 @@ def main(snapshot: Path | None, **options: Any) -> None:
     command = shlex.join(["fcdd-export", *sys.argv[1:]])
     with ending_in_order():
         if snapshot is not None and (snapshot / CONTRACT_FILE).is_file():
+            _check_options_of_a_build(context)
             lines = _built(snapshot, command, options)
         else:
             lines = _exported(snapshot, command, options)
         for line in lines:
             click.echo(line)
+
+
+def _check_options_of_a_build(context: click.Context) -> None:
+    """Refuse what building an engine from a model's folder would ignore: the model is as it was verified."""
+    given = [
+        f"--{name.removesuffix('s').replace('_', '-')}" if name == "precisions" else f"--{name.replace('_', '-')}"
+        for name in context.params
+        if name not in OPTIONS_OF_A_BUILD
+        and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise click.UsageError(
+            f"{', '.join(sorted(given))} cannot change a model that was exported; export the snapshot again"
+        )
 
 
 def _built(folder: Path, command: str, options: dict[str, Any]) -> list[str]:

@@ -7,15 +7,14 @@ from pathlib import Path
 
 import onnx
 
-from fcdd_export.drawn import golden_images
 from fcdd_export.engine_model import SOURCE_FILE, EngineOptions, engine_model
+from fcdd_export.golden import golden_of
 from fcdd_export.graph import onnx_bytes, onnx_from_network
 from fcdd_export.int8 import Method, calibration_advice, int8_from_network
 from fcdd_export.machine import machine, peak_memory_mb
 from fcdd_export.network import ServedNetwork, ServedReferenceNetwork, served_network
-from fcdd_export.outputs import onnxruntime_outputs
 from fcdd_export.precision import fp16_from_onnx
-from fcdd_export.proof import Gate, Judge, Proof, VerificationImages, inputs_of, proven, references_of
+from fcdd_export.proof import Gate, Judge, Proof, VerificationImages, proven, references_of
 from fcdd_export.published import MAP_SHAPE, NETWORKS, upsampling_of
 from fcdd_export.repository import KEPT_VERSIONS, package_versions, write_model
 from fcdd_export.snapshot import Normalization, Snapshot
@@ -36,7 +35,7 @@ from fcdd_runtime.contract import (
 from fcdd_runtime.errors import ImageError
 from fcdd_runtime.files import sha256_of
 from fcdd_runtime.heatmap import display_range, upsample
-from fcdd_runtime.self_test import GoldenVectors, golden_to_bytes
+from fcdd_runtime.self_test import golden_to_bytes
 from fcdd_runtime.tensorrt_library import FLAVOURS
 
 ARTEFACT = "model.onnx"
@@ -124,7 +123,7 @@ def _verified(request: ExportRequest, precision: Precision, source: _Source) -> 
     )
     contract = _contract(request, precision, source.gate.references[0].outputs, proof)
     contract = replace(contract, artefact_sha256=sha256_of(contents), engine_source=engine_source)
-    return VerifiedModel(contract, files, _golden(artefact), record)
+    return VerifiedModel(contract, files, golden_of(artefact, precision), record)
 
 
 def _in_precision(
@@ -146,7 +145,7 @@ def _engine_source(request: ExportRequest, source: _Source) -> tuple[Proof, dict
     graph = _in_precision(request, "int8", source, for_tensorrt=True)
     proof = proven(graph, "int8", source.gate, "for TensorRT: ")
     contents = onnx_bytes(graph)
-    files = {SOURCE_FILE: contents, SOURCE_GOLDEN_FILE: golden_to_bytes(_golden(graph))}
+    files = {SOURCE_FILE: contents, SOURCE_GOLDEN_FILE: golden_to_bytes(golden_of(graph, "int8"))}
     return proof, files, EngineSource(SOURCE_FILE, SOURCE_GOLDEN_FILE, sha256_of(contents))
 
 
@@ -175,12 +174,6 @@ def _with_engine(request: ExportRequest, model: VerifiedModel) -> VerifiedModel:
 def _judge(request: ExportRequest) -> Judge:
     snapshot = request.snapshot
     return Judge(snapshot.resize, upsampling_of(snapshot.net, snapshot.gauss_std), request.operating_point)
-
-
-def _golden(artefact: onnx.ModelProto) -> GoldenVectors:
-    inputs = inputs_of(golden_images(), [one.name for one in artefact.graph.input])
-    outputs = onnxruntime_outputs(artefact, inputs)
-    return GoldenVectors(inputs["mip"], outputs.scores, outputs.maps, inputs.get("reference"))
 
 
 def _contract(request: ExportRequest, precision: Precision, reference: Outputs, proof: Proof) -> ModelContract:

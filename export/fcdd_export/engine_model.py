@@ -12,7 +12,7 @@ from fcdd_export.repository import write_model
 from fcdd_export.verified import VerifiedModel
 from fcdd_runtime.backends import open_folder
 from fcdd_runtime.contract import GOLDEN_FILE, EngineSource, read_contract
-from fcdd_runtime.engine_identity import IDENTITY_FILE, PLAN_FILE, TIMING_CACHE_FILE
+from fcdd_runtime.engine_identity import IDENTITY_FILE, PLAN_FILE, TIMING_CACHE_FILE, EngineIdentity
 from fcdd_runtime.errors import ContractError
 from fcdd_runtime.gpu import find_gpu
 from fcdd_runtime.tensorrt_library import PACKAGES, Flavour
@@ -64,8 +64,22 @@ def engine_model(model: VerifiedModel, settings: EngineSettings) -> VerifiedMode
         engine_source=EngineSource(SOURCE_FILE, GOLDEN_FILE, engine.identity.onnx_sha256),
         versions=model.contract.versions | {PACKAGES[settings.flavour].module: engine.identity.version},
     )
-    built = replace(model, contract=contract, files={**engine.files(), SOURCE_FILE: source})
+    files = {**engine.files(), SOURCE_FILE: source}
+    built = replace(model, contract=contract, files=files, record=replace(model.record, engine=_facts(engine.identity)))
     return _proven(built) if find_gpu() else built
+
+
+def _facts(identity: EngineIdentity) -> dict[str, str]:
+    """Return what a report says of an engine."""
+    profile = identity.profile
+    return {
+        "built by": identity.describe(),
+        "golden vectors": "run on this GPU" if find_gpu() else "not run: no GPU here; the runtime runs them first",
+        "batch": f"{profile.smallest} to {profile.largest}, tuned for {profile.best}",
+        "ONNX SHA-256": identity.onnx_sha256,
+        "engine SHA-256": identity.engine_sha256,
+        "timing cache SHA-256": identity.timing_cache_sha256 or "none",
+    }
 
 
 def _proven(model: VerifiedModel) -> VerifiedModel:

@@ -45,6 +45,11 @@ def rebuilt(request: RebuildRequest) -> tuple[VerifiedModel, Path]:
     """
     started = time.perf_counter()
     folder, contract = request.folder, read_contract(request.folder)
+    if folder.resolve().name != contract.name:
+        raise ContractError(
+            f"{folder} holds the model {contract.name}, which its engine would replace elsewhere; "
+            "give the folder its model's name, or export the snapshot with --name"
+        )
     flavour = chosen_flavour(request.target)
     settings = request.options.settings(flavour, contract.max_batch_size, folder)
     model = engine_model(_verified(folder, contract, request.command), settings)

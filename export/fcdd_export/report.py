@@ -28,10 +28,11 @@ def report_markdown(contract: ModelContract, record: ExportRecord) -> str:
         _table(["", ""], [[name, value] for name, value in _facts(contract, record).items()]),
         ["## Drift against torch in FP32", ""],
         _table(["measure", *(_column(drift) for drift in record.drifts), "limit"], _drift_rows(contract, record)),
-        [_MEASURES, ""],
+        [_MEASURES, _about_extremes(contract), ""],
         ["## Where the drift enters", "", _LAYERS, ""],
         layer_table(record.layers),
         _method(record),
+        _engine(record),
     ]
     return "\n".join(line for part in parts for line in part).rstrip() + "\n"
 
@@ -55,9 +56,10 @@ def summary_line(model: VerifiedModel, path: Path) -> str:
 
 
 _MEASURES = (
-    "Columns say what ran the artefact, and on which images: the verification images, or drawn ones at the ends of the "
-    "input range (black, white, one step above black, a chessboard, a square, faint and saturated breasts). Score "
-    "errors are relative; map errors are shares of the image's, or of all images', largest map value."
+    "Columns say what ran the ONNX graph, which an engine is built from, and on which images: the verification images, "
+    "or drawn ones at the ends of the input range (black, white, one step above black, a chessboard, a square, faint "
+    "and saturated breasts). Score errors are relative; map errors are shares of the image's, or of all images', "
+    "largest map value."
 )
 _LAYERS = (
     "Root mean square of the difference to FP32 in each layer's output, as a share of that output, after fitting each "
@@ -96,7 +98,7 @@ def _drift_rows(contract: ModelContract, record: ExportRecord) -> list[list[str]
         ("largest map error (all images)", "map_of_set", "{:.2e}", _limit(limits.map_of_set)),
         ("smallest map correlation", "map_correlation", "{:.6f}", ""),
         ("PSNR of heatmaps, dB", "heatmap_psnr_db", "{:.1f}", ""),
-        ("decision flips", "flips", "{}", f"1 + {limits.flips:.0%}"),
+        ("decision flips", "flips", "{}", f"1, and {limits.flips:.0%} of the images"),
         ("values not finite", "nonfinite", "{}", "0"),
         ("largest activation", "activation_largest", "{:.4g}", "65504" if contract.precision == "fp16" else ""),
     ]
@@ -122,6 +124,17 @@ def _limit(value: float | None) -> str:
     return "" if value is None else f"{value:g}"
 
 
+def _about_extremes(contract: ModelContract) -> str:
+    limit = LIMITS[contract.precision].extreme
+    return "Extremes have no limit." if limit is None else f"The limit of extremes is {limit:g}, for scores and maps."
+
+
+def _engine(record: ExportRecord) -> list[str]:
+    if record.engine is None:
+        return []
+    return ["## Engine", "", *_table(["", ""], [[name, value] for name, value in record.engine.items()])]
+
+
 def _method(record: ExportRecord) -> list[str]:
     if record.method is None:
         return []
@@ -135,7 +148,7 @@ def _table(head: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def _row(cells: list[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+    return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |"
 
 
 def _listed(values: tuple[float, ...]) -> str:

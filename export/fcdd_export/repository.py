@@ -43,9 +43,7 @@ def write_model(model: VerifiedModel, repository: Path, kept: int = KEPT_VERSION
     target = repository / model.contract.name
     with _locked(repository):
         version = _version_of(model.contract, target)
-        drafts = _drafts(repository)
-        _remove_stale(drafts, target.name)
-        with replaced_folder(target, drafts) as draft:
+        with _drafts(repository) as drafts, replaced_folder(target, drafts) as draft:
             for former in _versions(target)[::-1][:kept]:
                 if former != version and kept > 1:
                     shutil.copytree(target / str(former), draft / str(former), copy_function=os.link)
@@ -75,18 +73,23 @@ def _locked(repository: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _drafts(repository: Path) -> Path:
-    """Drafts lie beside the repository where that is possible: Triton takes every folder inside for a model."""
-    beside = repository.resolve().parent
-    same_file_system = beside.stat().st_dev == repository.stat().st_dev
-    return beside if same_file_system and os.access(beside, os.W_OK) else repository
+@contextmanager
+def _drafts(repository: Path) -> Iterator[Path]:
+    """Give a folder for drafts, beside the repository where that is possible: Triton takes every folder inside for one.
 
-
-def _remove_stale(drafts: Path, name: str) -> None:
-    """Remove what a killed export left: under the lock, no draft of this model belongs to a running one."""
-    for pattern in (f".{name}.*.new", f".{name}.*.old"):
-        for stale in drafts.glob(pattern):
-            shutil.rmtree(stale, ignore_errors=True)
+    It is this repository's own. Under the lock nobody else writes there, so that what is in it was left by an export
+    that was killed.
+    """
+    resolved = repository.resolve()
+    same_file_system = resolved.parent.stat().st_dev == resolved.stat().st_dev
+    beside = same_file_system and os.access(resolved.parent, os.W_OK)
+    drafts = (resolved.parent if beside else resolved) / f".{resolved.name}.drafts"
+    shutil.rmtree(drafts, ignore_errors=True)
+    drafts.mkdir()
+    try:
+        yield drafts
+    finally:
+        shutil.rmtree(drafts, ignore_errors=True)
 
 
 def _versions(folder: Path) -> list[int]:

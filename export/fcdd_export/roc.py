@@ -209,10 +209,15 @@ def midranks(values: Scores) -> npt.NDArray[np.float64]:
 
 
 def rank_correlation(first: Scores, second: Scores) -> float | None:
-    """Return Spearman's correlation; None for fewer than three values, one that is not finite, or all equal."""
+    """Return Spearman's correlation of scores with a reference's; 0 where only the reference varies.
+
+    None for fewer than three values, one that is not finite, or a reference whose values are all equal.
+    """
     finite = bool(np.isfinite(first).all() and np.isfinite(second).all())
-    if first.size < 3 or not finite or first.min() == first.max() or second.min() == second.max():
+    if first.size < 3 or not finite or second.min() == second.max():
         return None
+    if first.min() == first.max():
+        return 0.0
     return float(np.corrcoef(midranks(first), midranks(second))[0, 1])
 
 

@@ -27,6 +27,8 @@ class ExportRecord:
     """Limits that were exceeded and accepted."""
     method: Mapping[str, str | float] | None = None
     """How INT8 was made; None for other precisions."""
+    engine: Mapping[str, str] | None = None
+    """What the engine was built by, for and from; None for other artefacts."""
 
 
 @dataclass(frozen=True)

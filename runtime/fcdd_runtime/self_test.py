@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from fcdd_runtime.backends.base import Backend
+from fcdd_runtime.backends.base import Backend, Maps, Scores
 from fcdd_runtime.contract import GOLDEN_FILE
 from fcdd_runtime.errors import ContractError, GateError
 
 LIMITS = {"fp32": 1e-4, "fp16": 1e-2, "int8": 2e-2}
-"""Largest relative score error, and largest map error as a share of the image's largest map value, by precision.
+"""Largest relative score error, and largest map error as a share of the image's largest map value, by precision: what
+golden vectors allow at least.
 Another machine sums in another order (fp32), or keeps half-precision sums in other registers (fp16, int8)."""
 
 
@@ -26,13 +27,16 @@ class GoldenVectors:
     """float32 (N,)."""
     maps: npt.NDArray[np.float32]
     """float32 (N, 28, 28)."""
-    references: npt.NDArray[np.uint8] | None = None
+    references: npt.NDArray[np.uint8] | None
     """What a two-input network compares the images with, uint8 (N, 1, 224, 224); None for the others."""
+    limit: float
+    """Largest relative score error, and largest map error as a share of the image's largest map value, that another
+    machine may show."""
 
     def first(self) -> "GoldenVectors":
         """Return the first image alone: enough to see that a model answers, and answers right."""
         references = None if self.references is None else self.references[:1]
-        return GoldenVectors(self.images[:1], self.scores[:1], self.maps[:1], references)
+        return GoldenVectors(self.images[:1], self.scores[:1], self.maps[:1], references, self.limit)
 
     def inputs(self) -> dict[str, npt.NDArray[np.uint8]]:
         """Return the images by the name of the input that they belong to."""
@@ -79,13 +83,20 @@ def golden_from_bytes(data: bytes) -> GoldenVectors:
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             references = arrays.get("reference")
-            golden = GoldenVectors(arrays["mip"], arrays["score"], arrays["anomaly_map"], references)
+            limit = float(arrays["limit"])
+            golden = GoldenVectors(arrays["mip"], arrays["score"], arrays["anomaly_map"], references, limit)
     except Exception as error:  # a damaged archive raises almost anything
         raise ContractError("the model's golden vectors are damaged; export the model again") from error
     count = len(golden.images) if golden.images.ndim == 4 else 0
     images = golden.inputs().values()
     fitting = all(image.dtype == np.uint8 and image.shape == golden.images.shape for image in images)
-    if not count or not fitting or golden.scores.shape != (count,) or len(golden.maps) != count:
+    if (
+        not count
+        or not fitting
+        or not 0 < golden.limit <= 10
+        or golden.scores.shape != (count,)
+        or len(golden.maps) != count
+    ):
         raise ContractError("the model's golden vectors do not fit together; export the model again")
     return golden
 
@@ -93,7 +104,7 @@ def golden_from_bytes(data: bytes) -> GoldenVectors:
 def golden_to_bytes(golden: GoldenVectors) -> bytes:
     """Encode golden vectors as an .npz archive; the same vectors always give the same bytes."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **golden.inputs(), score=golden.scores, anomaly_map=golden.maps)
+    np.savez_compressed(buffer, **golden.inputs(), score=golden.scores, anomaly_map=golden.maps, limit=golden.limit)
     return buffer.getvalue()
 
 
@@ -103,7 +114,7 @@ def self_test(backend: Backend, golden: GoldenVectors) -> SelfTest:
     Raises
     ------
     GateError
-        If an answer differs by more than the limit of the model's precision.
+        If an answer differs by more than the golden vectors allow.
     ContractError
         If the golden vectors are those of a network with other inputs.
     """
@@ -116,19 +127,22 @@ def self_test(backend: Backend, golden: GoldenVectors) -> SelfTest:
     ]
     scores = np.concatenate([score for score, _ in answers])
     maps = np.concatenate([anomaly_map for _, anomaly_map in answers])
-    tiny = float(np.finfo(np.float32).tiny)
-    result = SelfTest(
-        images=len(scores),
-        score_error=float((np.abs(scores - golden.scores) / np.maximum(golden.scores, tiny)).max()),
-        map_error=float((np.abs(maps - golden.maps).max((1, 2)) / _map_scale(golden)).max()),
-        limit=LIMITS[backend.contract.precision],
-    )
+    result = SelfTest(len(scores), *errors_between((scores, maps), golden), golden.limit)
     if not max(result.score_error, result.map_error) <= result.limit:
         raise GateError(
             f"{backend.contract.name} is not the model that was verified: scores differ by {result.score_error:.1e}, "
             f"maps by {result.map_error:.1e}, limit {result.limit:.0e}; export it again or repair this machine"
         )
     return result
+
+
+def errors_between(answers: tuple[Scores, Maps], golden: GoldenVectors) -> tuple[float, float]:
+    """Return the largest score and map errors of answers for the golden images, as `SelfTest` has them."""
+    scores, maps = answers
+    tiny = float(np.finfo(np.float32).tiny)
+    score_error = (np.abs(scores - golden.scores) / np.maximum(golden.scores, tiny)).max()
+    map_error = (np.abs(maps - golden.maps).max((1, 2)) / _map_scale(golden)).max()
+    return float(score_error), float(map_error)
 
 
 def _map_scale(golden: GoldenVectors) -> npt.NDArray[np.float32]:

@@ -315,3 +315,11 @@ def test_an_engine_can_be_the_target_of_an_export(snapshot: Path, tmp_path: Path
         "1/model.plan",
         "engine_source.onnx",
     )
+
+
+def test_images_beside_the_folders_of_normal_and_anomalous_are_remarked_on(snapshot: Path, tmp_path: Path) -> None:
+    images = labelled_images(tmp_path / "images")
+    Image.fromarray(drawn_images(1)[0, 0]).save(images / "stray.png")
+    result = run(snapshot, "--verify-images", images, "--repo", tmp_path / "repo")
+    assert result.exit_code == 0, result.output
+    assert "Warning: the AUC is not judged, because not all images lie in folders" in result.stderr

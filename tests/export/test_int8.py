@@ -184,7 +184,8 @@ def test_drawn_spots_stand_out_of_dimmed_images_and_some_are_white() -> None:
     spotted = with_drawn_spots(images, seed=3).astype(int)
     np.testing.assert_array_equal(images, before)
     contrast = spotted.max((1, 2, 3)) - np.median(spotted, (1, 2, 3))
-    assert (contrast > 10).all() and (np.quantile(spotted, 0.4, (1, 2, 3)) <= np.quantile(images, 0.4, (1, 2, 3))).all()
+    assert (contrast > 10).all()
+    assert np.median((spotted < images).mean((1, 2, 3))) > 0.3
     white = (spotted == 255).sum((1, 2, 3)) > 50
     assert white.any() and not white.all()
     np.testing.assert_array_equal(spotted, with_drawn_spots(images, seed=3))

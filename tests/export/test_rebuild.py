@@ -111,3 +111,16 @@ def test_a_flavour_that_is_not_installed_is_named_with_its_extra(folder: Path) -
         assert_refused_and_unchanged(run(folder, "--target", "tensorrt"), "fcdd-edge[tensorrt]", folder)
     else:
         pytest.skip("full TensorRT is installed here")
+
+
+def test_a_renamed_folder_does_not_replace_the_model_whose_name_it_still_bears(folder: Path) -> None:
+    before = (folder / "contract.json").read_bytes()
+    renamed = Path(shutil.copytree(folder, folder.with_name("other_fp16")))
+    result = run(renamed, "--target", "tensorrt-rtx")
+    assert_refused_and_unchanged(result, "give the folder its model's name", renamed)
+    assert (folder / "contract.json").read_bytes() == before
+
+
+def test_options_that_an_exported_model_cannot_follow_are_refused(folder: Path) -> None:
+    result = run(folder, "--target", "tensorrt-rtx", "--max-batch-size", 4, "--precision", "int8")
+    assert_refused_and_unchanged(result, "--max-batch-size, --precision cannot change a model", folder)

@@ -63,7 +63,7 @@ def contract(target: Target = "python") -> ModelContract:
 
 def verified(artefact: bytes = b"graph", target: Target = "python") -> VerifiedModel:
     golden = GoldenVectors(
-        np.zeros((1, 1, 224, 224), np.uint8), np.ones(1, np.float32), np.ones((1, 28, 28), np.float32)
+        np.zeros((1, 1, 224, 224), np.uint8), np.ones(1, np.float32), np.ones((1, 28, 28), np.float32), None, 0.01
     )
     return VerifiedModel(
         replace(contract(target), artefact_sha256=sha256_of(artefact)),
@@ -132,6 +132,18 @@ def test_exports_at_the_same_time_each_become_a_version_and_none_is_torn(tmp_pat
         described = json.loads((folder / number / "contract.json").read_text())
         assert sha256_of((folder / described["artefact"]).read_bytes()) == described["artefact_sha256"]
     assert {path.name for path in tmp_path.iterdir()} == {"repo"}
+
+
+def test_exports_into_repositories_side_by_side_do_not_notice_each_other(tmp_path: Path) -> None:
+    repositories = [tmp_path / name for name in ("one", "two", "three", "four")]
+    with ThreadPoolExecutor(len(repositories)) as pool:
+        for count in range(6):
+            model = verified(f"graph {count}".encode())
+            list(pool.map(lambda repository: write_model(model, repository), repositories))  # noqa: B023
+    for repository in repositories:
+        folder = repository / "fcdd_fp16"
+        assert sha256_of(artefact_of(folder)) == read_contract(folder).artefact_sha256
+    assert {path.name for path in tmp_path.iterdir()} == {"one", "two", "three", "four"}
 
 
 WRITER = """

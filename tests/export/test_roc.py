@@ -9,6 +9,7 @@ from fcdd_export.roc import (
     bootstrap_picks,
     midranks,
     predictive_value,
+    rank_correlation,
     roc_auc,
     roc_curve,
     sensitivity_at,
@@ -154,3 +155,10 @@ def test_every_resample_of_groups_has_both_classes() -> None:
     groups, labels = np.array([0, 0, 1]), np.array([False, True, True])
     for pick in bootstrap_picks(labels, groups, resamples=50):
         assert labels[pick].any() and not labels[pick].all()
+
+
+def test_answers_that_are_all_equal_have_lost_the_order_of_the_reference() -> None:
+    varying = np.array([0.1, 0.2, 0.3])
+    assert rank_correlation(np.full(3, 0.2), varying) == 0
+    assert rank_correlation(varying, np.full(3, 0.2)) is None
+    assert rank_correlation(varying, varying) == pytest.approx(1)
