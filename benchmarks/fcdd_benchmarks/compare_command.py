@@ -10,7 +10,7 @@ from fcdd_benchmarks.compare import CompareOptions, measure_comparison
 from fcdd_benchmarks.compare_report import compare_report
 from fcdd_benchmarks.report import Report
 from fcdd_export.published import NETWORKS
-from fcdd_export.request import BUNDLED_IMAGES, BUNDLED_NORMALS, BUNDLED_SNAPSHOT
+from fcdd_export.request import BUNDLED_IMAGES, BUNDLED_NORMALS, BUNDLED_SNAPSHOT, numbers_in
 from fcdd_export.snapshot import Normalization, Snapshot, checked_normalization, load_snapshot
 from fcdd_runtime.errors import SnapshotError
 
@@ -51,14 +51,7 @@ def _normalization(snapshot: Snapshot, folder: Path, mean: str | None, std: str 
     if (mean is None) != (std is None):
         raise click.UsageError("give --mean and --std together")
     if mean is not None and std is not None:
-        return checked_normalization(_numbers(mean), _numbers(std), "--mean, --std")
+        return checked_normalization(numbers_in(mean), numbers_in(std), "--mean, --std")
     if snapshot.normalization is None:
         raise SnapshotError(f"{folder} has no normalization.json, and a snapshot holds no mean and std; give them")
     return snapshot.normalization
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise click.UsageError(f"{text!r} is not one number, or three with commas") from error

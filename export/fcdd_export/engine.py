@@ -1,6 +1,5 @@
 """ONNX -> engine of TensorRT or TensorRT-RTX, with its identity. Needs neither torch nor onnx: appliances build too."""
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,7 @@ from fcdd_runtime.engine_identity import (
     TIMING_CACHE_FILE,
     EngineIdentity,
 )
+from fcdd_runtime.files import sha256_of
 from fcdd_runtime.gpu import Gpu, find_gpu
 from fcdd_runtime.tensorrt_library import Flavour, Message, library_log, load_library
 
@@ -143,17 +143,13 @@ def _identity(build: _Build, onnx: bytes, plan: bytes, cache: bytes) -> EngineId
         compute_capabilities=compute_capabilities(build.library, settings, build.gpu),
         gpu=build.gpu,
         profile=settings.profile,
-        onnx_sha256=_sha256(onnx),
-        engine_sha256=_sha256(plan),
-        timing_cache_sha256=_sha256(cache) if cache else None,
+        onnx_sha256=sha256_of(onnx),
+        engine_sha256=sha256_of(plan),
+        timing_cache_sha256=sha256_of(cache) if cache else None,
         version_compatible=settings.version_compatible,
         hardware_compatible=settings.for_all_gpus(build.gpu),
         proven=False,
     )
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def _log_text(messages: list[Message]) -> str:

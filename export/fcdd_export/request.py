@@ -80,7 +80,7 @@ def _normalization(snapshot: Snapshot, folder: Path, options: Mapping[str, Any])
     if (mean is None) != (std is None) or (mean is not None and normal_images is not None):
         raise click.UsageError("give --normal-images, or --mean and --std together")
     if mean is not None:
-        return checked_normalization(_numbers(mean), _numbers(std), "--mean, --std")
+        return checked_normalization(numbers_in(mean), numbers_in(std), "--mean, --std")
     if normal_images is not None:
         return normalization_of(normal_images_in(normal_images))
     if snapshot.normalization is None:
@@ -91,7 +91,8 @@ def _normalization(snapshot: Snapshot, folder: Path, options: Mapping[str, Any])
     return snapshot.normalization
 
 
-def _numbers(text: str) -> tuple[float, ...]:
+def numbers_in(text: str) -> tuple[float, ...]:
+    """Parse one number, or three with commas; click.UsageError if it is neither."""
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:

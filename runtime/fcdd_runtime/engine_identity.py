@@ -4,13 +4,13 @@ A plan is a plan: nothing is glued to it, since Triton and other programs read i
 """
 
 import dataclasses
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from fcdd_runtime.contract import ModelContract, from_plain
 from fcdd_runtime.errors import ContractError, EngineMismatchError
+from fcdd_runtime.files import sha256_of
 from fcdd_runtime.gpu import Gpu
 from fcdd_runtime.tensorrt_library import PACKAGES, Flavour
 
@@ -107,7 +107,7 @@ def read_engine(folder: Path, contract: ModelContract) -> tuple[EngineIdentity, 
             f"{folder} lacks {path.name} or {IDENTITY_FILE} beside it; build the engine again"
         ) from error
     identity = EngineIdentity.from_json(text)
-    if not hashlib.sha256(plan).hexdigest() == contract.artefact_sha256 == identity.engine_sha256:
+    if not sha256_of(plan) == contract.artefact_sha256 == identity.engine_sha256:
         raise ContractError(f"{path} is not the engine that its contract and identity name; build the engine again")
     if identity.flavour != contract.target or identity.profile.largest != contract.max_batch_size:
         raise ContractError(f"{path} was not built as its contract says; build the engine again")

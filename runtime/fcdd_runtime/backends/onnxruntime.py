@@ -1,6 +1,5 @@
 """ONNX Runtime in this process, on the machine's GPU where it has one that ONNX Runtime can use, else on the CPU."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import onnxruntime
 from fcdd_runtime.backends.base import Batch, Maps, Scores, checked_answer
 from fcdd_runtime.contract import ModelContract, read_contract
 from fcdd_runtime.errors import BackendError, ContractError, one_line
+from fcdd_runtime.files import sha256_of
 
 
 class OnnxRuntimeBackend:
@@ -62,7 +62,7 @@ def _verified_artefact(folder: Path, contract: ModelContract) -> bytes:
         artefact = path.read_bytes()
     except OSError as error:
         raise ContractError(f"{path} is missing or unreadable; export the model again") from error
-    if hashlib.sha256(artefact).hexdigest() != contract.artefact_sha256:
+    if sha256_of(artefact) != contract.artefact_sha256:
         raise ContractError(f"{path} is not the file that was verified; export the model again")
     return artefact
 
