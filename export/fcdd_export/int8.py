@@ -12,13 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from fcdd_export.drawn_spots import with_drawn_spots
+from fcdd_export.equalised_trunk import Activations, EqualisedTrunk, Scale, channel_ranges, equalised_trunk
 from fcdd_export.graph import REFERENCE_TRUNK_PREFIX, TRUNK_PREFIX, checked, onnx_from_network
 from fcdd_export.int8_graph import module_of, with_quantized_trunks
 from fcdd_export.int8_search import Judged, searched
 from fcdd_export.last_layer import fitted_last_layer
 from fcdd_export.network import ServedNetwork, ServedReferenceNetwork
 from fcdd_export.precision import with_half_nodes
-from fcdd_export.quantized_trunk import Activations, QuantizedTrunk, Scale, TrunkCalibration, quantized_trunk
+from fcdd_export.quantized_trunk import QuantizedTrunk, RoundedWeight, quantized_trunk, rounded_weights
 from fcdd_runtime.errors import ImageError
 
 Method = Literal["fast", "accurate"]
@@ -30,6 +31,8 @@ FEWEST_IMAGES = 16
 ADVISED_IMAGES = 300
 IMAGES_USED = {"fast": 24, "accurate": 32}
 """As they are; as many again have spots drawn into them."""
+RANGE_DRAWS = 4
+"""Spots are drawn anew so many times to see how far activations reach, which costs no more than running the trunk."""
 
 
 def int8_from_network(
@@ -77,6 +80,8 @@ class _Calibration:
     """uint8 (N, 1, 224, 224)."""
     plain: int
     """So many, the first ones, have no spots drawn into them."""
+    for_ranges: npt.NDArray[np.uint8]
+    """More images than those, uint8 (M, 1, 224, 224)."""
 
 
 def _calibration(images: npt.NDArray[np.uint8], used: int, offset: int = 0) -> _Calibration:
@@ -84,7 +89,9 @@ def _calibration(images: npt.NDArray[np.uint8], used: int, offset: int = 0) -> _
     chosen = np.linspace(0, len(images) - 1, min(len(images), 2 * used)).round().astype(int)
     plain, spotted = (chosen[offset::2], chosen[1 - offset :: 2]) if len(chosen) == 2 * used else (chosen, chosen)
     plain, spotted = plain[:used], spotted[:used]
-    return _Calibration(np.concatenate([images[plain], with_drawn_spots(images[spotted], seed=offset)]), len(plain))
+    drawn = [with_drawn_spots(images[spotted], seed=offset + 2 * draw) for draw in range(1 + RANGE_DRAWS)]
+    calibrated = np.concatenate([images[plain], drawn[0]])
+    return _Calibration(calibrated, len(plain), np.concatenate([calibrated, *drawn[1:]]))
 
 
 def _with_biases(network: Served) -> Served:
@@ -105,23 +112,24 @@ class _Quantizer:
         self.activations = activations
         self.rounds_features = activations == "u8"
         self.graph = onnx_from_network(network)
+        self.images = network.normalised(torch.from_numpy(calibration.images))
+        with torch.inference_mode():
+            self.equalised = {name: self._equalised(*trunk) for name, trunk in self._trunks().items()}
+            self.weights = {
+                name: rounded_weights(trunk, self.images, activations) for name, trunk in self.equalised.items()
+            }
 
     def convolutions(self) -> list[str]:
         """Return the modules that may be in INT8, such as `trunk.3`."""
-        return [
-            f"{prefix}.{index}"
-            for prefix, (trunk, _) in self._trunks().items()
-            for index, layer in enumerate(trunk)
-            if isinstance(layer, nn.Conv2d) and (index or self._input_scale())
-        ]
+        return [f"{prefix}.{index}" for prefix, weights in self.weights.items() for index in weights]
 
     def model(self, kept: frozenset[str]) -> onnx.ModelProto:
         """Quantise all but the modules `kept`."""
         trunks: dict[str, QuantizedTrunk] = {}
         weights: dict[str, Tensor] = {}
         with torch.inference_mode():
-            for prefix, (trunk, last) in self._trunks().items():
-                trunks[prefix] = self._quantized(trunk, last, kept=_indices(kept, prefix))
+            for prefix, (_, last) in self._trunks().items():
+                trunks[prefix] = self._quantized(prefix, kept)
                 weights |= self._fitted(last, trunks[prefix])
         model = checked(with_quantized_trunks(self.graph, trunks, weights, self.rounds_features))
         return model if self.activations == "u8" else with_half_nodes(model, _half_nodes(model, trunks))
@@ -145,15 +153,16 @@ class _Quantizer:
         mean, std = float(self.network.mean), float(self.network.std)
         return Scale(1 / (255 * std), round(255 * mean), 0, 255)
 
-    def _quantized(self, trunk: nn.Sequential, last: nn.Module, kept: frozenset[int]) -> QuantizedTrunk:
-        calibration = TrunkCalibration(
-            images=self.network.normalised(torch.from_numpy(self.calibration.images)),
-            plain=self.calibration.plain,
-            scale=self._input_scale(),
-            activations=self.activations,
-            equalise_features=isinstance(last, nn.Conv2d),
-        )
-        return quantized_trunk(trunk, calibration, kept)
+    def _equalised(self, trunk: nn.Sequential, last: nn.Module) -> EqualisedTrunk:
+        ranges = channel_ranges(trunk, self.network.normalised(torch.from_numpy(self.calibration.for_ranges)))
+        takes_factors = isinstance(last, nn.Conv2d)
+        return equalised_trunk(trunk, ranges, self._input_scale(), self.activations, with_features=takes_factors)
+
+    def _quantized(self, prefix: str, kept: frozenset[str]) -> QuantizedTrunk:
+        weights: dict[int, RoundedWeight] = {
+            index: weight for index, weight in self.weights[prefix].items() if f"{prefix}.{index}" not in kept
+        }
+        return quantized_trunk(self.equalised[prefix], weights, self.images, self.calibration.plain)
 
     def _fitted(self, last: nn.Module, trunk: QuantizedTrunk) -> dict[str, Tensor]:
         """Return what changes in the last convolution, by the names of its weights; other last layers stay."""
@@ -179,7 +188,3 @@ def _belongs_to_int8(trunk: QuantizedTrunk, index: int) -> bool:
         return False
     convolution = max(one for one in trunk.convolutions if one <= index)
     return trunk.convolutions[convolution].input_scale is not None
-
-
-def _indices(kept: frozenset[str], prefix: str) -> frozenset[int]:
-    return frozenset(int(name.rsplit(".", 1)[1]) for name in kept if name.startswith(f"{prefix}."))

@@ -10,7 +10,8 @@ import onnx
 from onnx import helper, numpy_helper
 from torch import Tensor
 
-from fcdd_export.quantized_trunk import QuantizedTrunk, Scale
+from fcdd_export.equalised_trunk import Scale
+from fcdd_export.quantized_trunk import QuantizedTrunk
 
 
 def with_quantized_trunks(

@@ -15,6 +15,7 @@ from torch import nn
 from fcdd_export.calibration import images_in
 from fcdd_export.drawn import drawn_images
 from fcdd_export.drawn_spots import with_drawn_spots
+from fcdd_export.equalised_trunk import Activations, EqualisedTrunk, channel_ranges, equalised_trunk, scale_of
 from fcdd_export.graph import onnx_bytes, onnx_from_network
 from fcdd_export.int8 import ADVISED_IMAGES, calibration_advice, int8_from_network
 from fcdd_export.int8_graph import int8_share
@@ -22,9 +23,10 @@ from fcdd_export.int8_search import SMALLEST_SHARE, Judged, searched
 from fcdd_export.network import ServedNetwork, ServedReferenceNetwork, published_network, served_network
 from fcdd_export.outputs import onnxruntime_outputs, torch_outputs
 from fcdd_export.published import upsampling_of
-from fcdd_export.quantized_trunk import Activations, TrunkCalibration, quantized_trunk, scale_of
+from fcdd_export.quantized_trunk import quantized_trunk
 from fcdd_export.roc import auc_change, rank_correlation, roc_auc
 from fcdd_export.snapshot import load_snapshot
+from fcdd_export.weight_rounding import rounded_weight
 from fcdd_runtime.batch import stack_images
 from fcdd_runtime.errors import ImageError
 from fcdd_runtime.heatmap import upsample
@@ -131,12 +133,9 @@ def test_equalised_channels_all_reach_the_largest_code() -> None:
         first.weight.abs_().mul_(torch.tensor([1.0, 3, 10, 100])[:, None, None, None])
     trunk = nn.Sequential(first, nn.ReLU(), second, nn.ReLU()).requires_grad_(False)
     images = torch.rand(4, 1, 16, 16)
-    made = quantized_trunk(trunk, calibration_of(images, "s8"), kept=frozenset({0, 2}))
-    equalised = nn.functional.relu(
-        nn.functional.conv2d(images, made.convolutions[0].weight, made.convolutions[0].bias, padding=1)
-    )
-    largest = equalised.amax((0, 2, 3))
-    torch.testing.assert_close(largest, torch.ones(4))
+    block = equalised(trunk, images, "s8").blocks[0]
+    answer = nn.functional.relu(nn.functional.conv2d(images, block.weight, block.bias, padding=1))
+    torch.testing.assert_close(answer.amax((0, 2, 3)), torch.ones(4))
 
 
 def test_what_is_kept_out_of_int8_is_the_network_itself() -> None:
@@ -145,8 +144,39 @@ def test_what_is_kept_out_of_int8_is_the_network_itself() -> None:
         nn.Conv2d(1, 8, 3, padding=1), nn.LeakyReLU(0.01), nn.MaxPool2d(3, 2, 1), nn.Conv2d(8, 4, 3), nn.ReLU()
     ).requires_grad_(False)
     images = torch.randn(5, 1, 32, 32)
-    made = quantized_trunk(trunk, calibration_of(images, "u8"), kept=frozenset({0, 3}))
+    made = quantized_trunk(equalised(trunk, images, "u8"), {}, images, plain=5)
     torch.testing.assert_close(made.rounded * made.factors[:, None, None], trunk(images), rtol=1e-4, atol=1e-5)
+
+
+def test_ranges_are_those_of_all_images() -> None:
+    torch.manual_seed(0)
+    trunk = nn.Sequential(nn.Conv2d(1, 3, 3), nn.LeakyReLU(0.01), nn.MaxPool2d(2), nn.Conv2d(3, 2, 3), nn.ReLU())
+    images = torch.randn(9, 1, 12, 12)
+    with torch.inference_mode():
+        ranges, features = channel_ranges(trunk, images), trunk(images)
+    assert list(ranges) == [0, 3]
+    torch.testing.assert_close(ranges[3], torch.stack((features.amin((0, 2, 3)), features.amax((0, 2, 3)))))
+
+
+def test_rounded_weights_answer_what_they_should_on_inputs_like_those_they_were_rounded_for() -> None:
+    """Inputs of a flat area are alike, so that errors add up where weights are rounded one by one."""
+    rng = torch.Generator().manual_seed(0)
+    weight = torch.randn(8, 20, 3, 3, generator=rng)
+    patches, others = (torch.rand(500, 1, generator=rng) + 0.1 * torch.randn(500, 180, generator=rng) for _ in range(2))
+    steps = weight.abs().amax((1, 2, 3)) / 7
+    rounded = rounded_weight(weight, steps, 7, patches)
+    codes = rounded / steps[:, None, None, None]
+    torch.testing.assert_close(codes, codes.round())
+    assert float(codes.abs().max()) <= 7
+    nearest = (weight / steps[:, None, None, None]).round() * steps[:, None, None, None]
+    errors = [float(((made - weight).flatten(1) @ others.T).square().mean()) for made in (rounded, nearest)]
+    assert errors[0] < 0.3 * errors[1]
+
+
+def test_weights_of_dead_inputs_are_rounded_to_the_nearest() -> None:
+    weight = torch.tensor([[[[0.26]], [[-1.0]]]])
+    rounded = rounded_weight(weight, torch.tensor([0.5]), 2, torch.zeros(10, 2))
+    torch.testing.assert_close(rounded, torch.tensor([[[[0.5]], [[-1.0]]]]))
 
 
 @pytest.mark.parametrize("activations", ["u8", "s8"])
@@ -224,8 +254,8 @@ def seeded_network(net: str, objective: str) -> ServedNetwork | ServedReferenceN
     return served_network(published_network(net).eval(), objective, [0.2] * 3, [0.1] * 3)
 
 
-def calibration_of(images: torch.Tensor, activations: Activations) -> TrunkCalibration:
-    return TrunkCalibration(images, len(images), None, activations, equalise_features=True)
+def equalised(trunk: nn.Sequential, images: torch.Tensor, activations: Activations) -> EqualisedTrunk:
+    return equalised_trunk(trunk, channel_ranges(trunk, images), None, activations, with_features=True)
 
 
 def output_of(model: onnx.ModelProto, name: str, kind: int, images: Images) -> npt.NDArray[np.uint8]:
