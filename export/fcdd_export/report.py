@@ -28,9 +28,8 @@ def report_markdown(contract: ModelContract, record: ExportRecord) -> str:
         _table(["", ""], [[name, value] for name, value in _facts(contract, record).items()]),
         ["## Drift against torch in FP32", ""],
         _table(["measure", *(_column(drift) for drift in record.drifts), "limit"], _drift_rows(contract, record)),
-        [_MEASURES, _about_extremes(contract), ""],
-        ["## Where the drift enters", "", _LAYERS, ""],
-        layer_table(record.layers),
+        [_MEASURES, *_about_grad_cam(contract), _about_extremes(contract), ""],
+        _layers(record),
         _method(record),
         _engine(record),
     ]
@@ -65,6 +64,11 @@ _LAYERS = (
     "Root mean square of the difference to FP32 in each layer's output, as a share of that output, after fitting each "
     "channel's scale."
 )
+
+
+def _layers(record: ExportRecord) -> list[str]:
+    """Say nothing of FP32, which is the graph that others are compared with."""
+    return ["## Where the drift enters", "", _LAYERS, "", *layer_table(record.layers)] if record.layers else []
 
 
 def _accepted(record: ExportRecord) -> list[str]:
@@ -127,6 +131,14 @@ def _limit(value: float | None) -> str:
 def _about_extremes(contract: ModelContract) -> str:
     limit = LIMITS[contract.precision].extreme
     return "Extremes have no limit." if limit is None else f"The limit of extremes is {limit:g}, for scores and maps."
+
+
+def _about_grad_cam(contract: ModelContract) -> list[str]:
+    if contract.map_kind != "grad_cam":
+        return []
+    return [
+        "The image's own value of Grad-CAM is taken before what is below 0 is cut off: rounding errs in proportion."
+    ]
 
 
 def _engine(record: ExportRecord) -> list[str]:

@@ -35,6 +35,17 @@ class Outputs:
     """float32 (N,)."""
     maps: Maps
     """float32 (N, 28, 28)."""
+    uncut: Maps | None = None
+    """Grad-CAM before what is below 0 is cut off, float32 (N, 28, 28), as torch knows it; None for other maps."""
+
+    def sizes(self) -> npt.NDArray[np.float32]:
+        """Return what rounding errors of each image's map are in proportion to, float32 (N,): its largest value.
+
+        Grad-CAM is a sum of positive and negative terms of which ReLU may leave next to nothing.
+        """
+        values = self.maps if self.uncut is None else np.abs(self.uncut)
+        sizes: npt.NDArray[np.float32] = values.max((1, 2))
+        return sizes
 
 
 @dataclass(frozen=True)
@@ -112,10 +123,11 @@ class Drift:
     rank_correlation: float | None
     """Spearman's correlation of the scores; None for fewer than three images."""
     map_largest: float
-    """Largest map error as a share of that image's largest map value; images whose maps stay below 5 % of the set's
-    largest value count as that much."""
+    """Largest map error as a share of that image's largest map value, for Grad-CAM before what is below 0 is cut off;
+    images whose maps stay below 5 % of the set's largest value count as that much."""
     map_of_set: float
-    """Largest map error as a share of the largest map value of all images."""
+    """Largest map error as a share of the largest map value of all images, which for Grad-CAM counts as 5 % at least of
+    the largest value before what is below 0 is cut off."""
     map_correlation: float | None
     """Smallest correlation of an image's map with the reference's; None where no map varies."""
     heatmap_psnr_db: float | None
@@ -152,8 +164,9 @@ def measure_drift(way: str, outputs: Outputs, reference: Reference) -> Drift:
     with np.errstate(invalid="ignore", over="ignore"):
         relative = np.abs(outputs.scores - truth.scores) / np.maximum(truth.scores, floor)
         map_errors = np.abs(outputs.maps - truth.maps).max((1, 2))
-    of_set = max(float(truth.maps.max()), tiny)
-    own = np.maximum(truth.maps.max((1, 2)), SMALL * of_set)
+    sizes = truth.sizes()
+    of_set = max(float(truth.maps.max()), SMALL * float(sizes.max()), tiny)
+    own = np.maximum(sizes, SMALL * of_set)
     drift = Drift(
         way=way,
         extreme=reference.extreme,

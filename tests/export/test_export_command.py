@@ -52,7 +52,10 @@ def test_an_export_writes_a_folder_that_stands_alone(snapshot: Path, tmp_path: P
         assert {path.name for path in (folder / "1").iterdir()} == {*DESCRIPTIONS, "model.onnx", "model.py"}
     report = json.loads((repo / "breast_fp16" / "export_report.json").read_text())
     assert {drift["way"] for drift in report["drifts"]} == {"onnxruntime", "fp16 simulation"}
-    assert "| fp16 simulation, extremes |" in (repo / "breast_fp16" / "export_report.md").read_text()
+    page = (repo / "breast_fp16" / "export_report.md").read_text()
+    assert "| fp16 simulation, extremes |" in page and "## Where the drift enters" in page
+    # FP32 is what layers are compared with, so that there is none to name.
+    assert "## Where the drift enters" not in (repo / "breast_fp32" / "export_report.md").read_text()
 
 
 def test_the_contract_says_what_went_into_the_model(snapshot: Path, tmp_path: Path) -> None:
