@@ -18,6 +18,7 @@ from fcdd_export.proof import Gate, Judge, Proof, VerificationImages, proven, re
 from fcdd_export.published import MAP_SHAPE, NETWORKS, upsampling_of
 from fcdd_export.repository import KEPT_VERSIONS, package_versions, write_model
 from fcdd_export.snapshot import Normalization, Snapshot
+from fcdd_export.verification import verification_facts
 from fcdd_export.verified import ExportRecord, VerifiedModel
 from fcdd_export.verify import Outputs
 from fcdd_runtime.batch import GreyImage, stack_images
@@ -120,6 +121,7 @@ def _verified(request: ExportRequest, precision: Precision, source: _Source) -> 
         layers=proof.layers,
         accepted=proof.accepted,
         method=_int8_facts(request) if precision == "int8" else None,
+        verification=verification_facts(request.verification, source.gate.references[0].inputs),
     )
     contract = _contract(request, precision, source.gate.references[0].outputs, proof)
     contract = replace(contract, artefact_sha256=sha256_of(contents), engine_source=engine_source)

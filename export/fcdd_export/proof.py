@@ -28,6 +28,10 @@ class VerificationImages:
     """Any size; none: drawn ones."""
     labels: Labels | None
     """Truth, bool (N,), where they come in folders `normal` and `anomalous`."""
+    references: Sequence[GreyImage] | None = None
+    """What a two-input network compares each image with; None: its neighbour, for want of a true reference."""
+    folder: str | None = None
+    """Name of the folder that they came in, without the path to it."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +80,12 @@ def references_of(
     names : the network's inputs
     """
     images = verification.images
-    pixels = stack_images(images, judge.resize) if images else drawn_images(16)
-    labels = verification.labels if len(names) == 1 else None
+    inputs = inputs_of(stack_images(images, judge.resize) if images else drawn_images(16), names)
+    if verification.references is not None:
+        inputs = {**inputs, "reference": stack_images(verification.references, judge.resize)}
+    labels = verification.labels if len(names) == 1 or verification.references is not None else None
     return (
-        _reference(network, inputs_of(pixels, names), judge, labels=labels),
+        _reference(network, inputs, judge, labels=labels),
         _reference(network, inputs_of(extreme_images(), names), judge, extreme=True),
     )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from fcdd_export.engine_model import EngineOptions, engine_model
 from fcdd_export.machine import machine, peak_memory_mb
 from fcdd_export.repository import REPORT_FILE, write_model
-from fcdd_export.verified import ExportRecord, VerifiedModel
+from fcdd_export.verified import ExportRecord, VerificationFacts, VerifiedModel
 from fcdd_export.verify import Drift, LayerDrift
 from fcdd_runtime.contract import ModelContract, from_plain, read_contract
 from fcdd_runtime.errors import ContractError, MissingExtraError
@@ -105,9 +105,11 @@ def _record(report: Path, command: str) -> ExportRecord:
         drifts = from_plain(tuple[Drift, ...], former["drifts"])
         layers = from_plain(tuple[LayerDrift, ...], former["layers"])
         accepted = from_plain(tuple[str, ...], former["accepted"])
+        images = from_plain(VerificationFacts | None, former.get("verification"))
     except (KeyError, TypeError, ValueError) as error:
         raise ContractError(f"{report} is damaged ({error}); export the model again") from error
-    return ExportRecord(command, machine(), 0.0, 0.0, drifts, layers, accepted, former.get("method"))
+    method = former.get("method")
+    return ExportRecord(command, machine(), 0.0, 0.0, drifts, layers, accepted, method, verification=images)
 
 
 def _read(path: Path) -> bytes:

@@ -284,6 +284,9 @@ def test_int8_for_cpus_brings_the_graph_for_tensorrt_with_it(snapshot: Path, tmp
     assert kinds_of_zero_points(folder / "1" / contract.engine_source.file) == {onnx.TensorProto.INT8}
     ways = {drift["way"] for drift in json.loads((folder / "export_report.json").read_text())["drifts"]}
     assert {"onnxruntime", "for TensorRT: onnxruntime", "for TensorRT: fp16 simulation"} == ways
+    page = (folder / "export_report.md").read_text()
+    assert f"`{contract.engine_source.sha256}` (engine_source.onnx)" in page
+    assert f"`{contract.artefact_sha256}` (1/model.onnx)" in page
     assert run(folder, "--target", "tensorrt-rtx").exit_code == 0
     assert read_contract(folder).artefact == "2/model.plan"
 
