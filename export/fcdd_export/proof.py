@@ -52,6 +52,13 @@ class Gate:
     references: tuple[Reference, ...]
     accept: str | None
     """Why limits may be exceeded, in the user's words; None: they may not."""
+    int8_method: str | None = None
+    """How INT8 is made; None where it is not asked for."""
+
+    def advice_for(self, precision: Precision) -> str:
+        """Say what to try where a limit of a precision is exceeded."""
+        better = "try --int8-method accurate, " if precision == "int8" and self.int8_method == "fast" else ""
+        return f"{better}use a higher precision"
 
 
 @dataclass(frozen=True)
@@ -116,8 +123,8 @@ def proven(artefact: onnx.ModelProto, precision: Precision, gate: Gate, label: s
     exceeded = tuple(dict.fromkeys(one for drift in drifts for one in violations(drift, precision)))
     if exceeded and gate.accept is None:
         raise GateError(
-            f"{label}{precision} changes {'; '.join(exceeded)}; use a higher precision, or give a reason to accept it "
-            f"with --accept-drift{_entering(layers)}"
+            f"{label}{precision} changes {'; '.join(exceeded)}; {gate.advice_for(precision)}, or give a reason to "
+            f"accept it with --accept-drift{_entering(layers)}"
         )
     return Proof(tuple(drifts), layers, exceeded)
 
