@@ -9,6 +9,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from fcdd_export.machine import processor
+
 GOVERNOR_FILE = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 GPU_FACTS = ("name", "driver_version", "memory.total", "clocks.sm", "power.draw", "temperature.gpu")
 """As `nvidia-smi --query-gpu` names them."""
@@ -21,7 +23,7 @@ def machine_facts(packages: Iterable[str]) -> dict[str, Any]:
     (None where it cannot be read), `system`, `python`, `versions`, `gpus` (one set of `GPU_FACTS` each).
     """
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "governor": _governor(),
@@ -44,14 +46,6 @@ def machine_rows(facts: dict[str, Any]) -> tuple[tuple[str, str], ...]:
         ("System", facts["system"]),
         ("Software", f"Python {facts['python']}, {versions}"),
     )
-
-
-def _processor() -> str:
-    """Return the model name that Linux knows; Arm kernels name none."""
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.machine()
 
 
 def _governor() -> str | None:

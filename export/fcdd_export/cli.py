@@ -33,6 +33,13 @@ EXPORT_PACKAGES = {"torch", "onnx", "onnxruntime", "onnxscript", "rich", "tomli"
     type=PathOption(),
     help="MIP images to verify on, in folders `normal` and `anomalous` for the AUC; else drawn ones.",
 )
+@click.option(
+    "--verify-references",
+    type=PathOption(),
+    metavar="CSV",
+    help="What a network of two inputs compares the verify images with: a CSV file with the columns image,reference, "
+    "as for fcdd-score, or one image; else each image's neighbour.",
+)
 @click.option("--recipe", type=PathOption(), help="TOML file: how DICOM studies become MIP images.")
 @click.option("--operating-point", type=PathOption(), help="JSON file: threshold, sensitivity, source.")
 @click.option("--accept-drift", metavar="REASON", help="Publish beyond the limits, with the reason in the contract.")

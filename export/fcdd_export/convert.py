@@ -16,8 +16,9 @@ from fcdd_export.network import ServedNetwork, ServedReferenceNetwork, served_ne
 from fcdd_export.precision import fp16_from_onnx
 from fcdd_export.proof import Gate, Judge, Proof, VerificationImages, proven, references_of
 from fcdd_export.published import MAP_SHAPE, NETWORKS, upsampling_of
-from fcdd_export.repository import KEPT_VERSIONS, package_versions, write_model
+from fcdd_export.repository import KEPT_VERSIONS, check_repository, package_versions, write_models
 from fcdd_export.snapshot import Normalization, Snapshot
+from fcdd_export.verification import verification_facts
 from fcdd_export.verified import ExportRecord, VerifiedModel
 from fcdd_export.verify import Outputs
 from fcdd_runtime.batch import GreyImage, stack_images
@@ -83,15 +84,20 @@ def export_models(request: ExportRequest) -> list[tuple[VerifiedModel, Path]]:
     ------
     GateError
         If a model drifts beyond the limits of its precision.
+    RepositoryError
+        If the repository cannot be written to; it is then as it was.
     """
+    check_repository(request.repository)
     snapshot, statistics = request.snapshot, request.normalization
     network = served_network(snapshot.network, snapshot.objective, statistics.mean, statistics.std)
     references = references_of(network, network.inputs, request.verification, _judge(request))
     graph = onnx_from_network(network)
-    source = _Source(network, Gate(graph, references, request.accept_drift))
+    method = request.calibration.method if request.calibration else None
+    source = _Source(network, Gate(graph, references, request.accept_drift, method))
     models = [_verified(request, precision, source) for precision in request.precisions]
     models = [_with_engine(request, model) for model in models]
-    return [(model, write_model(model, request.repository, request.kept_versions)) for model in models]
+    folders = write_models(models, request.repository, request.kept_versions)
+    return list(zip(models, folders, strict=True))
 
 
 @dataclass(frozen=True)
@@ -120,6 +126,7 @@ def _verified(request: ExportRequest, precision: Precision, source: _Source) -> 
         layers=proof.layers,
         accepted=proof.accepted,
         method=_int8_facts(request) if precision == "int8" else None,
+        verification=verification_facts(request.verification, source.gate.references[0].inputs),
     )
     contract = _contract(request, precision, source.gate.references[0].outputs, proof)
     contract = replace(contract, artefact_sha256=sha256_of(contents), engine_source=engine_source)

@@ -39,7 +39,7 @@ def check_parsed(flavour: Flavour, library: Any, parser: Any, well: bool, messag
             node = f"{found['name']} ({found['operator']})"
         elif message.level == "WARNING" and SUBSTITUTION.search(message.text):
             raise EngineBuildError(
-                f"{title} would change the node {node} ({_plain(message.text)}); export the model for this target"
+                f"{title} would change the node {node} ({_plain(message.text)}); export the snapshot for this target"
             )
 
 
@@ -55,10 +55,12 @@ def build_error(flavour: Flavour, library: Any, messages: list[Message]) -> Engi
     if any(OUT_OF_MEMORY.search(text) for text in errors):
         return EngineBuildError(
             f"{title} has not enough memory to build the engine ({_plain(errors[-1])}); "
-            "end other programs on the GPU, or give a smaller --max-batch-size"
+            "end other programs on the GPU, or export the snapshot again with a smaller --max-batch-size"
         )
     reason = _plain(errors[0]) if errors else "no reason given"
-    return EngineBuildError(f"{title} cannot build the engine ({reason}); export with --target python instead")
+    return EngineBuildError(
+        f"{title} cannot build the engine ({reason}); export the snapshot with --target python instead"
+    )
 
 
 def start_error(flavour: Flavour, reason: str) -> EngineBuildError:
@@ -76,7 +78,7 @@ def _refusal(title: str, error: Any) -> str:
         return f"{title} cannot read the graph ({description or code}); export the model again"
     return (
         f"{title} refuses the node {error.node_name()} ({error.node_operator()}): {description or code}; "
-        "export the model for this target, or with --target python"
+        "export the snapshot for this target, or with --target python"
     )
 
 

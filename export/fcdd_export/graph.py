@@ -7,7 +7,7 @@ import logging
 import math
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import onnx
 import torch
@@ -72,6 +72,23 @@ def checked(model: onnx.ModelProto) -> onnx.ModelProto:
     model.graph.ClearField("value_info")
     model.graph.value_info.extend(light.graph.value_info)
     return model
+
+
+def with_weights(model: onnx.ModelProto, weights: Iterable[onnx.TensorProto]) -> onnx.ModelProto:
+    """Return a copy of a graph with other weights, and without the types of its tensors, which `checked` writes.
+
+    A weight that is replaced inside a copied graph stays in memory as long as the graph does.
+    """
+    light = onnx.helper.make_graph(model.graph.node, model.graph.name, model.graph.input, model.graph.output, [])
+    copy: onnx.ModelProto = onnx.helper.make_model(
+        light,
+        ir_version=model.ir_version,
+        opset_imports=model.opset_import,
+        functions=model.functions,
+        producer_name=model.producer_name,
+    )
+    copy.graph.initializer.extend(weights)
+    return copy
 
 
 def _without_large_weights(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -3,7 +3,7 @@
 ONNX Runtime's CPU provider computes FP16 convolutions in FP32, so it would hide an overflow between two layers.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from fcdd_export.graph import checked
+from fcdd_export.graph import checked, with_weights
 from fcdd_export.outputs import chunks_of, cpu_session
 from fcdd_export.progress import track
 from fcdd_export.verify import Inputs, Outputs
@@ -20,40 +20,47 @@ from fcdd_export.verify import Inputs, Outputs
 def half_simulation(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return an FP32 graph in which every tensor that is FP16 in `model` is rounded to half where it arises.
 
-    Sums inside a convolution stay FP32, as in the tensor cores' accumulators. Tensor names stay.
+    Sums inside a convolution stay FP32, as in the tensor cores' accumulators. Tensor names stay. A model without half
+    tensors is its own simulation.
     """
-    simulated = onnx.ModelProto()
-    simulated.CopyFrom(model)
-    graph = simulated.graph
     halves = half_tensors(model)
-    for weight in graph.initializer:
-        if weight.data_type == TensorProto.FLOAT16:
-            values = numpy_helper.to_array(weight).astype(np.float32)
-            weight.CopyFrom(numpy_helper.from_array(values, weight.name))
-    nodes = [rounded for node in graph.node for rounded in _rounded(node, halves)]
-    graph.ClearField("node")
-    graph.node.extend(nodes)
-    graph.ClearField("value_info")
+    if not halves:
+        return model
+    simulated = with_weights(model, (_single(weight) for weight in model.graph.initializer))
+    nodes = [rounded for node in model.graph.node for rounded in _rounded(node, halves)]
+    simulated.graph.ClearField("node")
+    simulated.graph.node.extend(nodes)
     return checked(simulated)
 
 
-def simulated_outputs(model: onnx.ModelProto, inputs: Inputs) -> tuple[Outputs, float]:
-    """Run the simulation of an FP16 artefact.
+class SimulatedSession:
+    """The half simulation of an artefact, opened once for several sets of images."""
 
-    Returns
-    -------
-    outputs, and the largest absolute value of any half tensor (infinity after an overflow)
-    """
-    names = sorted(half_tensors(model))
-    with further_outputs(half_simulation(model), names) as simulated:
-        session = cpu_session(simulated)
-    parts, largest = [], 0.0
-    for chunk in track(chunks_of(inputs, 2), "FP16 simulation"):
-        score, anomaly_map, *tensors = session.run(["score", "anomaly_map", *names], dict(chunk))
-        parts.append((score[:, 0], anomaly_map[:, 0]))
-        largest = max(largest, *(_largest(tensor) for tensor in tensors))
-    scores, maps = (np.concatenate(values) for values in zip(*parts, strict=True))
-    return Outputs(scores, maps), largest
+    def __init__(self, simulation: onnx.ModelProto, names: Collection[str]):
+        """Open a simulation; `names` are the tensors that are half in the artefact."""
+        self.names = sorted(names)
+        with further_outputs(simulation, self.names):
+            self.session = cpu_session(simulation)
+
+    def outputs(self, inputs: Inputs) -> tuple[Outputs, float]:
+        """Run it.
+
+        Returns
+        -------
+        outputs, and the largest absolute value of any half tensor (infinity after an overflow)
+        """
+        parts, largest = [], 0.0
+        for chunk in track(chunks_of(inputs, 2), "FP16 simulation"):
+            score, anomaly_map, *tensors = self.session.run(["score", "anomaly_map", *self.names], dict(chunk))
+            parts.append((score[:, 0], anomaly_map[:, 0]))
+            largest = max(largest, *(_largest(tensor) for tensor in tensors))
+        scores, maps = (np.concatenate(values) for values in zip(*parts, strict=True))
+        return Outputs(scores, maps), largest
+
+
+def simulated_outputs(model: onnx.ModelProto, inputs: Inputs) -> tuple[Outputs, float]:
+    """Simulate an FP16 artefact on one set of images; returns what `SimulatedSession.outputs` does."""
+    return SimulatedSession(half_simulation(model), half_tensors(model)).outputs(inputs)
 
 
 def half_tensors(model: onnx.ModelProto) -> set[str]:
@@ -81,6 +88,12 @@ def further_outputs(model: onnx.ModelProto, names: Sequence[str]) -> Iterator[on
         yield model
     finally:
         del model.graph.output[len(present) :]
+
+
+def _single(weight: onnx.TensorProto) -> onnx.TensorProto:
+    if weight.data_type != TensorProto.FLOAT16:
+        return weight
+    return numpy_helper.from_array(numpy_helper.to_array(weight).astype(np.float32), weight.name)
 
 
 def _rounded(node: onnx.NodeProto, halves: set[str]) -> list[onnx.NodeProto]:

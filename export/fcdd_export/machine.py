@@ -1,5 +1,6 @@
 """What an export ran on, for its report."""
 
+import os
 import platform
 import resource
 from pathlib import Path
@@ -7,7 +8,8 @@ from pathlib import Path
 
 def machine() -> str:
     """Return processor, number of cores and operating system in words."""
-    return f"{_processor()}, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    return f"{os.cpu_count()} x {processor()}, {system}"
 
 
 def peak_memory_mb() -> float:
@@ -15,8 +17,9 @@ def peak_memory_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
-def _processor() -> str:
+def processor() -> str:
     """Return the model name that Linux knows; Arm kernels name none."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{len(names)} x {names[0]}" if names else platform.processor() or platform.machine()
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()

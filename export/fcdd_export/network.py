@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from fcdd_export.grad_cam import BceHead, HscHead
+from fcdd_export.grad_cam import BceHead, GradCamHead, HscHead
 from fcdd_export.layers import flattened, folded, summed_over_inputs
 from fcdd_export.published import (
     IMAGE_SIZE,
@@ -115,6 +115,12 @@ class GradCamNetwork(ServedNetwork):
         """Return score and map of the trunk's features: FP32 in every precision."""
         score, anomaly_map = self.last(features)
         return score, anomaly_map
+
+    def uncut(self, mip: Tensor) -> tuple[Tensor, Tensor]:
+        """Return score and Grad-CAM of images before what is below 0 is cut off."""
+        head = self.last
+        assert isinstance(head, GradCamHead)
+        return head.uncut(self.trunk(self.normalised(mip)))
 
 
 class ServedReferenceNetwork(_Normalising):

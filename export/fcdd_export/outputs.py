@@ -1,6 +1,7 @@
 """What a network, or an artefact made of it, answers for a set of images."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +10,7 @@ import onnxruntime
 import torch
 from torch import nn
 
+from fcdd_export.network import GradCamNetwork
 from fcdd_export.progress import track
 from fcdd_export.verify import Inputs, Outputs
 
@@ -17,17 +19,25 @@ CHUNK = 8
 
 def torch_outputs(network: nn.Module, inputs: Inputs) -> Outputs:
     """Run the served network in FP32: the reference that everything else is compared with."""
+    run = network.uncut if isinstance(network, GradCamNetwork) else network
     with torch.inference_mode():
         parts = [
-            network(*(torch.from_numpy(images) for images in chunk.values()))
+            run(*(torch.from_numpy(images) for images in chunk.values()))
             for chunk in track(chunks_of(inputs), "torch FP32")
         ]
-    return _joined([(score.numpy(), anomaly_map.numpy()) for score, anomaly_map in parts])
+    outputs = _joined([(score.numpy(), anomaly_map.numpy()) for score, anomaly_map in parts])
+    if not isinstance(network, GradCamNetwork):
+        return outputs
+    return replace(outputs, maps=np.maximum(outputs.maps, 0), uncut=outputs.maps)
 
 
 def onnxruntime_outputs(model: onnx.ModelProto, inputs: Inputs, label: str = "ONNX Runtime") -> Outputs:
     """Run an artefact on ONNX Runtime's CPU provider; `label` names it where progress is shown."""
-    session = cpu_session(model)
+    return session_outputs(cpu_session(model), inputs, label)
+
+
+def session_outputs(session: onnxruntime.InferenceSession, inputs: Inputs, label: str) -> Outputs:
+    """Run a graph that is open; `label` names it where progress is shown."""
     return _joined([session.run(["score", "anomaly_map"], dict(chunk)) for chunk in track(chunks_of(inputs), label)])
 
 

@@ -1,12 +1,12 @@
 """FP32 ONNX -> FP16 ONNX, strongly typed: precision lives in the graph, not in a builder's flags."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from fcdd_export.graph import REFERENCE_TRUNK_PREFIX, TRUNK_PREFIX, checked
+from fcdd_export.graph import REFERENCE_TRUNK_PREFIX, TRUNK_PREFIX, checked, with_weights
 
 
 def fp16_from_onnx(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -34,21 +34,26 @@ def with_half_nodes(model: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelP
     model : FP32, with the types of its tensors as `checked` leaves them; left as it is
     names : names of the nodes; the outputs of the graph come from others
     """
-    half = onnx.ModelProto()
-    half.CopyFrom(model)
     chosen = set(names)
-    inside = [node for node in half.graph.node if node.name in chosen]
-    outside = [node for node in half.graph.node if node.name not in chosen]
+    inside, outside = _split(model.graph, chosen)
     made_inside = {name for node in inside for name in node.output}
-    floats = {name for name, kind in _tensor_types(half.graph).items() if kind == TensorProto.FLOAT}
-    entries = {name for node in inside for name in node.input if name in floats} - made_inside
+    floats = {name for name, kind in _tensor_types(model.graph).items() if kind == TensorProto.FLOAT}
+    entries = (_inputs_of(inside) & floats) - made_inside
     left = made_inside & floats & _inputs_of(outside)
-    _halve_weights(half.graph, inside, outside)
-    _rename_inputs(inside, {name: f"{name}_fp16" for name in entries})
+    halved = {one.name for one in model.graph.initializer if one.data_type == TensorProto.FLOAT} & _inputs_of(inside)
+    shared = halved & _inputs_of(outside)
+    half = with_weights(model, _weights(model.graph, halved, shared))
+    inside, outside = _split(half.graph, chosen)
+    _rename_inputs(inside, {name: f"{name}_fp16" for name in entries | shared})
     _rename_inputs(outside, {name: f"{name}_fp32" for name in left})
     _insert_casts(half.graph, entries, left)
-    half.graph.ClearField("value_info")
     return checked(half)
+
+
+def _split(graph: onnx.GraphProto, names: set[str]) -> tuple[list[onnx.NodeProto], list[onnx.NodeProto]]:
+    """Return the nodes of these names, and the others."""
+    inside = [node for node in graph.node if node.name in names]
+    return inside, [node for node in graph.node if node.name not in names]
 
 
 def _tensor_types(graph: onnx.GraphProto) -> dict[str, int]:
@@ -62,18 +67,13 @@ def _inputs_of(nodes: Iterable[onnx.NodeProto]) -> set[str]:
     return {name for node in nodes for name in node.input}
 
 
-def _halve_weights(graph: onnx.GraphProto, inside: list[onnx.NodeProto], outside: list[onnx.NodeProto]) -> None:
-    """Store the weights of half nodes in FP16; one that FP32 nodes use too is there twice."""
-    used, also_outside = _inputs_of(inside), _inputs_of(outside)
-    shared = []
+def _weights(graph: onnx.GraphProto, halved: set[str], shared: set[str]) -> Iterator[onnx.TensorProto]:
+    """Give all weights, those of half nodes in FP16; one that FP32 nodes use too is there twice."""
     for weight in graph.initializer:
-        if weight.name in used and weight.data_type == TensorProto.FLOAT:
-            if weight.name in also_outside:
-                shared.append(_halved(weight, f"{weight.name}_fp16"))
-            else:
-                weight.CopyFrom(_halved(weight, weight.name))
-    graph.initializer.extend(shared)
-    _rename_inputs(inside, {weight.name.removesuffix("_fp16"): weight.name for weight in shared})
+        yield _halved(weight, weight.name) if weight.name in halved - shared else weight
+    for weight in graph.initializer:
+        if weight.name in shared:
+            yield _halved(weight, f"{weight.name}_fp16")
 
 
 def _halved(weight: onnx.TensorProto, name: str) -> onnx.TensorProto:

@@ -9,9 +9,9 @@ import onnx
 from torch import nn
 
 from fcdd_export.drawn import drawn_images, extreme_images
-from fcdd_export.half_simulation import half_simulation, half_tensors, simulated_outputs
+from fcdd_export.half_simulation import SimulatedSession, half_simulation, half_tensors
 from fcdd_export.layer_drift import layer_drifts, worst
-from fcdd_export.outputs import onnxruntime_outputs, torch_outputs
+from fcdd_export.outputs import cpu_session, session_outputs, torch_outputs
 from fcdd_export.report import layer_table
 from fcdd_export.roc import Labels
 from fcdd_export.verify import Drift, Inputs, LayerDrift, Reference, check_finite, measure_drift, violations
@@ -28,6 +28,10 @@ class VerificationImages:
     """Any size; none: drawn ones."""
     labels: Labels | None
     """Truth, bool (N,), where they come in folders `normal` and `anomalous`."""
+    references: Sequence[GreyImage] | None = None
+    """What a two-input network compares each image with; None: its neighbour, for want of a true reference."""
+    folder: str | None = None
+    """Name of the folder that they came in, without the path to it."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,13 @@ class Gate:
     references: tuple[Reference, ...]
     accept: str | None
     """Why limits may be exceeded, in the user's words; None: they may not."""
+    int8_method: str | None = None
+    """How INT8 is made; None where it is not asked for."""
+
+    def advice_for(self, precision: Precision) -> str:
+        """Say what to try where a limit of a precision is exceeded."""
+        better = "try --int8-method accurate, " if precision == "int8" and self.int8_method == "fast" else ""
+        return f"{better}use a higher precision"
 
 
 @dataclass(frozen=True)
@@ -76,10 +87,12 @@ def references_of(
     names : the network's inputs
     """
     images = verification.images
-    pixels = stack_images(images, judge.resize) if images else drawn_images(16)
-    labels = verification.labels if len(names) == 1 else None
+    inputs = inputs_of(stack_images(images, judge.resize) if images else drawn_images(16), names)
+    if verification.references is not None:
+        inputs = {**inputs, "reference": stack_images(verification.references, judge.resize)}
+    labels = verification.labels if len(names) == 1 or verification.references is not None else None
     return (
-        _reference(network, inputs_of(pixels, names), judge, labels=labels),
+        _reference(network, inputs, judge, labels=labels),
         _reference(network, inputs_of(extreme_images(), names), judge, extreme=True),
     )
 
@@ -101,32 +114,51 @@ def proven(artefact: onnx.ModelProto, precision: Precision, gate: Gate, label: s
     GateError
         If a limit is exceeded and that is not accepted, or a value overflows, which nobody can accept.
     """
-    drifts = tuple(replace(drift, way=f"{label}{drift.way}") for drift in _drifts(artefact, gate.references))
+    simulation = half_simulation(artefact)
+    drifts = _drifts(artefact, gate.references) + _simulated_drifts(artefact, simulation, gate.references)
+    drifts = [replace(drift, way=f"{label}{drift.way}") for drift in drifts]
     for drift in drifts:
         check_finite(drift, precision)
-    layers = tuple(worst(layer_drifts(half_simulation(artefact), gate.graph, gate.references[0].inputs)))
+    layers = _layers(simulation, gate)
     exceeded = tuple(dict.fromkeys(one for drift in drifts for one in violations(drift, precision)))
     if exceeded and gate.accept is None:
-        table = "\n".join(layer_table(layers))
         raise GateError(
-            f"{label}{precision} changes {'; '.join(exceeded)}; use a higher precision, or give a reason to accept it "
-            f"with --accept-drift\nWhere the drift enters:\n{table}"
+            f"{label}{precision} changes {'; '.join(exceeded)}; {gate.advice_for(precision)}, or give a reason to "
+            f"accept it with --accept-drift{_entering(layers)}"
         )
-    return Proof(drifts, layers, exceeded)
+    return Proof(tuple(drifts), layers, exceeded)
 
 
 def _drifts(artefact: onnx.ModelProto, references: Sequence[Reference]) -> list[Drift]:
-    drifts = [
-        measure_drift("onnxruntime", onnxruntime_outputs(artefact, one.inputs, "artefact"), one) for one in references
-    ]
-    if half_tensors(artefact):
-        drifts += [_simulated_drift(artefact, reference) for reference in references]
-    return drifts
+    # One session for all images: opening one takes seconds, and for the largest network more than a gigabyte.
+    session = cpu_session(artefact)
+    return [measure_drift("onnxruntime", session_outputs(session, one.inputs, "artefact"), one) for one in references]
 
 
-def _simulated_drift(artefact: onnx.ModelProto, reference: Reference) -> Drift:
-    outputs, largest = simulated_outputs(artefact, reference.inputs)
+def _simulated_drifts(
+    artefact: onnx.ModelProto, simulation: onnx.ModelProto, references: Sequence[Reference]
+) -> list[Drift]:
+    halves = half_tensors(artefact)
+    if not halves:
+        return []
+    session = SimulatedSession(simulation, halves)
+    return [_simulated_drift(session, reference) for reference in references]
+
+
+def _simulated_drift(session: SimulatedSession, reference: Reference) -> Drift:
+    outputs, largest = session.outputs(reference.inputs)
     return replace(measure_drift("fp16 simulation", outputs, reference), activation_largest=largest)
+
+
+def _layers(simulation: onnx.ModelProto, gate: Gate) -> tuple[LayerDrift, ...]:
+    """Compare with the FP32 graph, layer by layer; that graph itself has no drift to name."""
+    if simulation is gate.graph:
+        return ()
+    return tuple(worst(layer_drifts(simulation, gate.graph, gate.references[0].inputs)))
+
+
+def _entering(layers: tuple[LayerDrift, ...]) -> str:
+    return "\nWhere the drift enters:\n" + "\n".join(layer_table(layers)) if layers else ""
 
 
 def _reference(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from fcdd_export.engine_model import EngineOptions, engine_model
 from fcdd_export.machine import machine, peak_memory_mb
-from fcdd_export.repository import REPORT_FILE, write_model
-from fcdd_export.verified import ExportRecord, VerifiedModel
+from fcdd_export.repository import REPORT_FILE, check_repository, write_model
+from fcdd_export.verified import ExportRecord, VerificationFacts, VerifiedModel
 from fcdd_export.verify import Drift, LayerDrift
 from fcdd_runtime.contract import ModelContract, from_plain, read_contract
 from fcdd_runtime.errors import ContractError, MissingExtraError
@@ -40,6 +40,8 @@ def rebuilt(request: RebuildRequest) -> tuple[VerifiedModel, Path]:
     ------
     ContractError
         If the folder is no exported model or its graph is not the one that was verified.
+    RepositoryError
+        If the repository cannot be written to.
     MissingExtraError, EngineBuildError, GateError
         As `engine_model`.
     """
@@ -50,12 +52,14 @@ def rebuilt(request: RebuildRequest) -> tuple[VerifiedModel, Path]:
             f"{folder} holds the model {contract.name}, which its engine would replace elsewhere; "
             "give the folder its model's name, or export the snapshot with --name"
         )
+    repository = request.repository or folder.resolve().parent
+    check_repository(repository)
     flavour = chosen_flavour(request.target)
     settings = request.options.settings(flavour, contract.max_batch_size, folder)
     model = engine_model(_verified(folder, contract, request.command), settings)
     record = replace(model.record, seconds=time.perf_counter() - started, peak_memory_mb=peak_memory_mb())
     model = replace(model, record=record)
-    return model, write_model(model, request.repository or folder.resolve().parent, request.kept_versions)
+    return model, write_model(model, repository, request.kept_versions)
 
 
 def chosen_flavour(target: str) -> Flavour:
@@ -105,9 +109,11 @@ def _record(report: Path, command: str) -> ExportRecord:
         drifts = from_plain(tuple[Drift, ...], former["drifts"])
         layers = from_plain(tuple[LayerDrift, ...], former["layers"])
         accepted = from_plain(tuple[str, ...], former["accepted"])
+        images = from_plain(VerificationFacts | None, former.get("verification"))
     except (KeyError, TypeError, ValueError) as error:
         raise ContractError(f"{report} is damaged ({error}); export the model again") from error
-    return ExportRecord(command, machine(), 0.0, 0.0, drifts, layers, accepted, former.get("method"))
+    method = former.get("method")
+    return ExportRecord(command, machine(), 0.0, 0.0, drifts, layers, accepted, method, verification=images)
 
 
 def _read(path: Path) -> bytes:

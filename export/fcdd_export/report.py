@@ -28,9 +28,8 @@ def report_markdown(contract: ModelContract, record: ExportRecord) -> str:
         _table(["", ""], [[name, value] for name, value in _facts(contract, record).items()]),
         ["## Drift against torch in FP32", ""],
         _table(["measure", *(_column(drift) for drift in record.drifts), "limit"], _drift_rows(contract, record)),
-        [_MEASURES, _about_extremes(contract), ""],
-        ["## Where the drift enters", "", _LAYERS, ""],
-        layer_table(record.layers),
+        [_MEASURES, *_about_grad_cam(contract), _about_extremes(contract), ""],
+        _layers(record),
         _method(record),
         _engine(record),
     ]
@@ -67,6 +66,11 @@ _LAYERS = (
 )
 
 
+def _layers(record: ExportRecord) -> list[str]:
+    """Say nothing of FP32, which is the graph that others are compared with."""
+    return ["## Where the drift enters", "", _LAYERS, "", *layer_table(record.layers)] if record.layers else []
+
+
 def _accepted(record: ExportRecord) -> list[str]:
     return [f"**Accepted beyond the limits:** {'; '.join(record.accepted)}.", ""] if record.accepted else []
 
@@ -81,10 +85,31 @@ def _facts(contract: ModelContract, record: ExportRecord) -> dict[str, str]:
         "Notes": "; ".join(contract.notes) or "none",
         "Snapshot SHA-256": f"`{contract.snapshot_sha256}`",
         "Artefact SHA-256": f"`{contract.artefact_sha256}` ({contract.artefact})",
+        **_engine_source(contract, record),
+        "Verification images": _verification(record),
         "Versions": ", ".join(f"{name} {version}" for name, version in contract.versions.items()),
         "Machine": record.machine,
         "Time, memory": f"{record.seconds:.1f} s, peak {record.peak_memory_mb:.0f} MB",
     }
+
+
+def _engine_source(contract: ModelContract, record: ExportRecord) -> dict[str, str]:
+    """Name the graph for TensorRT that lies beside another artefact; an engine's own stands with the engine."""
+    source = contract.engine_source
+    if record.engine is not None or source.sha256 == contract.artefact_sha256:
+        return {}
+    return {"Graph for TensorRT, SHA-256": f"`{source.sha256}` ({source.file})"}
+
+
+def _verification(record: ExportRecord) -> str:
+    facts = record.verification
+    if facts is None:
+        return "not recorded"
+    classes = ", ".join(f"{count} {name}" for name, count in (facts.classes or {}).items())
+    parts = [f"{facts.images} " + (f"of the folder `{facts.folder}`" if facts.folder else "drawn ones")]
+    parts += [f"({classes})"] if classes else []
+    parts += [f"compared with: {facts.references}"] if facts.references else []
+    return f"{' '.join(parts)}; SHA-256 of their pixels `{facts.sha256}`"
 
 
 def _drift_rows(contract: ModelContract, record: ExportRecord) -> list[list[str]]:
@@ -112,6 +137,8 @@ def _column(drift: Drift) -> str:
 
 def _cell(drift: Drift, name: str, form: str) -> str:
     value = getattr(drift, name)
+    if name == "rank_correlation" and value is None:
+        return f"not judged: {drift.rank_not_judged or 'not known'}"
     return "" if value is None else form.format(value)
 
 
@@ -127,6 +154,14 @@ def _limit(value: float | None) -> str:
 def _about_extremes(contract: ModelContract) -> str:
     limit = LIMITS[contract.precision].extreme
     return "Extremes have no limit." if limit is None else f"The limit of extremes is {limit:g}, for scores and maps."
+
+
+def _about_grad_cam(contract: ModelContract) -> list[str]:
+    if contract.map_kind != "grad_cam":
+        return []
+    return [
+        "The image's own value of Grad-CAM is taken before what is below 0 is cut off: rounding errs in proportion."
+    ]
 
 
 def _engine(record: ExportRecord) -> list[str]:

@@ -4,11 +4,12 @@
 folder holds the same files about itself, so that copying them one level up goes back to it.
 """
 
+import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from importlib import metadata, resources
 from pathlib import Path
@@ -17,17 +18,39 @@ from fcdd_export.report import report_json, report_markdown
 from fcdd_export.triton_config import config_text
 from fcdd_export.verified import VerifiedModel
 from fcdd_runtime.contract import CONTRACT_FILE, GOLDEN_FILE, ModelContract, read_contract
-from fcdd_runtime.errors import ContractError
+from fcdd_runtime.errors import ContractError, FcddError, RepositoryError
 from fcdd_runtime.files import replaced_folder
 from fcdd_runtime.self_test import golden_to_bytes
 
 CONFIG_FILE = "config.pbtxt"
 REPORT_FILE = "export_report.json"
 KEPT_VERSIONS = 3
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def check_repository(repository: Path) -> None:
+    """Refuse a repository that cannot be written to, before anything is computed for it.
+
+    Raises
+    ------
+    RepositoryError
+        If it is, or lies in, something that is no folder or that this user may not write to.
+    """
+    present = next(path for path in (repository.absolute(), *repository.absolute().parents) if os.path.lexists(path))
+    if not present.is_dir():
+        raise RepositoryError(f"{repository} is no folder and lies in none; give a folder as --repo")
+    if not os.access(present, os.W_OK | os.X_OK):
+        raise RepositoryError(_sentence(repository, os.strerror(errno.EACCES)))
 
 
 def write_model(model: VerifiedModel, repository: Path, kept: int = KEPT_VERSIONS) -> Path:
-    """Write a model as the next version and put it in place in one step.
+    """Write one model, as `write_models` does."""
+    [folder] = write_models([model], repository, kept)
+    return folder
+
+
+def write_models(models: Sequence[VerifiedModel], repository: Path, kept: int = KEPT_VERSIONS) -> list[Path]:
+    """Write each model as its next version; they take their places once all of them are written.
 
     The same model as the present version takes that version's place, so that nothing changes but the report.
 
@@ -37,19 +60,25 @@ def write_model(model: VerifiedModel, repository: Path, kept: int = KEPT_VERSION
 
     Returns
     -------
-    the model folder, `repository / contract.name`
+    the model folders, `repository / contract.name`
+
+    Raises
+    ------
+    RepositoryError
+        If the repository cannot be written to; it is then as it was.
     """
-    repository.mkdir(parents=True, exist_ok=True)
-    target = repository / model.contract.name
-    with _locked(repository):
-        version = _version_of(model.contract, target)
-        with _drafts(repository) as drafts, replaced_folder(target, drafts) as draft:
-            for former in _versions(target)[::-1][:kept]:
-                if former != version and kept > 1:
-                    shutil.copytree(target / str(former), draft / str(former), copy_function=os.link)
-            _write_files(_at_version(model, version), draft, version)
-            _drop_oldest(draft, kept)
-    return target
+    with (
+        _refusals(repository),
+        _created(repository),
+        _locked(repository),
+        _drafts(repository) as drafts,
+        ExitStack() as stack,
+    ):
+        # The drafts take their places where the stack ends, and none does if one could not be written.
+        for model in models:
+            target = repository / model.contract.name
+            _write_versions(model, target, stack.enter_context(replaced_folder(target, drafts)), kept)
+    return [repository / model.contract.name for model in models]
 
 
 def package_versions() -> dict[str, str]:
@@ -60,6 +89,41 @@ def package_versions() -> dict[str, str]:
         for name in ("fcdd-edge", "torch", "onnx", "onnxruntime", "numpy")
         if name in installed
     }
+
+
+@contextmanager
+def _refusals(repository: Path) -> Iterator[None]:
+    """Turn what the system refuses into a sentence about the repository; drafts' own names mean nothing to a user."""
+    try:
+        yield
+    except FcddError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if error.errno in NO_ROOM:
+            raise RepositoryError(
+                f"{repository} has no room for what is exported ({reason}); free space on its disk, or give another "
+                "folder as --repo"
+            ) from error
+        raise RepositoryError(_sentence(repository, reason)) from error
+
+
+def _sentence(repository: Path, reason: str) -> str:
+    return f"{repository} cannot be written to ({reason}); give another folder as --repo, or the right to write there"
+
+
+@contextmanager
+def _created(repository: Path) -> Iterator[None]:
+    """Make the repository's folder, and remove it again if nothing could be written into it."""
+    missing = [path for path in (repository, *repository.parents) if not path.exists()]
+    repository.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            for path in missing:
+                path.rmdir()
+        raise
 
 
 @contextmanager
@@ -107,6 +171,16 @@ def _version_of(contract: ModelContract, folder: Path) -> int:
     version = Path(present.artefact).parent.name
     same = replace(contract, artefact=present.artefact) == present and Path(present.artefact).name == contract.artefact
     return int(version) if same and version.isdecimal() else latest + 1
+
+
+def _write_versions(model: VerifiedModel, target: Path, draft: Path, kept: int) -> None:
+    """Fill a model's draft: the former versions that stay, and the new one."""
+    version = _version_of(model.contract, target)
+    for former in _versions(target)[::-1][:kept]:
+        if former != version and kept > 1:
+            shutil.copytree(target / str(former), draft / str(former), copy_function=os.link)
+    _write_files(_at_version(model, version), draft, version)
+    _drop_oldest(draft, kept)
 
 
 def _at_version(model: VerifiedModel, version: int) -> VerifiedModel:

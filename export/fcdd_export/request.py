@@ -5,13 +5,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import click
-import numpy as np
 
 from fcdd_export.calibration import images_in, normal_images_in, normalization_of
 from fcdd_export.convert import Calibration, ExportRequest
 from fcdd_export.engine_model import EngineOptions
 from fcdd_export.int8 import calibration_advice
-from fcdd_export.proof import VerificationImages
 from fcdd_export.published import NETWORKS
 from fcdd_export.recipe import read_recipe
 from fcdd_export.snapshot import (
@@ -21,10 +19,10 @@ from fcdd_export.snapshot import (
     load_snapshot,
     read_operating_point,
 )
+from fcdd_export.verification import verification_images, warn
 from fcdd_runtime.contract import MipRecipe, OperatingPoint, Target
 from fcdd_runtime.errors import ImageError, SnapshotError
 from fcdd_runtime.gpu import find_gpu
-from fcdd_runtime.images import find_images
 from fcdd_runtime.tensorrt_library import installed_flavours
 
 BUNDLED_SNAPSHOT = Path("examples/phantom/snapshot")
@@ -54,7 +52,11 @@ def request_of(folder: Path | None, command: str, options: Mapping[str, Any]) ->
         normalization=_normalization(trained, folder, options),
         precisions=tuple(dict.fromkeys(options["precisions"])),
         target=_target(options["target"]),
-        verification=_verification_images(options["verify_images"] or (BUNDLED_IMAGES if bundled else None), trained),
+        verification=verification_images(
+            options["verify_images"] or (BUNDLED_IMAGES if bundled else None),
+            options["verify_references"],
+            NETWORKS[trained.net].inputs,
+        ),
         recipe=read_recipe(options["recipe"]) if options["recipe"] else MipRecipe(),
         operating_point=_operating_point(options["operating_point"], trained),
         name=_model_name(options["name"]),
@@ -109,30 +111,8 @@ def _calibration(options: Mapping[str, Any], *, bundled: bool) -> Calibration:
         )
     images = images_in(folder)
     if advice := calibration_advice(len(images)):
-        _warn(advice)
+        warn(advice)
     return Calibration(images, options["int8_method"])
-
-
-def _verification_images(folder: Path | None, snapshot: Snapshot) -> VerificationImages:
-    """Read images to verify on; those in folders named `normal` and `anomalous` have labels if all are in one."""
-    if folder is None:
-        return VerificationImages((), None)
-    kinds = [{"normal", "anomalous"} & {part.lower() for part in path.parts} for path in _relative_paths(folder)]
-    labelled = all(len(kind) == 1 for kind in kinds) and len(set().union(*kinds)) == 2
-    labels = np.array([kind == {"anomalous"} for kind in kinds]) if labelled else None
-    if any(kinds) and not labelled:
-        _warn("the AUC is not judged, because not all images lie in folders named normal and anomalous")
-    if NETWORKS[snapshot.net].inputs != ("mip",):
-        _warn("each image is compared with its neighbour as its reference, and the AUC is not judged")
-    return VerificationImages(images_in(folder), labels)
-
-
-def _warn(text: str) -> None:
-    click.echo(f"Warning: {text}.", err=True)
-
-
-def _relative_paths(folder: Path) -> list[Path]:
-    return [path.relative_to(folder) for path in find_images(folder)]
 
 
 def _operating_point(path: Path | None, snapshot: Snapshot) -> OperatingPoint | None:

@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+FEWEST_RANKED = 3
+"""Values that have an order worth comparing: two are in the right one, or not, by chance."""
+
 Scores = npt.NDArray[np.floating[Any]]
 """Anomaly scores, float (N,), higher is more anomalous."""
 
@@ -214,7 +217,7 @@ def rank_correlation(first: Scores, second: Scores) -> float | None:
     None for fewer than three values, one that is not finite, or a reference whose values are all equal.
     """
     finite = bool(np.isfinite(first).all() and np.isfinite(second).all())
-    if first.size < 3 or not finite or second.min() == second.max():
+    if first.size < FEWEST_RANKED or not finite or second.min() == second.max():
         return None
     if first.min() == first.max():
         return 0.0

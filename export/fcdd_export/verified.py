@@ -9,6 +9,22 @@ from fcdd_runtime.self_test import GoldenVectors
 
 
 @dataclass(frozen=True)
+class VerificationFacts:
+    """Which images a model was verified on, without anything that names a patient."""
+
+    folder: str | None
+    """Name of the folder, without the path to it; None: the images were drawn."""
+    images: int
+    classes: dict[str, int] | None
+    """Images `normal` and `anomalous`; None without labels."""
+    references: str | None
+    """What two-input networks compared the images with; None for the others."""
+    sha256: str
+    """Over the pixels that the network was given, uint8 (N, 1, 224, 224) in the order of the images' paths, those of
+    the references behind."""
+
+
+@dataclass(frozen=True)
 class ExportRecord:
     """What a report says of an export beside the contract."""
 
@@ -29,6 +45,8 @@ class ExportRecord:
     """How INT8 was made; None for other precisions."""
     engine: Mapping[str, str] | None = None
     """What the engine was built by, for and from; None for other artefacts."""
+    verification: VerificationFacts | None = None
+    """None in reports of earlier releases."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from fcdd_export.roc import AucChange, Labels, auc_change, rank_correlation
+from fcdd_export.roc import FEWEST_RANKED, AucChange, Labels, auc_change, rank_correlation
 from fcdd_runtime.contract import OperatingPoint, Upsampling
 from fcdd_runtime.errors import GateError
 from fcdd_runtime.heatmap import upsample
@@ -35,6 +35,17 @@ class Outputs:
     """float32 (N,)."""
     maps: Maps
     """float32 (N, 28, 28)."""
+    uncut: Maps | None = None
+    """Grad-CAM before what is below 0 is cut off, float32 (N, 28, 28), as torch knows it; None for other maps."""
+
+    def sizes(self) -> npt.NDArray[np.float32]:
+        """Return what rounding errors of each image's map are in proportion to, float32 (N,): its largest value.
+
+        Grad-CAM is a sum of positive and negative terms of which ReLU may leave next to nothing.
+        """
+        values = self.maps if self.uncut is None else np.abs(self.uncut)
+        sizes: npt.NDArray[np.float32] = values.max((1, 2))
+        return sizes
 
 
 @dataclass(frozen=True)
@@ -110,12 +121,13 @@ class Drift:
     score_mean: float
     """Mean relative score error."""
     rank_correlation: float | None
-    """Spearman's correlation of the scores; None for fewer than three images."""
+    """Spearman's correlation of the scores; None where it is not judged."""
     map_largest: float
-    """Largest map error as a share of that image's largest map value; images whose maps stay below 5 % of the set's
-    largest value count as that much."""
+    """Largest map error as a share of that image's largest map value, for Grad-CAM before what is below 0 is cut off;
+    images whose maps stay below 5 % of the set's largest value count as that much."""
     map_of_set: float
-    """Largest map error as a share of the largest map value of all images."""
+    """Largest map error as a share of the largest map value of all images, which for Grad-CAM counts as 5 % at least of
+    the largest value before what is below 0 is cut off."""
     map_correlation: float | None
     """Smallest correlation of an image's map with the reference's; None where no map varies."""
     heatmap_psnr_db: float | None
@@ -128,6 +140,8 @@ class Drift:
     """Number of NaN and infinite values in scores and maps."""
     activation_largest: float | None = None
     """Largest absolute activation of the trunk, against 65504; known for the FP16 simulation only."""
+    rank_not_judged: str | None = None
+    """Why there is no rank correlation; None where there is one."""
 
 
 @dataclass(frozen=True)
@@ -152,15 +166,17 @@ def measure_drift(way: str, outputs: Outputs, reference: Reference) -> Drift:
     with np.errstate(invalid="ignore", over="ignore"):
         relative = np.abs(outputs.scores - truth.scores) / np.maximum(truth.scores, floor)
         map_errors = np.abs(outputs.maps - truth.maps).max((1, 2))
-    of_set = max(float(truth.maps.max()), tiny)
-    own = np.maximum(truth.maps.max((1, 2)), SMALL * of_set)
+    sizes = truth.sizes()
+    of_set = max(float(truth.maps.max()), SMALL * float(sizes.max()), tiny)
+    own = np.maximum(sizes, SMALL * of_set)
+    rank = rank_correlation(outputs.scores, truth.scores)
     drift = Drift(
         way=way,
         extreme=reference.extreme,
         images=len(truth.scores),
         score_largest=float(relative.max()),
         score_mean=float(relative.mean()),
-        rank_correlation=rank_correlation(outputs.scores, truth.scores),
+        rank_correlation=rank,
         map_largest=float((map_errors / own).max()),
         map_of_set=float(map_errors.max()) / of_set,
         map_correlation=None,
@@ -168,6 +184,7 @@ def measure_drift(way: str, outputs: Outputs, reference: Reference) -> Drift:
         flips=_flips(outputs, reference),
         auc=None,
         nonfinite=nonfinite,
+        rank_not_judged=_why_not_ranked(truth, nonfinite) if rank is None else None,
     )
     return drift if nonfinite else _with_finite(drift, outputs, reference)
 
@@ -227,6 +244,12 @@ def _with_finite(drift: Drift, outputs: Outputs, reference: Reference) -> Drift:
         heatmap_psnr_db=float(10 * np.log10(peak * peak / error)) if error > 0 and peak > 0 else None,
         auc=_auc_change(outputs, reference),
     )
+
+
+def _why_not_ranked(truth: Outputs, nonfinite: int) -> str:
+    if len(truth.scores) < FEWEST_RANKED:
+        return f"fewer than {FEWEST_RANKED} images"
+    return "values are not finite" if nonfinite else "all scores are equal in FP32"
 
 
 def _map_correlation(ours: Maps, theirs: Maps) -> float | None:

@@ -11,6 +11,7 @@ FcddError
 ├── EngineBuildError         (RuntimeError)     TensorRT cannot build an engine of a graph
 ├── MissingExtraError        (ImportError)      an optional package is not installed
 ├── SnapshotError            (ValueError)       a training snapshot is not one that the published code writes
+├── RepositoryError          (OSError)          a model repository cannot be written to
 └── GateError                (RuntimeError)     a check refused: drift or self-test (exit code 3)
 """
 
@@ -62,6 +63,10 @@ class MissingExtraError(FcddError, ImportError):
 
 class SnapshotError(FcddError, ValueError):
     """A training snapshot is missing, damaged, or not one that the published code writes."""
+
+
+class RepositoryError(FcddError, OSError):
+    """A model repository cannot be written to: it is no folder, its disk is full, or the user may not."""
 
 
 class GateError(FcddError, RuntimeError):

@@ -55,15 +55,15 @@ def folder_references(path: Path, folder: Path) -> ReferenceOf:
     Raises
     ------
     ImageError
-        If the image or the table cannot be used, or the table names an image that the folder does not hold.
+        If the image or the table cannot be used, the table names an image that the folder does not hold, or an image
+        would be compared with itself: no anomaly differs from itself, so that its score would say nothing.
     """
     if not _is_table(path):
         one = recorded_reference(path)
+        _check_apart(path, folder)
         return lambda _: one
     rows = _read_table(path)
-    names = {image.relative_to(folder).as_posix() for image in find_images(folder)}
-    if unknown := sorted(set(rows) - names):
-        raise ImageError(f"the table of references names {unknown[0]}, which the folder of images does not hold")
+    _check_rows(rows, folder)
     return lambda name: _listed_reference(rows, name, folder)
 
 
@@ -85,6 +85,23 @@ def _read_table(path: Path) -> dict[str, str]:
         if rows.setdefault(_posix(image), _posix(reference)) != _posix(reference):
             raise ImageError(f"the table of references names two for {image}; leave one")
     return rows
+
+
+def _check_apart(path: Path, folder: Path) -> None:
+    if any(path.samefile(image) for image in find_images(folder)):
+        raise ImageError(
+            "the reference image lies in the folder of images and would be compared with itself; move it out of the "
+            f"folder, or give a CSV file of the columns {','.join(COLUMNS)}"
+        )
+
+
+def _check_rows(rows: dict[str, str], folder: Path) -> None:
+    names = {image.relative_to(folder).as_posix() for image in find_images(folder)}
+    if unknown := sorted(set(rows) - names):
+        raise ImageError(f"the table of references names {unknown[0]}, which the folder of images does not hold")
+    for image, reference in rows.items():
+        if (folder / reference).exists() and (folder / reference).samefile(folder / image):
+            raise ImageError(f"the table of references compares {image} with itself; name another image for it")
 
 
 def _posix(text: str) -> str:

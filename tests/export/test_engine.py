@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from fcdd_export import published
 from fcdd_export.drawn import drawn_images
 from fcdd_export.engine import engine_from_onnx, layers_from_onnx
+from fcdd_export.engine_errors import build_error
 from fcdd_export.engine_layers import Layer, check_layers, quantized_convolutions
 from fcdd_export.engine_settings import EngineSettings
 from fcdd_export.graph import onnx_bytes, onnx_from_network
@@ -24,6 +25,7 @@ from fcdd_export.precision import fp16_from_onnx
 from fcdd_runtime.contract import Precision
 from fcdd_runtime.engine_identity import EngineIdentity
 from fcdd_runtime.errors import EngineBuildError, GateError, MissingExtraError
+from fcdd_runtime.tensorrt_library import Message
 
 NETWORKS = {
     "FCDD_CNN224": "fcdd",
@@ -224,6 +226,14 @@ def test_what_the_parser_refuses_is_one_sentence_with_the_nodes_name(refused: by
     with pytest.raises(EngineBuildError, match=named) as raised:
         engine_from_onnx(refused, "int8", SETTINGS)
     assert "\n" not in str(raised.value)
+
+
+def test_a_failed_build_advises_what_an_export_of_the_snapshot_takes() -> None:
+    library = pytest.importorskip("tensorrt_rtx")
+    memory = build_error("tensorrt-rtx", library, [Message("ERROR", "Error Code 2: OutOfMemory (no memory for 9 GB)")])
+    other = build_error("tensorrt-rtx", library, [])
+    assert str(memory).endswith("or export the snapshot again with a smaller --max-batch-size")
+    assert str(other).endswith("export the snapshot with --target python instead")
 
 
 def test_an_operator_that_the_parser_does_not_know_is_named(small_graph: onnx.ModelProto) -> None:

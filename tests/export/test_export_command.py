@@ -1,8 +1,13 @@
 """fcdd-export as a user calls it: files, words and exit codes."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -14,10 +19,12 @@ from PIL import Image
 from tritonclient.grpc import model_config_pb2
 
 import fcdd_export.convert
+import fcdd_export.int8_search
 from fcdd_export.cli import main
 from fcdd_export.drawn import drawn_images
 from fcdd_export.precision import fp16_from_onnx
 from fcdd_export.snapshot import load_snapshot
+from fcdd_export.verify import LIMITS
 from fcdd_runtime.contract import MipRecipe, OperatingPoint, read_contract
 from fcdd_runtime.self_test import read_golden
 from support import PublishedCase, WriteSnapshot
@@ -52,7 +59,10 @@ def test_an_export_writes_a_folder_that_stands_alone(snapshot: Path, tmp_path: P
         assert {path.name for path in (folder / "1").iterdir()} == {*DESCRIPTIONS, "model.onnx", "model.py"}
     report = json.loads((repo / "breast_fp16" / "export_report.json").read_text())
     assert {drift["way"] for drift in report["drifts"]} == {"onnxruntime", "fp16 simulation"}
-    assert "| fp16 simulation, extremes |" in (repo / "breast_fp16" / "export_report.md").read_text()
+    page = (repo / "breast_fp16" / "export_report.md").read_text()
+    assert "| fp16 simulation, extremes |" in page and "## Where the drift enters" in page
+    # FP32 is what layers are compared with, so that there is none to name.
+    assert "## Where the drift enters" not in (repo / "breast_fp32" / "export_report.md").read_text()
 
 
 def test_the_contract_says_what_went_into_the_model(snapshot: Path, tmp_path: Path) -> None:
@@ -281,6 +291,9 @@ def test_int8_for_cpus_brings_the_graph_for_tensorrt_with_it(snapshot: Path, tmp
     assert kinds_of_zero_points(folder / "1" / contract.engine_source.file) == {onnx.TensorProto.INT8}
     ways = {drift["way"] for drift in json.loads((folder / "export_report.json").read_text())["drifts"]}
     assert {"onnxruntime", "for TensorRT: onnxruntime", "for TensorRT: fp16 simulation"} == ways
+    page = (folder / "export_report.md").read_text()
+    assert f"`{contract.engine_source.sha256}` (engine_source.onnx)" in page
+    assert f"`{contract.artefact_sha256}` (1/model.onnx)" in page
     assert run(folder, "--target", "tensorrt-rtx").exit_code == 0
     assert read_contract(folder).artefact == "2/model.plan"
 
@@ -323,3 +336,86 @@ def test_images_beside_the_folders_of_normal_and_anomalous_are_remarked_on(snaps
     result = run(snapshot, "--verify-images", images, "--repo", tmp_path / "repo")
     assert result.exit_code == 0, result.output
     assert "Warning: the AUC is not judged, because not all images lie in folders" in result.stderr
+
+
+def test_a_repository_that_is_a_file_or_lies_in_one_is_refused_before_anything_is_computed(
+    snapshot: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("kept")
+    for repo in (file, file / "repo"):
+        result = run(snapshot, "--repo", repo)
+        assert (result.exit_code, result.stderr) == (
+            2,
+            f"Error: {repo} is no folder and lies in none; give a folder as --repo\n",
+        )
+    assert file.read_text() == "kept"
+
+
+@pytest.mark.parametrize(("method", "named"), [("fast", True), ("accurate", False)])
+def test_a_refused_int8_names_the_method_that_is_left_to_try(
+    method: Literal["fast", "accurate"], named: bool, snapshot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nothing passes: what is refused, and how well INT8 is made, is the business of other tests.
+    monkeypatch.setitem(LIMITS, "int8", replace(LIMITS["int8"], map_of_set=0.0))
+    monkeypatch.setattr(fcdd_export.int8_search, "SCORE_ERROR", 1e9)
+    images = drawn_folder(tmp_path / "images", 16)
+    options = ["--int8-method", method, "--calibration-images", images, "--repo", tmp_path / "repo"]
+    result = run(snapshot, "--precision", "int8", *options)
+    assert_refused(result, 3, "limit 0); ", tmp_path / "repo")
+    assert ("try --int8-method accurate, use a higher precision, or give a reason" in result.stderr) == named
+    assert ("accurate" in result.stderr) == named
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["new", "present"])
+def test_a_full_disk_is_one_sentence_and_leaves_the_repository_as_it_was(
+    snapshot: Path, tmp_path: Path, before: bool
+) -> None:
+    repo = tmp_path / "parent" / "repo"
+    if before:
+        assert run(snapshot, "--precision", "fp32", "--repo", repo).exit_code == 0
+    present = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    folders = {path for path in tmp_path.rglob("*") if path.is_dir()}
+    # FP16's 0.6 MB fit, FP32's 1.1 MB do not: the first model must not stay where the second cannot be written.
+    done = limited(
+        800_000, snapshot, "--precision", "fp16", "--precision", "fp32", "--std", 0.3, "--mean", 0.1, "--repo", repo
+    )
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"Error: {repo} has no room for what is exported (File too large); free space on its disk, or give another "
+        "folder as --repo\n",
+    )
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == present
+    assert {path for path in tmp_path.rglob("*") if path.is_dir()} == folders
+
+
+def limited(size: int, *arguments: Any) -> subprocess.CompletedProcess[str]:
+    """Run the command where no file may become larger than so many bytes."""
+    lines = (
+        "import resource, fcdd_export.convert",
+        "from fcdd_export.cli import main",
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))",
+        "main()",
+    )
+    command = [sys.executable, "-c", "\n".join(lines), *(str(argument) for argument in arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may write everywhere")
+def test_a_repository_that_may_only_be_read_is_one_sentence(snapshot: Path, tmp_path: Path) -> None:
+    repo = tmp_path / "repo"
+    repo.mkdir(mode=0o555)
+    script = (
+        "import sys; from pathlib import Path; from fcdd_export.repository import check_repository\n"
+        "try: check_repository(Path(sys.argv[1]))\n"
+        "except OSError as error: print(type(error).__name__, error)"
+    )
+    user = ["setpriv", "--reuid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+    for folder in (tmp_path, *tmp_path.parents):
+        if os.geteuid() == 0 and folder.owner() == "root" and folder != Path("/tmp") and len(folder.parts) > 2:
+            folder.chmod(0o755)
+    done = subprocess.run([*user, sys.executable, "-c", script, repo], capture_output=True, text=True, check=True)
+    assert done.stdout == (
+        f"RepositoryError {repo} cannot be written to (Permission denied); give another folder as --repo, or the "
+        "right to write there\n"
+    )

@@ -1,6 +1,7 @@
 """The networks that the paper compares, as served: score and map by the published formulas, in torch and in ONNX."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from fcdd_export import published
 from fcdd_export.drawn import drawn_images, extreme_images
 from fcdd_export.grad_cam import HscHead
 from fcdd_export.graph import checked, onnx_from_network
+from fcdd_export.half_simulation import half_simulation
 from fcdd_export.network import served_network
 from fcdd_export.outputs import onnxruntime_outputs, torch_outputs
 from fcdd_export.precision import fp16_from_onnx, with_half_nodes
@@ -110,6 +112,16 @@ def test_the_graph_computes_the_published_score_and_map(case: tuple[nn.Module, s
     np.testing.assert_allclose(outputs.scores, expected.scores, rtol=1e-4)
     assert expected.maps.max() > 0
     np.testing.assert_allclose(outputs.maps, expected.maps, atol=1e-4 * float(expected.maps.max()))
+
+
+def test_torch_tells_what_grad_cam_cuts_off(case: tuple[nn.Module, str, onnx.ModelProto]) -> None:
+    network, objective, _ = case
+    inputs = inputs_of(network)
+    outputs = torch_outputs(served_network(network, objective, MEAN, STD), inputs)
+    assert (outputs.uncut is not None) == isinstance(network, HscNetwork)
+    if outputs.uncut is not None:
+        np.testing.assert_array_equal(np.maximum(outputs.uncut, 0), outputs.maps)
+        assert objective == "hsc" or outputs.uncut.min() < 0
 
 
 def test_the_graph_answers_what_torch_answers(case: tuple[nn.Module, str, onnx.ModelProto]) -> None:
@@ -227,3 +239,29 @@ def test_a_tensor_that_several_fp32_nodes_use_leaves_the_half_nodes_once_and_a_s
         ["x_fp16", "w_fp16"],
         ["b_fp32", "w"],
     ]
+
+
+def resident_mb() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def test_a_converted_graph_does_not_hold_the_weights_that_it_replaced() -> None:
+    weight = numpy_helper.from_array(np.ones((100, 250_000), np.float32), "w")
+    ends = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 100])]
+    ends.append(helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 250_000]))
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["a"], name="a"), helper.make_node("Relu", ["a"], ["y"], name="y")]
+    model = helper.make_model(
+        helper.make_graph(nodes, "large", ends[:1], ends[1:], [weight]),
+        opset_imports=[helper.make_opsetid("", 18)],
+        ir_version=10,
+    )
+    del weight
+    checked(model)
+    before = resident_mb()
+    half = with_half_nodes(model, {"a"})
+    halved = resident_mb()
+    simulated = half_simulation(half)
+    assert half.graph.initializer[0].data_type == TensorProto.FLOAT16
+    assert halved - before < 75  # 50 MB in half, not 100 MB of FP32 beside them
+    assert resident_mb() - halved < 125
+    assert simulated.graph.initializer[0].data_type == TensorProto.FLOAT

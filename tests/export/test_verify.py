@@ -1,6 +1,8 @@
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
@@ -171,3 +173,41 @@ def test_the_layer_whose_weights_are_spoilt_is_named_first() -> None:
     same = layer_drifts(graph, graph, IMAGES)
     assert all(drift.error < 1e-5 for drift in same)
     assert any(output != 0 for output in onnxruntime_outputs(graph, IMAGES).scores)
+
+
+def grad_cam_outputs(uncut: npt.NDArray[np.float32]) -> Outputs:
+    return Outputs(np.ones(len(uncut), np.float32), np.maximum(uncut, 0), uncut)
+
+
+def uncut_maps() -> npt.NDArray[np.float32]:
+    """Grad-CAM of three images, between -1 and 1, -0.1 and 0.4, and -1 and 0.0005: little is left of the last."""
+    slope = np.linspace(0, 1, 28 * 28, dtype=np.float32).reshape(28, 28)
+    return np.stack([2 * slope - 1, 0.5 * slope - 0.1, 1.0005 * slope - 1])
+
+
+def test_rounding_of_a_nearly_empty_grad_cam_is_measured_against_what_was_cut_off() -> None:
+    truth = uncut_maps()
+    rounded = truth + np.float32(2e-4) * np.sign(truth)
+    against = replace(reference(1, 1, 1), outputs=grad_cam_outputs(truth))
+    drift = measure_drift("fp16 simulation", grad_cam_outputs(rounded), against)
+    assert drift.map_largest == pytest.approx(2e-4 / 0.4, rel=1e-3)
+    assert not [found for found in violations(drift, "fp16") if "maps" in found]
+
+
+@pytest.mark.parametrize("image", [0, 1])
+@pytest.mark.parametrize("wrong", [lambda one: 1.05 * one, lambda one: np.roll(one, 1, 0), lambda one: -one])
+def test_a_wrong_grad_cam_is_refused(
+    image: int, wrong: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
+) -> None:
+    maps = uncut_maps()
+    maps[image] = wrong(maps[image])
+    against = replace(reference(1, 1, 1), outputs=grad_cam_outputs(uncut_maps()))
+    drift = measure_drift("fp16 simulation", grad_cam_outputs(maps), against)
+    assert any(found.startswith("maps by") for found in violations(drift, "fp16"))
+
+
+def test_a_set_of_nothing_but_nearly_empty_grad_cams_is_not_refused_for_what_rounding_leaves() -> None:
+    truth = uncut_maps()[2:]
+    against = replace(reference(1), outputs=grad_cam_outputs(truth))
+    assert not violations(measure_drift("fp16 simulation", grad_cam_outputs(truth + np.float32(2e-4)), against), "fp16")
+    assert violations(measure_drift("fp16 simulation", grad_cam_outputs(truth + np.float32(2e-3)), against), "fp16")

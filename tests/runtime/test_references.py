@@ -138,7 +138,7 @@ def test_a_table_gives_every_image_its_own_reference(folder: Path, tmp_path: Pat
 def test_an_image_without_a_usable_reference_is_reported_and_the_others_are_scored(
     row: str, words: str, folder: Path
 ) -> None:
-    path = table(folder, f"image,reference\n{row}a/one.png,a/one.png\nb/three.png,a/one.png\n")
+    path = table(folder, f"image,reference\n{row}a/one.png,b/three.png\nb/three.png,a/one.png\n")
     result = score_images(folder, ComparingBackend(), path)
     assert result.names == ("a/one.png", "b/three.png")
     [failure] = result.failures
@@ -154,11 +154,23 @@ def test_an_image_without_a_usable_reference_is_reported_and_the_others_are_scor
         ("image,reference\na/one.png,\n", "two entries in every row"),
         ("image,reference\nnone.png,a/two.png\n", "names none.png, which"),
         ("image,reference\na/one.png,a/two.png\na/one.png,b/three.png\n", "names two for a/one.png"),
+        ("image,reference\na/one.png,a/one.png\n", "compares a/one.png with itself"),
+        ("image,reference\na/one.png,b/../a/one.png\n", "compares a/one.png with itself"),
     ],
 )
 def test_a_table_that_cannot_be_meant_is_refused(text: str, words: str, folder: Path) -> None:
     with pytest.raises(ImageError, match=words):
         score_images(folder, ComparingBackend(), table(folder, text))
+
+
+def test_a_reference_among_the_images_is_refused_since_it_would_be_compared_with_itself(
+    folder: Path, tmp_path: Path
+) -> None:
+    linked = tmp_path / "linked.png"
+    linked.symlink_to(folder / "b" / "three.png")
+    for reference in (folder / "a" / "one.png", linked):
+        with pytest.raises(ImageError, match="move it out of the folder, or give a CSV file"):
+            score_images(folder, ComparingBackend(), reference)
 
 
 def test_a_folder_of_images_needs_a_reference_where_the_network_takes_one_and_only_there(folder: Path) -> None:
