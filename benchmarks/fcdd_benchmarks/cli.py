@@ -19,6 +19,7 @@ from fcdd_benchmarks.study import StudyOptions, measure_studies
 from fcdd_runtime.commands import PathOption, ending_in_order, reporting_errors
 from fcdd_runtime.errors import GateError, MissingExtraError
 
+PRECISIONS = ("fp32", "fp16", "int8")
 SYNTAXES = ["native", "rle", "jpeg-lossless", "jpeg-ls", "jpeg-2000"]
 
 
@@ -168,3 +169,24 @@ def compare(snapshot: Path | None, mean: str | None, std: str | None, out: Path,
         raise MissingExtraError(f"{error.name} is not installed; pip install 'fcdd-edge[bench,export]'") from error
     with ending_in_order():
         click.echo(write_report(compare_report_of(snapshot, mean, std, others), out))
+
+
+@main.command(context_settings={"show_default": True})
+@click.option("--network", "networks", multiple=True, help="Published class name.  [default: one each architecture]")
+@click.option(
+    "--precision", "precisions", multiple=True, type=click.Choice(PRECISIONS), default=PRECISIONS, help="Repeatable."
+)
+@click.option("--target", type=click.Choice(["python", "onnxruntime", "tensorrt-rtx", "tensorrt"]), default="python")
+@click.option("--repeats", type=click.IntRange(1, 100), default=1, help="Processes for each network and precision.")
+@click.option("--out", type=PathOption(file_okay=False), default=Path("bench_out"))
+@reporting_errors
+def export(networks: tuple[str, ...], out: Path, **others: Any) -> None:
+    """Export networks of drawn weights, each in a process of its own: time, peak memory and size against limits."""
+    try:
+        from fcdd_benchmarks.export_cost import ExportOptions, measure_exports, named_networks  # noqa: PLC0415
+        from fcdd_benchmarks.export_cost_report import export_cost_report  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"{error.name} is not installed; pip install 'fcdd-edge[bench,export]'") from error
+    options = ExportOptions(networks=named_networks(networks), **others)
+    with ending_in_order():
+        click.echo(write_report(export_cost_report(options, measure_exports(options)), out))

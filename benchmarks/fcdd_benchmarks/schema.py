@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fcdd_benchmarks.timing_schemas import COMPARE, LATENCY
+from fcdd_benchmarks.timing_schemas import COMPARE, EXPORT, LATENCY
 
 SCHEMA_VERSION = 1
 
@@ -96,6 +96,7 @@ SCHEMAS: dict[str, Shape] = {
     "drift": DRIFT,
     "latency": LATENCY,
     "compare": COMPARE,
+    "export": EXPORT,
 }
 """By benchmark: the entries beside `COMMON`."""
 

@@ -8,6 +8,7 @@ SCORING_STARTS = Watched(WHOLE, "fcdd_runtime.score_run", "ScoreRun.score_all")
 STUDY_STARTS = Watched("headers", "fcdd_runtime.score_run", "read_studies")
 """Called once an input, before all else."""
 DECODE = "decode"
+CALIBRATION = "INT8 calibration"
 
 SCORE_STAGES = (
     SCORING_STARTS,
@@ -37,7 +38,7 @@ EXPORT_STAGES = (
     Watched("torch answers", "fcdd_export.convert", "references_of"),
     Watched("ONNX graph", "fcdd_export.convert", "onnx_from_network"),
     Watched("FP16", "fcdd_export.convert", "fp16_from_onnx"),
-    Watched("INT8 calibration", "fcdd_export.convert", "int8_from_network"),
+    Watched(CALIBRATION, "fcdd_export.convert", "int8_from_network"),
     Watched("verify", "fcdd_export.convert", "proven"),
     Watched("golden vectors", "fcdd_export.convert", "golden_of"),
     Watched("engine", "fcdd_export.convert", "engine_model"),
