@@ -20,6 +20,9 @@ from fcdd_benchmarks.stages import CALIBRATION
 
 PACKAGES = ("fcdd-edge", "numpy", "torch", "onnx", "onnxscript", "onnxruntime", "tensorrt-rtx")
 MEDIANS = "; medians, with the smallest and largest"
+LARGE_STAGE_S = 0.5
+OTHERS = "others"
+"""Stages that take less everywhere."""
 LIMITS = (
     f"Limits: {LIMIT_S:g} s without calibration; {LIMIT_MB / 1000:g} GB, for the network of two images "
     f"{LIMIT_LARGE_MB / 1000:g} GB."
@@ -37,7 +40,7 @@ def export_cost_report(options: ExportOptions, costs: Sequence[ExportCost]) -> R
         command=_command(options),
         machine=machine_facts(PACKAGES),
         sections=(_cost_section(costs), _stage_section(costs), _refused_section(costs)),
-        plots=(_plot(costs),),
+        plots=tuple(_plot(costs, precision) for precision in options.precisions),
         metrics=tuple(metric for cost in costs for metric in _metrics(cost)),
         document={"options": dataclasses.asdict(options), "exports": [_document(cost) for cost in costs]},
     )
@@ -79,11 +82,19 @@ def _cost_row(cost: ExportCost) -> tuple[str, ...]:
 
 def _stage_section(costs: Sequence[ExportCost]) -> Section:
     text = "Means, s. Verification runs the artefact, and for FP16 a simulation of it, on the same images as torch."
-    return Section("Where the time goes", text, ("", *STAGES), tuple(_stage_row(cost) for cost in costs))
+    stages = _large_stages(costs)
+    rows = tuple((_name(cost), *(f"{length:.1f}" for length in _lengths(cost, stages))) for cost in costs)
+    return Section("Where the time goes", text, ("", *stages, OTHERS), rows)
 
 
-def _stage_row(cost: ExportCost) -> tuple[str, ...]:
-    return (_name(cost), *(f"{_mean_stage(cost, stage):.1f}" for stage in STAGES))
+def _large_stages(costs: Sequence[ExportCost]) -> list[str]:
+    return [stage for stage in STAGES if max(_mean_stage(cost, stage) for cost in costs) >= LARGE_STAGE_S]
+
+
+def _lengths(cost: ExportCost, stages: Sequence[str]) -> list[float]:
+    """Return the mean time of some stages and, last, of all others together."""
+    others = sum(_mean_stage(cost, stage) for stage in STAGES if stage not in stages)
+    return [*(_mean_stage(cost, stage) for stage in stages), others]
 
 
 def _refused_section(costs: Sequence[ExportCost]) -> Section:
@@ -92,12 +103,14 @@ def _refused_section(costs: Sequence[ExportCost]) -> Section:
     return Section("Refused by the gate", "", ("", "reason"), rows) if rows else Section("", "No export was refused.")
 
 
-def _plot(costs: Sequence[ExportCost]) -> Plot:
-    segments = [(stage, [_mean_stage(cost, stage) for cost in costs]) for stage in STAGES]
-    drawn = [(stage, lengths) for stage, lengths in segments if max(lengths) > 0]
+def _plot(costs: Sequence[ExportCost], precision: str) -> Plot:
+    stages = _large_stages(costs)  # of all precisions, so that colours mean the same in all plots
+    shown = [cost for cost in costs if cost.precision == precision]
+    columns = zip(*(_lengths(cost, stages) for cost in shown), strict=True)
+    segments = list(zip([*stages, OTHERS], columns, strict=True))
     return Plot(
-        "Where the time of an export goes",
-        stacked_bars([_name(cost) for cost in costs], drawn, "s"),
+        f"Where the time of an export to {precision.upper()} goes",
+        stacked_bars([cost.network for cost in shown], segments, "s"),
         "png",
         "Mean wall time of the command by stage, from left to right.",
     )

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from fcdd_benchmarks.timing_plots import png_of
 
-MIN_SHARE = 0.045
+MIN_SHARE = 0.07
 """Of the longest bar: a segment that is narrower bears no number."""
 
 
@@ -25,12 +25,14 @@ def stacked_bars(bars: Sequence[str], segments: Sequence[tuple[str, Sequence[flo
         for index, (name, lengths) in enumerate(segments):
             color = colormaps["tab20"](index % 20)
             drawn = axes.barh(range(len(bars)), lengths, left=starts, label=name, color=color, edgecolor="white")
-            labels = [f"{length:.3g}" if length >= MIN_SHARE * longest else "" for length in lengths]
+            labels = [
+                f"{length:.{0 if length >= 10 else 1}f}" if length >= MIN_SHARE * longest else "" for length in lengths
+            ]
             axes.bar_label(drawn, labels, label_type="center", fontsize=10)
             starts = [start + length for start, length in zip(starts, lengths, strict=True)]
         axes.set_yticks(range(len(bars)), bars, fontsize=12)
         axes.invert_yaxis()
         axes.set_xlabel(x_label, fontsize=12)
-        axes.legend(fontsize=11, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.2), frameon=False)
+        axes.figure.legend(fontsize=10, ncols=4, loc="outside lower center", frameon=False)
 
-    return png_of(draw, 2.6 + 0.8 * len(bars))
+    return png_of(draw, 2.2 + 0.45 * len(bars))

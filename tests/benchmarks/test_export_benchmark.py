@@ -34,8 +34,10 @@ def run(out: Path, *options: str) -> dict[str, Any]:
     result = CliRunner().invoke(main, ["export", "--network", "FCDD_CNN224", "--out", str(out), *options])
     assert result.exit_code == 0, result.output
     assert result.output.strip() == (out / "report.md").read_text().strip()
-    assert (out / "report.html").read_text().count("data:image/png;base64,") == 1
-    return read(out)
+    document = read(out)
+    plots = (out / "report.html").read_text().count("data:image/png;base64,")
+    assert plots == len(document["options"]["precisions"])
+    return document
 
 
 def read(out: Path) -> dict[str, Any]:
