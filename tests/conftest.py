@@ -3,23 +3,20 @@
 import contextlib
 import dataclasses
 import importlib.util
-import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
+from fcdd_benchmarks.drawn_snapshot import write_drawn_snapshot
 from fcdd_export.convert import ExportRequest, export_models
-from fcdd_export.network import published_network
 from fcdd_export.proof import VerificationImages
-from fcdd_export.snapshot import Normalization, load_snapshot
+from fcdd_export.snapshot import NORMALIZATION_FILE, Normalization, load_snapshot
 from fcdd_runtime.contract import MipRecipe, OperatingPoint, Precision
 from fcdd_runtime.server import ServerOptions, running_server
 from support import (
-    CONFIG,
     DATA,
     REFERENCE_VARIABLE,
     ExportSnapshot,
@@ -56,20 +53,9 @@ def write_snapshot() -> WriteSnapshot:
     """Write a snapshot of seeded random weights in the published layout."""
 
     def write(folder: Path, normalization: bool = True, seed: int = 0, **config: Any) -> Path:
-        folder.mkdir(parents=True, exist_ok=True)
-        torch.manual_seed(seed)
-        settings = {**CONFIG, **config}
-        network = published_network(settings["net"], bias=settings["bias"])
-        for name, buffer in network.named_buffers():
-            if name.endswith("running_mean"):
-                buffer.normal_(0, 0.2)
-            elif name.endswith("running_var"):
-                buffer.uniform_(0.5, 1.5)
-        document = {"net": network.state_dict(), "opt": {}, "sched": {}, "epoch": 3}
-        torch.save(document, folder / "snapshot.pt")
-        (folder / "config.txt").write_text(f"{network!r}\n\n{json.dumps(settings)}\n\nfree text\n")
-        if normalization:
-            (folder / "normalization.json").write_text(json.dumps({"mean": [0.2] * 3, "std": [0.1] * 3}))
+        write_drawn_snapshot(folder, config, seed)
+        if not normalization:
+            (folder / NORMALIZATION_FILE).unlink()
         return folder
 
     return write

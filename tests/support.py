@@ -14,17 +14,6 @@ from fcdd_runtime.images import read_image
 
 REFERENCE_VARIABLE = "FCDD_REFERENCE_DATA"
 
-CONFIG: dict[str, Any] = {
-    "objective": "fcdd",
-    "net": "FCDD_CNN224",
-    "preproc": "none",
-    "bias": True,
-    "oe_limit": float("inf"),
-    "gauss_std": 10,
-    "quantile": 0.97,
-}
-"""The entries of a training configuration that matter, and one that only Python's JSON takes."""
-
 WriteSnapshot = Callable[..., Path]
 ExportSnapshot = Callable[..., Path]
 

@@ -9,14 +9,17 @@ import click
 
 from fcdd_benchmarks.accuracy import run_accuracy_benchmark
 from fcdd_benchmarks.accuracy_findings import AccuracyOptions
+from fcdd_benchmarks.drawn_study import StudyShape
 from fcdd_benchmarks.drift import DriftOptions, find_drift
 from fcdd_benchmarks.drift_report import drift_report
 from fcdd_benchmarks.latency import BATCH_SIZES, CONCURRENCIES, LatencyOptions, measure_latency
 from fcdd_benchmarks.report import write_report
-from fcdd_benchmarks.study import StudyOptions, run_study_benchmark
+from fcdd_benchmarks.scored_studies import ScoringOptions
+from fcdd_benchmarks.study import StudyOptions, measure_studies
 from fcdd_runtime.commands import PathOption, ending_in_order, reporting_errors
 from fcdd_runtime.errors import GateError, MissingExtraError
 
+PRECISIONS = ("fp32", "fp16", "int8")
 SYNTAXES = ["native", "rle", "jpeg-lossless", "jpeg-ls", "jpeg-2000"]
 
 
@@ -33,13 +36,26 @@ def main() -> None:
 )
 @click.option("--transfer-syntax", type=click.Choice(SYNTAXES), default="native", show_default=True)
 @click.option("--repeats", type=click.IntRange(1, 100), default=9, show_default=True, help="Processes a contender.")
+@click.option("--model", type=PathOption(file_okay=False), help="Exported model folder: score, too.")
+@click.option("--url", help="Model on a Triton server, grpc://HOST:PORT/MODEL: score, too.")
+@click.option("--studies", type=click.IntRange(2, 1000), default=8, show_default=True, help="Scored in one call.")
+@click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True, help="Of scoring.")
+@click.option("--dicom", is_flag=True, help="Write DICOM objects, too, as fcdd-score --dicom.")
 @click.option("--out", type=PathOption(file_okay=False), default=Path("bench_out"), show_default=True)
 @reporting_errors
-def study(slices: int, size: int, phases: int, transfer_syntax: str, repeats: int, out: Path) -> None:
-    """Time a study from files to its MIP, beside SimpleITK and the physical limit, each in processes of its own."""
+def study(model: Path | None, url: str | None, rounds: int, dicom: bool, out: Path, **others: Any) -> None:
+    """Time studies from files to results by stage, and to the MIP beside SimpleITK and the physical limit."""
+    if model is not None and url is not None:
+        raise click.UsageError("give --model or --url, not both")
+    scoring = None if model is None and url is None else ScoringOptions(model, url, dicom, rounds)
+    try:
+        from fcdd_benchmarks.study_report import study_report  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"{error.name} is not installed; pip install 'fcdd-edge[bench]'") from error
+    shape = StudyShape(**{field: others.pop(field) for field in StudyShape.__annotations__})
+    options = StudyOptions(shape=shape, scoring=scoring, **others)
     with ending_in_order():
-        report = run_study_benchmark(StudyOptions(slices, size, phases, transfer_syntax, repeats), out)
-    click.echo(report)
+        click.echo(write_report(study_report(options, measure_studies(options)), out))
 
 
 @main.command(context_settings={"show_default": True})
@@ -153,3 +169,24 @@ def compare(snapshot: Path | None, mean: str | None, std: str | None, out: Path,
         raise MissingExtraError(f"{error.name} is not installed; pip install 'fcdd-edge[bench,export]'") from error
     with ending_in_order():
         click.echo(write_report(compare_report_of(snapshot, mean, std, others), out))
+
+
+@main.command(context_settings={"show_default": True})
+@click.option("--network", "networks", multiple=True, help="Published class name.  [default: one each architecture]")
+@click.option(
+    "--precision", "precisions", multiple=True, type=click.Choice(PRECISIONS), default=PRECISIONS, help="Repeatable."
+)
+@click.option("--target", type=click.Choice(["python", "onnxruntime", "tensorrt-rtx", "tensorrt"]), default="python")
+@click.option("--repeats", type=click.IntRange(1, 100), default=1, help="Processes for each network and precision.")
+@click.option("--out", type=PathOption(file_okay=False), default=Path("bench_out"))
+@reporting_errors
+def export(networks: tuple[str, ...], out: Path, **others: Any) -> None:
+    """Export networks of drawn weights, each in a process of its own: time, peak memory and size against limits."""
+    try:
+        from fcdd_benchmarks.export_cost import ExportOptions, measure_exports, named_networks  # noqa: PLC0415
+        from fcdd_benchmarks.export_cost_report import export_cost_report  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"{error.name} is not installed; pip install 'fcdd-edge[bench,export]'") from error
+    options = ExportOptions(networks=named_networks(networks), **others)
+    with ending_in_order():
+        click.echo(write_report(export_cost_report(options, measure_exports(options)), out))

@@ -1,5 +1,6 @@
 """A study on disk for timing: realistic in its sizes and headers, without anatomy."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,50 +28,74 @@ PRIVATE_BYTES = 17_000
 """Scanners put their protocol into private elements; headers of 18 kB are usual."""
 
 
-def write_study(folder: Path, slices: int, size: int, phases: int, syntax: str) -> None:
-    """Write `phases` series of `slices` files of `size` x `size` 16-bit pixels with file names that tell nothing."""
+FIELD_OF_VIEW_MM = 358.4
+
+
+@dataclass(frozen=True)
+class StudyShape:
+    """What a drawn study consists of: one series a phase, files of 16-bit pixels."""
+
+    slices: int
+    """A phase."""
+    size: int
+    """Rows and columns."""
+    phases: int
+    transfer_syntax: str
+    """A key of `SYNTAXES`."""
+
+
+def write_study(folder: Path, shape: StudyShape, seed: int = 0) -> None:
+    """Write a study with file names that tell nothing.
+
+    Another seed makes another study: UIDs, texture, glands and noise differ.
+    """
     folder.mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    base, uptake = _smooth(rng, size), _uptake(size)
+    slices, size, phases = shape.slices, shape.size, shape.phases
+    rng = np.random.default_rng(seed)
+    base, uptake = _body(rng, size), _uptake(rng, size)
     for phase in range(phases):
         for index in range(slices):
             noise = rng.integers(0, 60, (size, size), dtype=np.uint16)
             pixels = base + noise + np.uint16(phase) * uptake
             number = (phase * slices + index) * 7919 % (phases * slices)
-            _save(_header(phase, index, size), pixels, SYNTAXES[syntax], folder / f"IM{number:06d}")
+            header = _header(seed, phase, index, size)
+            _save(header, pixels, SYNTAXES[shape.transfer_syntax], folder / f"IM{number:06d}")
 
 
-def _smooth(rng: np.random.Generator, size: int) -> npt.NDArray[np.uint16]:
-    """Return a bright ellipse with slow texture, so that compression has something to do."""
+def _body(rng: np.random.Generator, size: int) -> npt.NDArray[np.uint16]:
+    """Return two breasts in front of a chest with slow texture, so that compression has something to do."""
     rows, columns = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
-    inside = rows**2 + (columns / 0.8) ** 2 < 1
+    chest = ((rows - 0.7) / 0.6) ** 2 + (columns / 0.9) ** 2 < 1
+    breasts = ((rows + 0.05) / 0.6) ** 2 + ((np.abs(columns) - 0.42) / 0.34) ** 2 < 1
     texture = sum(np.sin(rng.uniform(2, 9) * rows + rng.uniform(2, 9) * columns) for _ in range(6))
-    return np.asarray(np.where(inside, 500 + 40 * texture, 20), dtype=np.uint16)
+    return np.asarray(np.where(chest | breasts, 500 + 40 * texture, 20), dtype=np.uint16)
 
 
-def _uptake(size: int) -> npt.NDArray[np.uint16]:
+def _uptake(rng: np.random.Generator, size: int) -> npt.NDArray[np.uint16]:
     """Return what contrast adds from one phase to the next: much in two round glands, a little everywhere."""
     rows, columns = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
-    glands = (rows + 0.3) ** 2 + (np.abs(columns) - 0.35) ** 2 < 0.05
+    glands = (rows + 0.2) ** 2 + (np.abs(columns) - 0.42) ** 2 < rng.uniform(0.03, 0.06)
     return np.where(glands, 300, 40).astype(np.uint16)
 
 
-def _header(phase: int, index: int, size: int) -> Dataset:
+def _header(study: int, phase: int, index: int, size: int) -> Dataset:
+    names, pixel_mm = ("bench", str(study)), FIELD_OF_VIEW_MM / size
+    edge_mm = (pixel_mm - FIELD_OF_VIEW_MM) / 2
     header = Dataset()
     header.SOPClassUID = MRImageStorage
-    header.SOPInstanceUID = generate_uid(entropy_srcs=["bench", str(phase), str(index)])
-    header.StudyInstanceUID = generate_uid(entropy_srcs=["bench study"])
-    header.SeriesInstanceUID = generate_uid(entropy_srcs=["bench series", str(phase)])
-    header.FrameOfReferenceUID = generate_uid(entropy_srcs=["bench frame of reference"])
+    header.SOPInstanceUID = generate_uid(entropy_srcs=[*names, str(phase), str(index)])
+    header.StudyInstanceUID = generate_uid(entropy_srcs=[*names, "study"])
+    header.SeriesInstanceUID = generate_uid(entropy_srcs=[*names, "series", str(phase)])
+    header.FrameOfReferenceUID = generate_uid(entropy_srcs=[*names, "frame of reference"])
     header.Modality, header.BodyPartExamined, header.SeriesDescription = "MR", "BREAST", "AX T1 FS DYN"
     header.ImageType = ["ORIGINAL", "PRIMARY", "M", "ND"]
     header.ScanningSequence, header.SequenceVariant, header.ScanOptions = "GR", "SP", "FS"
     header.EchoTime, header.RepetitionTime, header.FlipAngle = "1.8", "4.5", "10"
     header.SeriesNumber, header.InstanceNumber, header.AcquisitionNumber = phase + 3, index + 1, 1
     header.AcquisitionDate, header.AcquisitionTime = "20260101", f"{10 + phase}0000.00"
-    header.ImagePositionPatient = [-180, -180, round(-140 + 1.8 * index, 3)]
+    header.ImagePositionPatient = [round(edge_mm, 6), round(edge_mm, 6), round(-140 + 1.8 * index, 3)]
     header.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-    header.PixelSpacing, header.SliceThickness = [0.8, 0.8], 1.8
+    header.PixelSpacing, header.SliceThickness = [round(pixel_mm, 6)] * 2, 1.8
     header.Rows = header.Columns = size
     header.SamplesPerPixel, header.PhotometricInterpretation = 1, "MONOCHROME2"
     header.BitsAllocated, header.BitsStored, header.HighBit, header.PixelRepresentation = 16, 12, 11, 0

@@ -25,7 +25,7 @@ from fcdd_benchmarks.gpu_backends import (
     triton_refusal,
 )
 from fcdd_benchmarks.gpu_timing import Latency, measure_latency
-from fcdd_benchmarks.study import machine
+from fcdd_benchmarks.machine import machine_facts
 from fcdd_runtime.commands import PathOption, ending_in_order, reporting_errors
 from fcdd_runtime.contract import CONTRACT_FILE, ModelContract, read_contract
 from fcdd_runtime.errors import ContractError, FcddError, GateError
@@ -174,7 +174,7 @@ def _write(gpu: Gpu, checks: list[Check], absent: list[str], out: Path) -> Path:
     document = {
         "benchmark": "gpu-check",
         "gpu": dataclasses.asdict(gpu),
-        "machine": machine(),
+        "machine": machine_facts(("fcdd-edge", "numpy", "pydicom", "SimpleITK")),
         "checks": [dataclasses.asdict(check) for check in checks],
         "not_here": absent,
     }

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fcdd_benchmarks.timing_schemas import COMPARE, LATENCY
+from fcdd_benchmarks.timing_schemas import COMPARE, EXPORT, LATENCY
 
 SCHEMA_VERSION = 1
 
@@ -26,9 +26,42 @@ COMMON = {
 STUDY = {
     "options": {"slices": int, "size": int, "phases": int, "transfer_syntax": str, "repeats": int},
     "timings": [
-        {"name": str, "median_ms": NUMBER, "lowest_ms": NUMBER, "highest_ms": NUMBER, "ratio": NUMBER},
+        {
+            "name": str,
+            "median_ms": NUMBER,
+            "lowest_ms": NUMBER,
+            "highest_ms": NUMBER,
+            "over_mb": NUMBER,
+            "peak_mb": NUMBER,
+            "ratio": ESTIMATE,
+        },
     ],
+    "scoring": (dict, type(None)),
 }
+SCORED = {
+    "model": str,
+    "studies": int,
+    "studies_per_hour": ESTIMATE,
+    "many_ms": ESTIMATE,
+    "one_ms": ESTIMATE,
+    "stages": [
+        {
+            "stage": str,
+            "one_ms": NUMBER,
+            "one_cpu_ms": NUMBER,
+            "many_ms": NUMBER,
+            "many_cpu_ms": NUMBER,
+            "many_share": NUMBER,
+        }
+    ],
+    "clock_share": NUMBER,
+    "spread": NUMBER,
+    "ready_mb": ESTIMATE,
+    "one_over_mb": ESTIMATE,
+    "many_over_mb": ESTIMATE,
+    "peak_mb": ESTIMATE,
+}
+"""`scoring` of a study where models took part."""
 NAMED = {"name": str, **ESTIMATE}
 ACCURACY = {
     "options": {"prevalence": NUMBER, "sensitivity": NUMBER, "resamples": int},
@@ -63,6 +96,7 @@ SCHEMAS: dict[str, Shape] = {
     "drift": DRIFT,
     "latency": LATENCY,
     "compare": COMPARE,
+    "export": EXPORT,
 }
 """By benchmark: the entries beside `COMMON`."""
 
@@ -82,6 +116,8 @@ def check_document(document: Any) -> None:
     if document["benchmark"] not in SCHEMAS:
         raise ValueError(f"no benchmark is called {document['benchmark']!r}")
     _check(document, SCHEMAS[document["benchmark"]], "report")
+    if document["benchmark"] == "study" and document["scoring"] is not None:
+        _check(document["scoring"], SCORED, "report.scoring")
 
 
 def _check(value: Any, shape: Shape, where: str) -> None:

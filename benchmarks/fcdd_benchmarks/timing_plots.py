@@ -40,7 +40,7 @@ def line_plot(lines: Sequence[Line], x_label: str, y_label: str) -> bytes:
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
 
-    return _png(draw, 4.2)
+    return png_of(draw, 4.2)
 
 
 def ratio_bars(names: Sequence[str], ratios: Sequence[Percentile], x_label: str) -> bytes:
@@ -57,10 +57,11 @@ def ratio_bars(names: Sequence[str], ratios: Sequence[Percentile], x_label: str)
         axes.set_xlabel(x_label)
         axes.margins(x=0.15)
 
-    return _png(draw, 1.2 + 0.45 * len(names))
+    return png_of(draw, 1.2 + 0.45 * len(names))
 
 
-def _png(draw: Callable[[Axes], None], height: float) -> bytes:
+def png_of(draw: Callable[[Axes], None], height: float) -> bytes:
+    """Return the contents of a PNG file with what `draw` draws, `height` inches high."""
     figure = Figure(figsize=(8, height), layout="constrained")
     canvas = FigureCanvasAgg(figure)
     draw(figure.add_subplot())

@@ -1,4 +1,4 @@
-"""What report.json of `latency` and `compare` holds, as `schema.check_document` reads it."""
+"""What report.json of `latency`, `compare` and `export` holds, as `schema.check_document` reads it."""
 
 NUMBER = (int, float)
 INTERVAL = {"value": NUMBER, "low": NUMBER, "high": NUMBER}
@@ -43,4 +43,25 @@ COMPARE = {
     "torch_threads": int,
     "heatmaps": {"ms": dict, "ratio": INTERVAL, "error": NUMBER},
     "client_overhead_ms": MAYBE,
+}
+EXPORT = {
+    "options": {"networks": [str], "precisions": [str], "target": str, "repeats": int},
+    "exports": [
+        {
+            "network": str,
+            "precision": str,
+            "limit_s": NUMBER,
+            "limit_mb": NUMBER,
+            "within": bool,
+            "runs": [
+                {
+                    "seconds": NUMBER,
+                    "peak_mb": NUMBER,
+                    "stages": dict,
+                    "artefact_mb": (*NUMBER, type(None)),
+                    "refused": (str, type(None)),
+                }
+            ],
+        }
+    ],
 }

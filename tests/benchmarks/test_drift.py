@@ -26,7 +26,7 @@ def write(folder: Path, benchmark: str, metrics: tuple[Metric, ...], document: d
 
 def write_study(folder: Path, *metrics: Metric) -> Path:
     options = {"slices": 12, "size": 96, "phases": 2, "transfer_syntax": "native", "repeats": 1}
-    return write(folder, "study", metrics, {"options": options, "timings": []})
+    return write(folder, "study", metrics, {"options": options, "timings": [], "scoring": None})
 
 
 def ms(value: float, noise: float, name: str = "ours") -> Metric:

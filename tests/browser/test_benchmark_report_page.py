@@ -37,3 +37,29 @@ def test_the_report_names_its_use_first_and_every_model_in_the_table(page: Page,
     assert page.evaluate("document.body.firstElementChild.textContent").startswith("Research use only")
     headers = "[...document.querySelector('table').querySelectorAll('thead th')].map((one) => one.textContent)"
     assert page.evaluate(headers) == ["", "small_fp32", "small_fp16"]
+
+
+@pytest.mark.parametrize("width", [1280, 1920])
+def test_the_study_report_opens_from_disk_and_is_readable(
+    page: Page, repository: Path, tmp_path: Path, width: int
+) -> None:
+    scored = ["--model", str(repository / "small_fp32"), "--studies", "2", "--rounds", "1"]
+    arguments = ["study", "--slices", "12", "--size", "96", "--repeats", "1", "--out", str(tmp_path), *scored]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    page.open(tmp_path / "report.html", width, 2300)
+    assert_readable(page)
+    assert page.evaluate("[...document.images].map((one) => one.naturalWidth > 0)") == [True, True]
+    page.screenshot(ARTIFACTS / f"study_{width}.png")
+    assert_quiet_and_alone(page, tmp_path / "report.html")
+
+
+def test_the_export_report_opens_from_disk_and_is_readable(page: Page, tmp_path: Path) -> None:
+    arguments = ["export", "--network", "FCDD_CNN224", "--precision", "fp32", "--out", str(tmp_path)]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    page.open(tmp_path / "report.html", 1280, 1400)
+    assert_readable(page)
+    assert page.evaluate("[...document.images].map((one) => one.naturalWidth > 0)") == [True]
+    page.screenshot(ARTIFACTS / "export_1280.png")
+    assert_quiet_and_alone(page, tmp_path / "report.html")

@@ -13,7 +13,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, MRImageStorage
 
-from fcdd_benchmarks.drawn_study import write_study
+from fcdd_benchmarks.drawn_study import StudyShape, write_study
 from fcdd_runtime import pixels as pixels_module
 from fcdd_runtime.pixels import read_frame
 from fcdd_runtime.study import read_studies
@@ -90,7 +90,7 @@ def test_integers_that_float32_cannot_hold_are_rounded_to_it(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("syntax", ["jpeg-ls", "jpeg-lossless"])
 def test_compressed_frames_have_pydicoms_pixels(syntax: str, tmp_path: Path) -> None:
-    write_study(tmp_path / "study", slices=8, size=64, phases=1, syntax=syntax)
+    write_study(tmp_path / "study", StudyShape(8, 64, 1, syntax))
     (study,), _ = read_studies(tmp_path / "study", tmp_path)
     slices = study.series[0].slices
     with mock.patch.object(pixels_module, "_decoded", side_effect=AssertionError("not needed")):
