@@ -39,7 +39,10 @@ def open_rounded(folder: Path) -> Backend:
     with tempfile.TemporaryDirectory(prefix="fcdd-bench-") as scratch:
         (Path(scratch) / ONNX_FILE).write_bytes(simulation)
         (Path(scratch) / CONTRACT_FILE).write_text(changed.to_json(), encoding="utf-8")
-        return open_folder(Path(scratch))
+        backend = open_folder(Path(scratch))
+    # Reports name the file that was exported.
+    backend.contract = dataclasses.replace(contract, name=changed.name)
+    return backend
 
 
 def _simulation(artefact: Path) -> bytes:
