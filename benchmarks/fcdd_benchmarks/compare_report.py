@@ -153,7 +153,9 @@ def _heatmap_row(name: str, result: CompareResult) -> tuple[str, ...]:
 
 def _targets_section(options: CompareOptions, result: CompareResult) -> Section:
     found = targets_of(options, result)
-    rows = tuple((one.name, one.target, "" if one.figure is None else _with_interval(one.figure), one.verdict) for one in found)
+    rows = tuple(
+        (one.name, one.target, "" if one.figure is None else _with_interval(one.figure), one.verdict) for one in found
+    )
     return Section("Targets", TARGET_TEXT, ("", "target", "figure (95 % interval)", "verdict"), rows)
 
 

@@ -179,9 +179,12 @@ def test_a_network_of_two_inputs_compares_each_image_with_its_reference(
     refused = run(images, tmp_path / "none", model)
     assert refused.exit_code == 2
     assert "give --reference" in refused.stderr
-    names = [f"{kind}/i{index:02}.png" for kind, n in (("normal", NORMAL), ("anomalous", ANOMALOUS)) for index in range(n)]
+    names = [
+        f"{kind}/i{index:02}.png" for kind, n in (("normal", NORMAL), ("anomalous", ANOMALOUS)) for index in range(n)
+    ]
+    pairs = zip(names, [*names[1:], names[0]], strict=True)
     table = tmp_path / "references.csv"
-    table.write_text("\n".join(["image,reference", *(f"{name},normal/i00.png" for name in names)]) + "\n")
+    table.write_text("\n".join(["image,reference", *(f"{a},{b}" for a, b in pairs)]) + "\n")
     options = [model, f"--url={compared_server}/ref_fp32", f"--reference={table}"]
     result = run(images, tmp_path / "out", *options)
     assert result.exit_code == 0, result.output
@@ -211,7 +214,9 @@ def test_fp16_is_rounded_to_half_where_asked_for_and_the_report_says_so(
 def test_a_model_that_the_gate_refuses_is_named_as_such(images: Path, repository: Path, tmp_path: Path) -> None:
     folder = tmp_path / "small_fp32"
     shutil.copytree(repository / "small_fp32", folder)
-    contract = dataclasses.replace(read_contract(folder), notes=("Drift beyond the limits was accepted (a lot): tried",))
+    contract = dataclasses.replace(
+        read_contract(folder), notes=("Drift beyond the limits was accepted (a lot): tried",)
+    )
     (folder / CONTRACT_FILE).write_text(contract.to_json())
     result = run(images, tmp_path / "out", f"--model={repository / 'small_fp32'}", f"--model={folder}")
     assert result.exit_code == 0, result.output

@@ -30,7 +30,7 @@ def test_a_mask_has_the_area_of_the_lesion_and_its_place() -> None:
     mask, [lesion] = lesion_mask(example), example.lesions
     rows_mm, columns_mm = example.image.pixel_mm
     assert np.isclose(mask.sum() * rows_mm * columns_mm, np.pi * lesion.radius_mm**2, rtol=0.25)
-    row, column = (int(round(float(places.mean()))) for places in np.nonzero(mask))
+    row, column = (round(float(places.mean())) for places in np.nonzero(mask))
     found = np.array(example.image.patient_mm(row, column)[:2])
     assert np.linalg.norm(found - np.array(lesion.centre_mm[:2])) <= max(rows_mm, columns_mm)
 

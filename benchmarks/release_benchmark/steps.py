@@ -1,0 +1,44 @@
+"""The steps of `make bench`, each of which leaves files that the next ones read, so that any can be repeated alone."""
+
+from collections.abc import Callable
+
+from release_benchmark.phantom_steps import phantom_accuracy, phantom_images, phantom_models
+from release_benchmark.readme import write_readme
+from release_benchmark.setting import RESULTS, Setting, run
+from release_benchmark.vgg_steps import vgg_accuracy, vgg_compare, vgg_latency, vgg_models, vgg_triton
+
+SYNTAXES = ("native", "jpeg-ls", "jpeg-lossless")
+
+
+def studies(setting: Setting) -> None:
+    """DICOM files to the MIP, uncompressed and compressed."""
+    small = ("--slices", "12", "--size", "96", "--repeats", "1") if setting.small else ()
+    for syntax in SYNTAXES:
+        run("fcdd-bench", "study", "--transfer-syntax", syntax, *small, "--out", setting.results / "study" / syntax)
+
+
+def exports(setting: Setting) -> None:
+    """What an export takes in time and memory."""
+    run("fcdd-bench", "export", "--out", setting.results / "export")
+
+
+def readme(setting: Setting) -> None:
+    """README's figures and plot from the reports."""
+    if setting.results == RESULTS:
+        write_readme()
+
+
+STEPS: dict[str, Callable[[Setting], None]] = {
+    "phantom-images": phantom_images,
+    "phantom-models": phantom_models,
+    "phantom-accuracy": phantom_accuracy,
+    "vgg-models": vgg_models,
+    "vgg-accuracy": vgg_accuracy,
+    "vgg-compare": vgg_compare,
+    "vgg-latency": vgg_latency,
+    "vgg-triton": vgg_triton,
+    "studies": studies,
+    "exports": exports,
+    "readme": readme,
+}
+"""By name, in the order in which they are run."""
