@@ -30,8 +30,10 @@ def open_rounded(folder: Path) -> Backend:
     contract = read_contract(folder)
     if contract.precision != "fp16" or Path(contract.artefact).suffix != ".onnx":
         return open_folder(folder)
-    # Opened once as it is, so that a file which is not the one that was verified is refused.
+    # Opened once as it is, so that a file which is not the one that was verified is refused, and ONNX Runtime is there.
     open_folder(folder).close()
+    from fcdd_runtime.backends.onnxruntime import OnnxRuntimeBackend  # noqa: PLC0415
+
     simulation = _simulation(folder / contract.artefact)
     changed = dataclasses.replace(
         contract, name=contract.name + SUFFIX, artefact=ONNX_FILE, artefact_sha256=sha256_of(simulation)
@@ -39,7 +41,7 @@ def open_rounded(folder: Path) -> Backend:
     with tempfile.TemporaryDirectory(prefix="fcdd-bench-") as scratch:
         (Path(scratch) / ONNX_FILE).write_bytes(simulation)
         (Path(scratch) / CONTRACT_FILE).write_text(changed.to_json(), encoding="utf-8")
-        backend = open_folder(Path(scratch))
+        backend = OnnxRuntimeBackend(Path(scratch))
     # Reports name the file that was exported.
     backend.contract = dataclasses.replace(contract, name=changed.name)
     return backend

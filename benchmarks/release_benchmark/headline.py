@@ -49,7 +49,7 @@ def _names() -> tuple[str, ...]:
 
 def _machine(reports: dict[str, WrittenReport]) -> str:
     """Name the hardware of the reports; if they were made on several machines, name all."""
-    seen = {}
+    seen: dict[str, None] = {}
     for report in reports.values():
         facts = dict(machine_rows(report.document["machine"]))
         seen[f"{facts['Processor']}, {facts['Memory']}, GPU: {facts['GPU']}"] = None
@@ -123,7 +123,7 @@ def _latency_rows(inside: WrittenReport | None, served: WrittenReport | None) ->
 
 
 def _studies(reports: dict[str, WrittenReport]) -> Iterator[str]:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for syntax, words in STUDIES.items():
         report = reports.get(f"study/{syntax}")
         for metric in [] if report is None else report.metrics.values():
