@@ -24,7 +24,7 @@ def accuracy_report(findings: AccuracyFindings, command: str, plots: tuple[Plot,
         lead=_lead(findings.images, findings.options.resamples),
         command=command,
         machine=machine_facts(PACKAGES),
-        sections=(*_refused_table(models), _accuracy_table(models), *_change_table(models), _point_table(findings)),
+        sections=(*_refused(models), _accuracy_table(models), *_change_table(models), _point_table(findings)),
         plots=plots,
         metrics=tuple(_metric(model.name, estimate) for model in models for estimate in model.estimates),
         document=_document(findings),
@@ -59,14 +59,14 @@ def _lead(images: LabelledImages, resamples: int) -> str:
     )
 
 
-def _refused_table(models: Sequence[ModelAccuracy]) -> tuple[Section, ...]:
+def _refused(models: Sequence[ModelAccuracy]) -> tuple[Section, ...]:
     """Say which models exist only because somebody accepted their drift."""
-    rows = tuple((model.name, "; ".join(model.contract.notes)) for model in models if model.contract.notes)
+    refused = [f"{model.name}: {'; '.join(model.contract.notes)}." for model in models if model.contract.notes]
     text = (
         "The export's gate refuses these models. They were exported against its advice, and their figures are shown "
         "for information: an AUC that holds does not make thresholds and maps right."
     )
-    return (Section("Refused by the gate", text, ("", "what was accepted"), rows),) if rows else ()
+    return (Section("Refused by the gate", " ".join([text, *refused])),) if refused else ()
 
 
 def _accuracy_table(models: Sequence[ModelAccuracy]) -> Section:

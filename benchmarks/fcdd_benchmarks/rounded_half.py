@@ -10,7 +10,7 @@ from fcdd_runtime.contract import CONTRACT_FILE, read_contract
 from fcdd_runtime.errors import MissingExtraError
 from fcdd_runtime.files import sha256_of
 
-SUFFIX = ", rounded to half"
+SUFFIX = " rounded to half"
 ONNX_FILE = "model.onnx"
 
 
