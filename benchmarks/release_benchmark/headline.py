@@ -52,35 +52,37 @@ def _machine(reports: dict[str, WrittenReport]) -> str:
     seen: dict[str, None] = {}
     for report in reports.values():
         facts = dict(machine_rows(report.document["machine"]))
-        seen[f"{facts['Processor']}, {facts['Memory']}, GPU: {facts['GPU']}"] = None
+        seen[f"{facts['Processor']}, {facts['Memory']}, {'no GPU' if facts['GPU'] == 'none' else facts['GPU']}"] = None
     return f"Measured on {'; and on '.join(seen)}. In brackets: 95 % intervals."
 
 
 def _accuracy(reports: dict[str, WrittenReport]) -> Iterator[str]:
     rows = [row for name in ACCURACY if name in reports for row in _accuracy_rows(name, reports[name].document)]
     if rows:
-        yield _table(("accuracy", "FP32", "FP16, change", "INT8, change"), rows)
+        yield _table(("accuracy", "", "FP32", "FP16, change", "INT8, change"), rows)
         yield (
             "Changes are paired, on the same images. FP16 is computed with every tensor rounded to half, as GPUs do; "
-            "drawings say nothing about patients."
+            "INT8 that is marked as refused does not pass the export's gate: its figures are for information, since an AUC "
+            "that holds does not make thresholds and maps right. Drawings say nothing about patients."
         )
 
 
 def _accuracy_rows(name: str, document: Document) -> Iterator[tuple[str, ...]]:
     models = {model["precision"]: model for model in document["models"]}
+    what = f"[{ACCURACY[name]}]({_link(name)}), {len(document['images']['labels']):,}"
     for figure in SHOWN:
         base = _named(models["fp32"]["estimates"], figure)
         cells = [_change(models.get(precision), figure) for precision in ("fp16", "int8")]
         if base is not None:
-            what = f"[{ACCURACY[name]}]({_link(name)}), {len(document['images']['labels']):,}: {figure}"
-            yield (what, _interval(base, ".3f"), *cells)
+            yield (what, figure, _interval(base, ".3f"), *cells)
+            what = ""
 
 
 def _change(model: Document | None, figure: str) -> str:
     change = None if model is None else _named(model["changes"], figure)
     if model is None or change is None:
         return "not measured"
-    return _interval(change, "+.3f") + (", refused by the export's gate" if model["notes"] else "")
+    return _interval(change, "+.4f") + (", refused" if model["notes"] else "")
 
 
 def _named(estimates: list[Document], name: str) -> Document | None:
@@ -139,7 +141,9 @@ def _metric(metric: Metric) -> str:
 
 
 def _interval(estimate: Document, form: str) -> str:
-    return f"{estimate['value']:{form}} ({estimate['low']:{form}} to {estimate['high']:{form}})"
+    # Adding 0 turns a rounded -0 into 0.
+    value, low, high = (f"{round(estimate[key], 4) + 0.0:{form}}" for key in ("value", "low", "high"))
+    return f"{value} ({low} to {high})"
 
 
 def _link(name: str) -> str:

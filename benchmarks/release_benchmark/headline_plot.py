@@ -9,12 +9,13 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from release_benchmark.headline import ACCURACY, COMPARE, written
 
 HASH_KEY = "figures"
 """Text chunk of the PNG file with the hash of what it shows."""
+LEAST_SPAN = 0.01
+"""Half of the axis of changes at least: smaller ones shall look small."""
 OURS, OTHERS, REFUSED = "#0b5cad", "#9fb3c4", "#d1495b"
 
 
@@ -106,11 +107,9 @@ def _draw_changes(axes: Axes, changes: tuple[Change, ...]) -> None:
         axes.plot([one.value], [place], "o", color=colour, markerfacecolor="white" if one.refused else colour)
     axes.set_yticks(range(len(changes)), [one.name for one in changes])
     axes.set_ylim(len(changes) - 0.5, -0.5)
-    axes.set_xlabel("change of ROC AUC against FP32, with 95 % interval")
-    axes.set_title("Is it still the same?", loc="left", fontsize=11)
+    widest = max([LEAST_SPAN, *(max(-one.low, one.high) for one in changes)])
+    axes.set_xlim(-1.1 * widest, 1.1 * widest)
+    axes.set_xlabel("paired change of ROC AUC, 95 % interval")
+    refused = " (red: refused by the export's gate)" if any(one.refused for one in changes) else ""
+    axes.set_title(f"Change from FP32{refused}", loc="left", fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
-    if any(one.refused for one in changes):
-        handle = Line2D(
-            [], [], color=REFUSED, marker="o", markerfacecolor="white", label="refused by the export's gate"
-        )
-        axes.legend(handles=[handle], loc="best", fontsize=8, frameon=False)

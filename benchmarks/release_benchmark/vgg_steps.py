@@ -43,7 +43,7 @@ def vgg_accuracy(setting: Setting) -> None:
 def vgg_compare(setting: Setting) -> None:
     """PyTorch, ONNX Runtime, OpenVINO and ours in turns, batch 8, and what a call to Triton costs."""
     snapshot, *statistics = _snapshot(setting)
-    images = ("--images", setting.trained_vgg / "test") if setting.trained_vgg else ()
+    images = ("--images", setting.trained_vgg / "test") if setting.trained_vgg and not setting.small else ()
     options = ("--batch", "8", "--repeats", setting.size(20, 3), "--out", setting.vgg_results / "compare")
     accurate = () if setting.small else ("--accurate-int8",)
     with _served(setting) as address:
