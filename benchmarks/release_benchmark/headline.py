@@ -62,8 +62,8 @@ def _accuracy(reports: dict[str, WrittenReport]) -> Iterator[str]:
         yield _table(("accuracy", "", "FP32", "FP16, change", "INT8, change"), rows)
         yield (
             "Changes are paired, on the same images. FP16 is computed with every tensor rounded to half, as GPUs do; "
-            "INT8 that is marked as refused does not pass the export's gate: its figures are for information, since an AUC "
-            "that holds does not make thresholds and maps right. Drawings say nothing about patients."
+            "INT8 that is marked as refused does not pass the export's gate: its figures are for information, since an "
+            "AUC that holds does not make thresholds and maps right. Drawings say nothing about patients."
         )
 
 

@@ -109,7 +109,8 @@ def _draw_changes(axes: Axes, changes: tuple[Change, ...]) -> None:
     axes.set_ylim(len(changes) - 0.5, -0.5)
     widest = max([LEAST_SPAN, *(max(-one.low, one.high) for one in changes)])
     axes.set_xlim(-1.1 * widest, 1.1 * widest)
-    axes.set_xlabel("paired change of ROC AUC, 95 % interval")
+    axes.locator_params(axis="x", nbins=5)
+    axes.set_xlabel("paired change of ROC AUC, 95 % interval", loc="right")
     refused = " (red: refused by the export's gate)" if any(one.refused for one in changes) else ""
-    axes.set_title(f"Change from FP32{refused}", loc="left", fontsize=11)
+    axes.set_title(f"Change from FP32{refused}", loc="right", fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)

@@ -103,8 +103,8 @@ def result_of(ours_ms: dict[str, float], theirs: dict[str, float]) -> CompareRes
     for name in times:
         precision = name.split()[-1].lower()
         ours = OURS_BY_PRECISION[precision]
-        ratios = (ratio_of_medians(times[name], times[one]) for one in (OURS, ours))
-        places.append(Place(name, precision, summary_of(np.array(times[name])), *ratios, peak_share=0.5))
+        ratio, in_precision = (ratio_of_medians(times[name], times[one]) for one in (OURS, ours))
+        places.append(Place(name, precision, summary_of(np.array(times[name])), ratio, in_precision, 0.5))
     heatmaps, overhead = Percentile(400, 390, 410), Percentile(0.9, 0.8, 1.1)
     return CompareResult(16, (), tuple(places), {}, 1, (), {}, 1, {}, heatmaps, 0.0, overhead)
 
