@@ -128,11 +128,16 @@ def _studies(reports: dict[str, WrittenReport]) -> Iterator[str]:
     rows: list[tuple[str, ...]] = []
     for syntax, words in STUDIES.items():
         report = reports.get(f"study/{syntax}")
-        for metric in [] if report is None else report.metrics.values():
+        for metric in [] if report is None else filter(_headlines, report.metrics.values()):
             unit = "" if metric.unit == "times" else f" {metric.unit}"
             rows.append((f"[{words}]({_link(f'study/{syntax}')}): {metric.name}", _metric(metric) + unit))
     if rows:
         yield _table(("whole studies, DICOM files to results", "measured"), rows)
+
+
+def _headlines(metric: Metric) -> bool:
+    """Choose from a study's metrics: throughput, time, and the reader that people know."""
+    return metric.unit in {"studies/h", "ms"} or metric.name.startswith("SimpleITK")
 
 
 def _metric(metric: Metric) -> str:

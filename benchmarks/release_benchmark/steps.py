@@ -5,21 +5,24 @@ from collections.abc import Callable
 from release_benchmark.phantom_steps import phantom_accuracy, phantom_images, phantom_models
 from release_benchmark.readme import write_readme
 from release_benchmark.setting import RESULTS, Setting, run
-from release_benchmark.vgg_steps import vgg_accuracy, vgg_compare, vgg_latency, vgg_models, vgg_triton
+from release_benchmark.vgg_steps import model_folder, vgg_accuracy, vgg_compare, vgg_latency, vgg_models, vgg_triton
 
 SYNTAXES = ("native", "jpeg-ls", "jpeg-lossless")
 
 
 def studies(setting: Setting) -> None:
-    """DICOM files to the MIP, uncompressed and compressed."""
-    small = ("--slices", "12", "--size", "96", "--repeats", "1") if setting.small else ()
+    """DICOM files to results with the VGG network, uncompressed and compressed."""
+    small = ("--slices", "12", "--size", "96", "--repeats", "1", "--studies", "2", "--rounds", "1")
     for syntax in SYNTAXES:
-        run("fcdd-bench", "study", "--transfer-syntax", syntax, *small, "--out", setting.results / "study" / syntax)
+        options = ("--model", model_folder(setting, "fp32"), *(small if setting.small else ()))
+        run("fcdd-bench", "study", "--transfer-syntax", syntax, *options, "--out", setting.results / "study" / syntax)
 
 
 def exports(setting: Setting) -> None:
-    """What an export takes in time and memory."""
-    run("fcdd-bench", "export", "--out", setting.results / "export")
+    """What an export takes in time and memory: the small network, and the VGG trunk."""
+    networks = ("FCDD_CNN224",) if setting.small else ("FCDD_CNN224", "FCDD_CNN224_VGG_NOPT")
+    chosen = [f"--network={network}" for network in networks]
+    run("fcdd-bench", "export", *chosen, "--out", setting.results / "export")
 
 
 def readme(setting: Setting) -> None:

@@ -34,7 +34,7 @@ def vgg_accuracy(setting: Setting) -> None:
     if setting.trained_vgg is None:
         click.echo(RANDOM_WEIGHTS)
         return
-    models = [f"--model={_repository(setting) / f'{NAME}_{precision}'}" for precision in ("fp32", "fp16", "int8")]
+    models = [f"--model={model_folder(setting, precision)}" for precision in ("fp32", "fp16", "int8")]
     images = ("--images", setting.trained_vgg / "test", "--masks", setting.trained_vgg / "masks")
     options = ("--round-fp16", "--resamples", setting.size(2000, 100), "--out", setting.vgg_results / "accuracy")
     run("fcdd-bench", "accuracy", *images, *models, *options)
@@ -53,7 +53,7 @@ def vgg_compare(setting: Setting) -> None:
 
 def vgg_latency(setting: Setting) -> None:
     """Latency and throughput in the process, FP32 and INT8, batch 1 to 32."""
-    models = [f"--model={_repository(setting) / f'{NAME}_{precision}'}" for precision in ("fp32", "int8")]
+    models = [f"--model={model_folder(setting, precision)}" for precision in ("fp32", "int8")]
     batches, concurrencies = ((1, 2), (1,)) if setting.small else ((1, 2, 4, 8, 16, 32), (1, 4))
     points = _points(batches, concurrencies, setting)
     run("fcdd-bench", "latency", *models, *points, "--out", setting.vgg_results / "latency")
@@ -67,6 +67,11 @@ def vgg_triton(setting: Setting) -> None:
     with _served(setting) as address:
         url, out = ("--url", f"{address}/{NAME}_int8"), ("--out", setting.vgg_results / "latency_triton")
         run("fcdd-bench", "latency", *url, *points, *open_loops, *out)
+
+
+def model_folder(setting: Setting, precision: str) -> Path:
+    """Return the VGG network's exported model of a precision, which `vgg_models` leaves."""
+    return _repository(setting) / f"{NAME}_{precision}"
 
 
 def _points(batches: tuple[int, ...], concurrencies: tuple[int, ...], setting: Setting) -> list[str]:

@@ -113,6 +113,22 @@ def test_figures_and_verdicts_are_those_of_the_reports_with_the_hardware_named(r
     assert f"| [{ours} |  | 10.0 (9.9 to 10.1) |" in text
 
 
+def test_a_study_is_shown_by_its_rate_its_time_and_beside_simpleitk(tmp_path: Path) -> None:
+    metrics = (
+        Metric("fcdd_fp16: studies an hour", 9000.0, 8000.0, 9100.0, "higher", "studies/h"),
+        Metric("SimpleITK: its own way, times ours", 5.2, 5.1, 5.3, "higher", "times"),
+        Metric("fcdd_fp16: memory of scoring", 300.0, 299.0, 301.0, "lower", "MB"),
+    )
+    # Any report will do: only the metrics are read, which all kinds have.
+    report = Report("compare", "", "", "", machine_facts(()), (), (), metrics, compare_document())
+    write_report(report, tmp_path / "study" / "native")
+    link = "[uncompressed](benchmarks/results/study/native/report.md)"
+    text = headline(tmp_path)
+    assert f"| {link}: fcdd_fp16: studies an hour | 9,000 (8,000 to 9,100) studies/h |" in text
+    assert f"| {link}: SimpleITK: its own way, times ours | 5.20 (5.10 to 5.30) |" in text
+    assert "memory" not in text
+
+
 def test_another_figure_makes_another_text_and_another_plot(results: Path) -> None:
     before, figures = headline(results), shown(results)
     path = results / "vgg" / "compare" / "report.json"
