@@ -93,6 +93,9 @@ def _speed(reports: dict[str, WrittenReport]) -> Iterator[str]:
     rows = [*_target_rows(reports.get(COMPARE)), *_latency_rows(reports.get(LATENCY), reports.get(TRITON))]
     if rows:
         yield _table(("VGG11 trunk on this CPU", "target", "measured", ""), rows)
+    compare = reports.get(COMPARE)
+    if compare is not None and any(one["timing"]["noisy"] for one in _timed(compare)):
+        yield "The machine was noisy while these ratios were measured; see the report."
 
 
 def _target_rows(report: WrittenReport | None) -> Iterator[tuple[str, ...]]:
@@ -101,11 +104,15 @@ def _target_rows(report: WrittenReport | None) -> Iterator[tuple[str, ...]]:
     for one in report.document["targets"]:
         figure = "" if one["figure"] is None else _interval(one["figure"], ".2f")
         yield (f"[{one['name']}]({_link(COMPARE)})", one["target"], figure, one["verdict"])
-    for one in report.document["contenders"]:
-        if one["name"].startswith("fcdd-edge") and one["timing"] is not None:
+    for one in _timed(report):
+        if one["name"].startswith("fcdd-edge"):
             batch = report.document["options"]["batch"]
             ms = {key: value / batch for key, value in one["timing"]["median_ms"].items()}
             yield (f"[{one['name']}, ms an image, batch {batch}]({_link(COMPARE)})", "", _interval(ms, ".1f"), "")
+
+
+def _timed(compare: WrittenReport) -> list[Document]:
+    return [one for one in compare.document["contenders"] if one["timing"] is not None]
 
 
 def _latency_rows(inside: WrittenReport | None, served: WrittenReport | None) -> Iterator[tuple[str, ...]]:

@@ -66,11 +66,12 @@ def accuracy_document() -> dict[str, Any]:
     return {"options": options, "images": images, "models": models, "operating_point": point}
 
 
-def compare_document() -> dict[str, Any]:
+def compare_document(noisy: bool = False) -> dict[str, Any]:
     interval = {"value": 80.0, "low": 79.0, "high": 81.0}
     names = ("fcdd-edge FP32", "OpenVINO FP32")
-    checked: dict[str, Any] = {"precision": "fp32", "drift": {}, "refused": None, "timing": {"median_ms": interval}}
-    contenders = [{"name": name} | checked for name in names]
+    checked: dict[str, Any] = {"precision": "fp32", "drift": {}, "refused": None}
+    timing = {"median_ms": interval, "noisy": noisy}
+    contenders = [checked | {"name": name, "timing": timing} for name in names]
     figure = {"value": 1.01, "low": 1.0, "high": 1.02}
     target = {"name": "FP32, times OpenVINO FP32", "target": "at most 1.05", "figure": figure, "verdict": "met"}
     return {
@@ -127,6 +128,13 @@ def test_a_study_is_shown_by_its_rate_its_time_and_beside_simpleitk(tmp_path: Pa
     assert f"| {link}: fcdd_fp16: studies an hour | 9,000 (8,000 to 9,100) studies/h |" in text
     assert f"| {link}: SimpleITK: its own way, times ours | 5.20 (5.10 to 5.30) |" in text
     assert "memory" not in text
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+def test_ratios_of_a_noisy_machine_are_marked(noisy: bool, tmp_path: Path) -> None:
+    report = Report("compare", "", "", "", machine_facts(()), (), (), (), compare_document(noisy))
+    write_report(report, tmp_path / "vgg" / "compare")
+    assert ("was noisy" in headline(tmp_path)) == noisy
 
 
 def test_another_figure_makes_another_text_and_another_plot(results: Path) -> None:
