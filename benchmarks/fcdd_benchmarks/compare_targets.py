@@ -11,7 +11,7 @@ VGG_NETWORKS = frozenset({"FCDD_CNN224_VGG_NOPT", "FCDD_CNN224_VGG", "FCDD_CNN22
 """That the targets are set for: VGG11's trunk. Smaller networks spend other shares of their time outside of it."""
 OVERHEAD_BATCH = 8
 TARGET_TEXT = (
-    "Ratios of medians of the same rounds. A figure meets its target by its value; `within the noise` says that its "
+    "Ratios of medians of the same rounds. A figure meets its target by its value; “within the noise” says that its "
     "interval holds the target, so that another run could say the opposite."
 )
 

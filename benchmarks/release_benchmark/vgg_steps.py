@@ -44,7 +44,7 @@ def vgg_compare(setting: Setting) -> None:
     """PyTorch, ONNX Runtime, OpenVINO and ours in turns, batch 8, and what a call to Triton costs."""
     snapshot, *statistics = _snapshot(setting)
     images = ("--images", setting.trained_vgg / "test") if setting.trained_vgg and not setting.small else ()
-    options = ("--batch", "8", "--repeats", setting.size(20, 3), "--out", setting.vgg_results / "compare")
+    options = ("--batch", "8", "--repeats", setting.size(16, 3), "--out", setting.vgg_results / "compare")
     accurate = () if setting.small else ("--accurate-int8",)
     with _served(setting) as address:
         given = ("--snapshot", snapshot, *statistics, *images, *_calibration(setting), *accurate)
@@ -54,7 +54,7 @@ def vgg_compare(setting: Setting) -> None:
 def vgg_latency(setting: Setting) -> None:
     """Latency and throughput in the process, FP32 and INT8, batch 1 to 32."""
     models = [f"--model={model_folder(setting, precision)}" for precision in ("fp32", "int8")]
-    batches, concurrencies = ((1, 2), (1,)) if setting.small else ((1, 2, 4, 8, 16, 32), (1, 4))
+    batches, concurrencies = ((1, 2), (1,)) if setting.small else ((1, 2, 4, 8, 16, 32), (1,))
     points = _points(batches, concurrencies, setting)
     run("fcdd-bench", "latency", *models, *points, "--out", setting.vgg_results / "latency")
 
