@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from mock_study import MockStudy, breast_phantom
 
+from fcdd_benchmarks.machine import machine_facts
+from fcdd_benchmarks.report import Metric, Report, write_report
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -59,3 +62,16 @@ def test_fcdd_export_without_its_extra_says_which_one_it_needs(installed: Path) 
     done = subprocess.run([installed / "fcdd-export"], capture_output=True, text=True, check=False)
     assert (done.returncode, "Traceback" in done.stderr) == (2, False)
     assert "pip install 'fcdd-edge[export]'" in done.stderr
+
+
+def test_fcdd_bench_writes_whole_reports_from_the_base_install(installed: Path, tmp_path: Path) -> None:
+    options = {"models": [], "urls": [], "seconds": 1.0}
+    document = {"options": options, "points": [], "open_loops": [], "rate_limits": []}
+    metrics = (Metric("p50", 1.0, 0.9, 1.1, "lower", "ms"),)
+    write_report(Report("latency", "Times", "", "", machine_facts(()), (), (), metrics, document), tmp_path / "base")
+    run(installed / "fcdd-bench", "drift", "base", "base", "--out", "out", cwd=tmp_path)
+    written = tmp_path / "out"
+    assert sorted(path.name for path in written.iterdir()) == ["report.html", "report.json", "report.md"]
+    page = (written / "report.html").read_text()
+    style = (ROOT / "benchmarks" / "fcdd_benchmarks" / "report.css").read_text()
+    assert style.strip() in page and "$" not in page.replace(style, "")

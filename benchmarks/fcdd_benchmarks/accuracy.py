@@ -16,6 +16,7 @@ from fcdd_benchmarks.accuracy_report import accuracy_report, point_source
 from fcdd_benchmarks.accuracy_statistics import Answers, changes_of, estimates_of
 from fcdd_benchmarks.labelled_images import LabelledImages, Mask, read_labelled_images
 from fcdd_benchmarks.report import write_report
+from fcdd_benchmarks.rounded_half import open_rounded
 from fcdd_export.roc import Picks, bootstrap_picks, roc_auc
 from fcdd_runtime.backends import open_folder, open_url
 from fcdd_runtime.backends.base import Backend
@@ -53,7 +54,8 @@ def run_accuracy_benchmark(options: AccuracyOptions, command: str, out: Path) ->
 
 
 def _all_answers(images: LabelledImages, options: AccuracyOptions) -> list[tuple[ModelContract, Answers]]:
-    openers: list[Callable[[], Backend]] = [functools.partial(open_folder, folder) for folder in options.models]
+    opened = open_rounded if options.round_fp16 else open_folder
+    openers: list[Callable[[], Backend]] = [functools.partial(opened, folder) for folder in options.models]
     openers += [functools.partial(open_url, url) for url in options.urls]
     answered = []
     for opener in openers:

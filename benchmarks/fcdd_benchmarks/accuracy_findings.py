@@ -33,6 +33,8 @@ class AccuracyOptions:
     """That the proposed operating point shall reach, 0..1."""
     resamples: int
     """Of the bootstrap."""
+    round_fp16: bool = False
+    """Whether FP16 models in folders run with every tensor rounded to half, as in `open_rounded`."""
 
 
 @dataclass(frozen=True)

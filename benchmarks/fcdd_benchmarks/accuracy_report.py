@@ -24,7 +24,7 @@ def accuracy_report(findings: AccuracyFindings, command: str, plots: tuple[Plot,
         lead=_lead(findings.images, findings.options.resamples),
         command=command,
         machine=machine_facts(PACKAGES),
-        sections=(_accuracy_table(models), *_change_table(models), _point_table(findings)),
+        sections=(*_refused(models), _accuracy_table(models), *_change_table(models), _point_table(findings)),
         plots=plots,
         metrics=tuple(_metric(model.name, estimate) for model in models for estimate in model.estimates),
         document=_document(findings),
@@ -57,6 +57,16 @@ def _lead(images: LabelledImages, resamples: int) -> str:
         f"{resamples} resamples of {unit}; it says what other images of the same kind could have given, and nothing of "
         "images of another kind."
     )
+
+
+def _refused(models: Sequence[ModelAccuracy]) -> tuple[Section, ...]:
+    """Say which models exist only because somebody accepted their drift."""
+    refused = [f"{model.name}: {'; '.join(model.contract.notes)}." for model in models if model.contract.notes]
+    text = (
+        "The export's gate refuses these models. They were exported against its advice, and their figures are shown "
+        "for information: an AUC that holds does not make thresholds and maps right."
+    )
+    return (Section("Refused by the gate", " ".join([text, *refused])),) if refused else ()
 
 
 def _accuracy_table(models: Sequence[ModelAccuracy]) -> Section:
@@ -123,6 +133,7 @@ def _document(findings: AccuracyFindings) -> dict[str, Any]:
             "prevalence": options.prevalence,
             "sensitivity": options.sensitivity,
             "resamples": options.resamples,
+            "round_fp16": options.round_fp16,
         },
         "images": {
             "sha256": images.sha256,
@@ -142,6 +153,7 @@ def _model_document(model: ModelAccuracy) -> dict[str, Any]:
         "precision": contract.precision,
         "snapshot_sha256": contract.snapshot_sha256,
         "artefact_sha256": contract.artefact_sha256,
+        "notes": list(contract.notes),
         "estimates": [dataclasses.asdict(estimate) for estimate in model.estimates],
         "changes": [dataclasses.asdict(estimate) for estimate in model.changes],
         "scores": [float(score) for score in model.answers.scores],

@@ -72,6 +72,9 @@ def study(model: Path | None, url: str | None, rounds: int, dicom: bool, out: Pa
 )
 @click.option("--sensitivity", type=click.FloatRange(0, 1, True), default=0.95, help="Of the proposed operating point.")
 @click.option("--resamples", type=click.IntRange(100, 100_000), default=2000, help="Of the bootstrap.")
+@click.option(
+    "--round-fp16", is_flag=True, help="Run FP16 models of --model with every tensor rounded to half, as GPUs do."
+)
 @click.option("--out", type=PathOption(file_okay=False), default=Path("bench_out"))
 @reporting_errors
 def accuracy(models: tuple[Path, ...], urls: tuple[str, ...], out: Path, **options: Any) -> None:
@@ -158,6 +161,7 @@ def latency(
 @click.option("--batch", type=click.IntRange(1, 64), default=8, show_default=True)
 @click.option("--repeats", type=click.IntRange(3, 10000), default=20, show_default=True, help="Rounds.")
 @click.option("--int8/--no-int8", default=True, help="Whether to make INT8 and let it take part.")
+@click.option("--accurate-int8", is_flag=True, help="Let INT8 by the accurate method take part too; minutes to make.")
 @click.option("--url", help="Model on a Triton server, grpc://HOST:PORT/MODEL: what a call costs beyond the model.")
 @click.option("--out", type=PathOption(file_okay=False), default=Path("bench_out"), show_default=True)
 @reporting_errors

@@ -9,7 +9,15 @@ import numpy as np
 import torch
 
 from fcdd_benchmarks.contender_check import Checked, Images, checked
-from fcdd_benchmarks.contestants import OURS, OURS_BY_PRECISION, Contest, PublishedScoring, contest, torch_run
+from fcdd_benchmarks.contestants import (
+    OURS,
+    OURS_BY_PRECISION,
+    Contest,
+    Int8Form,
+    PublishedScoring,
+    contest,
+    torch_run,
+)
 from fcdd_benchmarks.interleaved import interleaved_ms
 from fcdd_benchmarks.measured_peak import float32_product, int8_product, share_of_peak
 from fcdd_benchmarks.timing_summary import Percentile, TimingSummary, ratio_of_medians, summary_of
@@ -17,6 +25,7 @@ from fcdd_benchmarks.triton_overhead import client_overhead_ms
 from fcdd_benchmarks.upsampling_contest import check_upsampling, transposed
 from fcdd_export.calibration import images_in
 from fcdd_export.drawn import drawn_images
+from fcdd_export.int8 import Method
 from fcdd_export.published import upsampling_of
 from fcdd_export.snapshot import Normalization, Snapshot
 from fcdd_export.verify import Outputs, Reference
@@ -44,7 +53,9 @@ class CompareOptions:
     repeats: int
     """Rounds in which everybody has a turn."""
     int8: bool
-    """Whether to take part with INT8."""
+    """Whether to take part with INT8, made by the fast method."""
+    accurate_int8: bool
+    """Whether INT8 by the accurate method, which takes minutes to make, takes part too."""
     url: str | None
     """A model on a Triton server, to measure what a call costs beyond the model."""
 
@@ -79,6 +90,8 @@ class CompareResult:
     """Who could not take part, and why."""
     multiply_adds: int
     """Of one image."""
+    int8_forms: tuple[Int8Form, ...]
+    """What our INT8 costs to make."""
     products_ms: dict[str, float]
     """Shortest time of the matrix products by precision: what the machine can do when nothing disturbs it."""
     threads: int
@@ -110,7 +123,8 @@ def measure_comparison(options: CompareOptions) -> CompareResult:
     reference = _reference(options)
     calibration = _images(options.calibration_images, options.snapshot, DRAWN_CALIBRATION) if options.int8 else None
     with tempfile.TemporaryDirectory(prefix="fcdd-bench-") as scratch:
-        found = contest(options.snapshot, options.normalization, calibration, Path(scratch))
+        methods: tuple[Method, ...] = ("fast", "accurate") if options.accurate_int8 else ("fast",)
+        found = contest(options.snapshot, options.normalization, calibration, Path(scratch), methods)
         field = _Field(found, reference, tuple(checked(one, reference, options.batch) for one in found.contenders))
         if (refusal := field.checks[0].refused) is not None:
             raise GateError(f"{OURS} does not answer as torch does ({refusal}), so nothing is timed; export it again")
@@ -173,6 +187,7 @@ def _result(
         places=tuple(places),
         absent=field.contest.absent,
         multiply_adds=field.contest.multiply_adds,
+        int8_forms=field.contest.int8_forms,
         products_ms=products,
         threads=torch.get_num_threads(),
         heatmap_ms={name: float(np.median(times[name])) for name in UPSAMPLING},

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any, Literal
 
 from fcdd_benchmarks.compare import UPSAMPLING, CompareOptions, CompareResult, Place
+from fcdd_benchmarks.compare_targets import TARGET_TEXT, targets_of
 from fcdd_benchmarks.contender_check import Checked, limits_in_words
 from fcdd_benchmarks.contestants import OURS, OURS_BY_PRECISION
 from fcdd_benchmarks.machine import machine_facts
@@ -43,6 +44,8 @@ def compare_report(options: CompareOptions, result: CompareResult) -> Report:
             "options": _options(options),
             "contenders": [_document(check, result.place(check.contender.name)) for check in result.checks],
             "absent": result.absent,
+            "int8_forms": [dataclasses.asdict(form) for form in result.int8_forms],
+            "targets": [dataclasses.asdict(target) for target in targets_of(options, result)],
             "images": result.images,
             "multiply_adds": result.multiply_adds,
             "products_ms": result.products_ms,
@@ -76,6 +79,7 @@ def _command(options: CompareOptions) -> str:
     words += [] if options.images is None else ["--images IMAGES"]
     words += [] if options.calibration_images is None else ["--calibration-images CALIBRATION_IMAGES"]
     words += [] if options.int8 else ["--no-int8"]
+    words += ["--accurate-int8"] if options.accurate_int8 else []
     return " ".join(words + ([] if options.url is None else [f"--url {options.url}"]))
 
 
@@ -87,6 +91,7 @@ def _sections(options: CompareOptions, result: CompareResult) -> tuple[Section, 
         "timed."
     )
     return (
+        _targets_section(options, result),
         Section(
             "Time",
             f"{PEAK_TEXT} They reached {rates['fp32']:.2f} and {rates['int8']:.2f} TOP/s here.",
@@ -107,6 +112,7 @@ def _sections(options: CompareOptions, result: CompareResult) -> tuple[Section, 
             ("", "mean score error", "largest score error", "rank correlation", "map error", "result"),
             tuple(_check_row(check) for check in result.checks),
         ),
+        _int8_section(result),
         Section("Not taking part", "", ("", "reason"), tuple(result.absent.items())),
         Section(
             "Heatmaps",
@@ -145,6 +151,31 @@ def _heatmap_row(name: str, result: CompareResult) -> tuple[str, ...]:
     return (name, f"{result.heatmap_ms[name]:.3f}", ratio)
 
 
+def _targets_section(options: CompareOptions, result: CompareResult) -> Section:
+    found = targets_of(options, result)
+    rows = tuple(
+        (one.name, one.target, "" if one.figure is None else _with_interval(one.figure), one.verdict) for one in found
+    )
+    return Section("Targets", TARGET_TEXT, ("", "target", "figure (95 % interval)", "verdict"), rows)
+
+
+def _int8_section(result: CompareResult) -> Section:
+    drifts = {check.contender.name: check.drift for check in result.checks}
+    rows = tuple(
+        (
+            form.name,
+            f"{form.seconds:.0f}",
+            f"{form.share:.1%}",
+            f"{drifts[form.name].score_mean:.1e}",
+            f"{drifts[form.name].map_of_set:.1e}",
+        )
+        for form in result.int8_forms
+    )
+    text = "What our INT8 costs to make, and what it keeps; its time stands above."
+    headers = ("", "seconds to make", "multiply-adds in INT8", "mean score error", "map error")
+    return Section("INT8", text, headers, rows)
+
+
 def _overhead_section(options: CompareOptions, overhead: Percentile | None) -> Section:
     title, text = (
         "What a call to Triton costs",
@@ -178,6 +209,7 @@ def _options(options: CompareOptions) -> dict[str, Any]:
         "batch": options.batch,
         "repeats": options.repeats,
         "int8": options.int8,
+        "accurate_int8": options.accurate_int8,
         "images": "drawn" if options.images is None else "given",
         "calibration_images": "drawn" if options.calibration_images is None else "given",
     }

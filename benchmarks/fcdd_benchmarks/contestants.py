@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,8 @@ from torch import Tensor, nn
 from fcdd_benchmarks.contender_check import Contender, Images, Run
 from fcdd_export.convert import ARTEFACT, ExportRequest, export_models
 from fcdd_export.graph import onnx_bytes
-from fcdd_export.int8 import int8_from_network
+from fcdd_export.int8 import Method, Served, int8_from_network
+from fcdd_export.int8_graph import int8_share
 from fcdd_export.network import IMAGE_SIZE, ServedNetwork, pseudo_huber, served_network
 from fcdd_export.proof import VerificationImages
 from fcdd_export.snapshot import Normalization, Snapshot
@@ -26,9 +28,22 @@ from fcdd_runtime.files import sha256_of
 
 OURS = "fcdd-edge FP32"
 OURS_BY_PRECISION = {"fp32": OURS, "int8": "fcdd-edge INT8"}
+ACCURATE = "fcdd-edge INT8, accurate method"
 COMPILED = "torch.compile, batch norm folded"
 OUTPUTS = ["score", "anomaly_map"]
 MAX_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Int8Form:
+    """What one of our ways to make INT8 costs before anything is timed."""
+
+    name: str
+    """The contender's."""
+    seconds: float
+    """To make the graph from the network and the calibration images."""
+    share: float
+    """Of the multiply-adds in INT8, 0..1."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +54,8 @@ class Contest:
     absent: dict[str, str]
     multiply_adds: int
     """Of the network's convolutions, for one image."""
+    int8_forms: tuple[Int8Form, ...]
+    """Those that take part."""
 
 
 class PublishedScoring(nn.Module):
@@ -58,7 +75,13 @@ class PublishedScoring(nn.Module):
         return anomaly_map.mean((2, 3)), anomaly_map
 
 
-def contest(snapshot: Snapshot, normalization: Normalization, calibration: Images | None, scratch: Path) -> Contest:
+def contest(
+    snapshot: Snapshot,
+    normalization: Normalization,
+    calibration: Images | None,
+    scratch: Path,
+    methods: tuple[Method, ...] = ("fast",),
+) -> Contest:
     """Make all that can run here.
 
     Parameters
@@ -66,6 +89,7 @@ def contest(snapshot: Snapshot, normalization: Normalization, calibration: Image
     snapshot : of an FCDD network of one image
     calibration : images for INT8's scales; None: without INT8
     scratch : a folder for models, which must stay as long as the contenders
+    methods : of making INT8, `fast` first; the other runtimes run what that made
     """
     network = served_network(snapshot.network, snapshot.objective, normalization.mean, normalization.std)
     assert isinstance(network, ServedNetwork)
@@ -81,13 +105,15 @@ def contest(snapshot: Snapshot, normalization: Normalization, calibration: Image
         absent[COMPILED] = "no C++ compiler here"
     else:
         contenders.append(Contender(COMPILED, "fp32", _compiled(network)))
+    forms: list[Int8Form] = []
     if calibration is None:
         absent["INT8"] = "left out as asked"
     else:
-        int8 = int8_from_network(network, calibration, "fast", "u8")
-        contenders.append(Contender(OURS_BY_PRECISION["int8"], "int8", _ours(_int8_folder(folder, onnx_bytes(int8)))))
-        contenders += _on_runtimes(onnx_bytes(int8), "int8")
-    return Contest(tuple(contenders), absent, multiply_adds(network))
+        for method in methods:
+            form, ours = _int8_contenders(network, calibration, method, folder)
+            forms.append(form)
+            contenders += ours
+    return Contest(tuple(contenders), absent, multiply_adds(network), tuple(forms))
 
 
 def torch_run(network: Callable[..., tuple[Tensor, Tensor]]) -> Run:
@@ -136,9 +162,22 @@ def _exported(snapshot: Snapshot, normalization: Normalization, repository: Path
     return folder
 
 
-def _int8_folder(fp32: Path, artefact: bytes) -> Path:
+def _int8_contenders(
+    network: Served, calibration: Images, method: Method, fp32: Path
+) -> tuple[Int8Form, list[Contender]]:
+    """Make INT8 by one method; ours runs it, and if it is the fast one, the bare runtimes do too."""
+    started = time.perf_counter()
+    model = int8_from_network(network, calibration, method, "u8")
+    name = OURS_BY_PRECISION["int8"] if method == "fast" else ACCURATE
+    form = Int8Form(name, time.perf_counter() - started, int8_share(model))
+    artefact = onnx_bytes(model)
+    ours = Contender(name, "int8", _ours(_int8_folder(fp32, method, artefact)))
+    return form, [ours, *(_on_runtimes(artefact, "int8") if method == "fast" else [])]
+
+
+def _int8_folder(fp32: Path, method: Method, artefact: bytes) -> Path:
     """Make a folder that the runtime opens; the gate's limits are held where all contenders are checked."""
-    folder = fp32.with_name("compare_int8")
+    folder = fp32.with_name(f"compare_int8_{method}")
     folder.mkdir()
     contract = read_contract(fp32)
     changed = dataclasses.replace(

@@ -73,6 +73,7 @@ ACCURACY = {
             "precision": str,
             "snapshot_sha256": str,
             "artefact_sha256": str,
+            "notes": [str],
             "estimates": [NAMED],
             "changes": [NAMED],
             "scores": [float],

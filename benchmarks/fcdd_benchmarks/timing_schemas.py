@@ -37,6 +37,8 @@ COMPARE = {
         {"name": str, "precision": str, "drift": dict, "refused": (str, type(None)), "timing": MAYBE},
     ],
     "absent": dict,
+    "int8_forms": [{"name": str, "seconds": NUMBER, "share": NUMBER}],
+    "targets": [{"name": str, "target": str, "figure": MAYBE, "verdict": str}],
     "images": int,
     "multiply_adds": int,
     "products_ms": {"fp32": NUMBER, "int8": NUMBER},

@@ -14,6 +14,7 @@ from phantom.dataset import SPLITS, Split, examples_of, labels_of, network_image
 from phantom.dicom import write_phantom
 from phantom.draw import Phantom, draw_phantom
 from phantom.evaluate import evaluation, findings_of, operating_point
+from phantom.labelled import FIRST_SEED, LabelledSet, write_labelled
 
 _FOLDER = Path(__file__).parent
 IMAGES = Split(first_seed=400_000, studies=16, lesion_share=0.5)
@@ -60,6 +61,18 @@ def images(out: Path) -> None:
 def normals(out: Path) -> None:
     """Draw breast images without a lesion as PNG: what INT8 is calibrated on."""
     _write_images(NORMALS, out)
+
+
+@main.command()
+@click.option("--normal", type=click.IntRange(1), default=500, show_default=True, help="Breasts without a lesion.")
+@click.option("--anomalous", type=click.IntRange(1), default=500, show_default=True, help="Breasts with one lesion.")
+@click.option("--first-seed", type=click.IntRange(0, 2**31), default=FIRST_SEED, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write to.")
+@reporting_errors
+def labelled(normal: int, anomalous: int, first_seed: int, out: Path) -> None:
+    """Draw breasts for `fcdd-bench accuracy`: images by class, lesion masks, and the study of each as its group."""
+    write_labelled(LabelledSet(normal, anomalous, first_seed), out)
+    click.echo(f"{normal} normal and {anomalous} anomalous breasts in {out}")
 
 
 @main.command()

@@ -1,6 +1,8 @@
 """fcdd-bench accuracy on a few drawn images: its figures against scikit-learn's, and what it refuses."""
 
+import dataclasses
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from fcdd_benchmarks.cli import main
 from fcdd_benchmarks.schema import check_document
 from fcdd_export.cli import main as export_main
 from fcdd_export.roc import bootstrap_picks, sensitivity_at, specificity_at, threshold_for_sensitivity
-from fcdd_runtime.contract import read_contract
+from fcdd_runtime.contract import CONTRACT_FILE, read_contract
 from support import WriteSnapshot
 
 
@@ -157,6 +159,69 @@ def test_groups_are_resampled_whole_and_named_in_the_report(repository: Path, tm
     assert len(set(groups)) == 6  # patients 0 to 5, the first four of whom have both kinds
     assert groups[:4] == [0, 0, 1, 1] and groups[NORMAL : NORMAL + 2] == [0, 0]
     assert "of whole groups" in result.output and "of 6 groups" in result.output
+
+
+def test_a_model_on_a_server_answers_as_the_same_model_in_this_process(
+    images: Path, repository: Path, server: str, tmp_path: Path
+) -> None:
+    result = run(images, tmp_path, f"--model={repository / 'small_fp32'}", f"--url={server}/small_fp32")
+    assert result.exit_code == 0, result.output
+    first, second = json.loads((tmp_path / "report.json").read_text())["models"]
+    assert [first["name"], second["name"]] == ["small_fp32", "small_fp32 (2)"]
+    np.testing.assert_allclose(second["scores"], first["scores"], rtol=1e-6)
+    assert all(change["value"] == pytest.approx(0, abs=1e-6) for change in second["changes"])
+
+
+def test_a_network_of_two_inputs_compares_each_image_with_its_reference(
+    images: Path, compared_repository: Path, compared_server: str, tmp_path: Path
+) -> None:
+    model = f"--model={compared_repository / 'ref_fp32'}"
+    refused = run(images, tmp_path / "none", model)
+    assert refused.exit_code == 2
+    assert "give --reference" in refused.stderr
+    names = [
+        f"{kind}/i{index:02}.png" for kind, n in (("normal", NORMAL), ("anomalous", ANOMALOUS)) for index in range(n)
+    ]
+    pairs = zip(names, [*names[1:], names[0]], strict=True)
+    table = tmp_path / "references.csv"
+    table.write_text("\n".join(["image,reference", *(f"{a},{b}" for a, b in pairs)]) + "\n")
+    options = [model, f"--url={compared_server}/ref_fp32", f"--reference={table}"]
+    result = run(images, tmp_path / "out", *options)
+    assert result.exit_code == 0, result.output
+    document = json.loads((tmp_path / "out" / "report.json").read_text())
+    check_document(document)
+    first, second = document["models"]
+    np.testing.assert_allclose(second["scores"], first["scores"], rtol=1e-5)
+    assert len(set(first["scores"])) == len(names)
+
+
+def test_fp16_is_rounded_to_half_where_asked_for_and_the_report_says_so(
+    images: Path, repository: Path, tmp_path: Path
+) -> None:
+    models = [f"--model={repository / name}" for name in ("small_fp32", "small_fp16")]
+    found = {}
+    for name, options in (("plain", []), ("rounded", ["--round-fp16"])):
+        result = run(images, tmp_path / name, *models, *options)
+        assert result.exit_code == 0, result.output
+        found[name] = json.loads((tmp_path / name / "report.json").read_text())["models"]
+    assert [model["name"] for model in found["rounded"]] == ["small_fp32", "small_fp16 rounded to half"]
+    assert found["rounded"][0]["scores"] == found["plain"][0]["scores"]
+    assert found["rounded"][1]["artefact_sha256"] == found["plain"][1]["artefact_sha256"]
+    rounded, plain = (np.array(found[name][1]["scores"]) for name in ("rounded", "plain"))
+    assert 0 < np.abs(rounded / plain - 1).max() < 1e-2
+
+
+def test_a_model_that_the_gate_refuses_is_named_as_such(images: Path, repository: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "small_fp32"
+    shutil.copytree(repository / "small_fp32", folder)
+    contract = dataclasses.replace(
+        read_contract(folder), notes=("Drift beyond the limits was accepted (a lot): tried",)
+    )
+    (folder / CONTRACT_FILE).write_text(contract.to_json())
+    result = run(images, tmp_path / "out", f"--model={repository / 'small_fp32'}", f"--model={folder}")
+    assert result.exit_code == 0, result.output
+    assert "## Refused by the gate" in result.output
+    assert "small_fp32 (2): Drift beyond the limits was accepted (a lot): tried" in result.output
 
 
 def test_without_masks_there_is_no_pixelwise_figure(repository: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """fcdd-bench compare, small: its structure, and that it checks what it times; times themselves are no test."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,20 @@ import pytest
 from click.testing import CliRunner
 
 from fcdd_benchmarks.cli import main
+from fcdd_benchmarks.compare import CompareOptions, CompareResult, Place
+from fcdd_benchmarks.compare_targets import targets_of
 from fcdd_benchmarks.contender_check import Contender, Images, checked
-from fcdd_benchmarks.contestants import COMPILED, PublishedScoring, multiply_adds, torch_run
+from fcdd_benchmarks.contestants import (
+    ACCURATE,
+    COMPILED,
+    OURS,
+    OURS_BY_PRECISION,
+    PublishedScoring,
+    multiply_adds,
+    torch_run,
+)
 from fcdd_benchmarks.schema import check_document
+from fcdd_benchmarks.timing_summary import Percentile, ratio_of_medians, summary_of
 from fcdd_benchmarks.upsampling_contest import check_upsampling
 from fcdd_export.drawn import drawn_images
 from fcdd_export.network import served_network, upsampling_of
@@ -66,6 +78,58 @@ def test_int8_takes_part_within_the_limits_of_the_gate_or_is_not_timed(
     for one in int8:
         assert (one["timing"] is None) == (one["refused"] is not None)
         assert one["drift"]["score_mean"] > 0
+
+
+def test_both_ways_to_make_int8_say_what_they_cost(
+    small_case: PublishedCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fcdd_benchmarks.contestants.which", lambda _: None)
+    # The search of the accurate method is the export's to test: here it takes the first graph.
+    monkeypatch.setattr("fcdd_export.int8_search.RANK_LOSS", 2.0)
+    monkeypatch.setattr("fcdd_export.int8_search.SCORE_ERROR", 2.0)
+    monkeypatch.setattr("fcdd_export.int8_search.MAP_ERROR", 2.0)
+    document = run(tmp_path, *snapshot_options(small_case), "--accurate-int8")
+    assert [form["name"] for form in document["int8_forms"]] == ["fcdd-edge INT8", ACCURATE]
+    assert all(form["seconds"] > 0 and form["share"] > 0.99 for form in document["int8_forms"])
+    assert ACCURATE in {one["name"] for one in document["contenders"]}
+    assert document["targets"] == []  # They are set for VGG11's trunk alone.
+
+
+def result_of(ours_ms: dict[str, float], theirs: dict[str, float]) -> CompareResult:
+    """A comparison in which contenders took so many ms, always, and ours a tenth of a ms more or less."""
+    shaken = {name: [ms - 0.1, ms, ms + 0.1] * 5 for name, ms in ours_ms.items()}
+    times = shaken | {name: [ms] * 15 for name, ms in theirs.items()}
+    places = []
+    for name in times:
+        precision = name.split()[-1].lower()
+        ours = OURS_BY_PRECISION[precision]
+        ratio, in_precision = (ratio_of_medians(times[name], times[one]) for one in (OURS, ours))
+        places.append(Place(name, precision, summary_of(np.array(times[name])), ratio, in_precision, 0.5))
+    heatmaps, overhead = Percentile(400, 390, 410), Percentile(0.9, 0.8, 1.1)
+    return CompareResult(16, (), tuple(places), {}, 1, (), {}, 1, {}, heatmaps, 0.0, overhead)
+
+
+def test_targets_are_judged_by_value_and_interval(write_snapshot: WriteSnapshot, tmp_path: Path) -> None:
+    snapshot = load_snapshot(write_snapshot(tmp_path, net="FCDD_CNN224_VGG_NOPT"))
+    assert snapshot.normalization is not None
+    options = CompareOptions(snapshot, snapshot.normalization, None, None, 8, 15, True, False, "grpc://a:1/b")
+    result = result_of(
+        {OURS: 30.0, "fcdd-edge INT8": 12.0}, {"ONNX Runtime FP32": 30.0, "OpenVINO FP32": 25.0, "OpenVINO INT8": 11.9}
+    )
+    found = {one.name: one for one in targets_of(options, result)}
+    assert {name: one.verdict for name, one in found.items()} == {
+        "FP32, times bare ONNX Runtime FP32": "met",
+        "FP32, times OpenVINO FP32": "not met",
+        "speed of INT8, times our FP32": "met, within the noise",
+        "INT8, times OpenVINO INT8": "met",
+        "heatmaps, speed times the published way": "met",
+        "cost of a call to Triton, batch 8, ms": "met, within the noise",
+    }
+    slower = found["FP32, times OpenVINO FP32"].figure
+    assert slower is not None and slower.value == pytest.approx(30 / 25)
+    assert slower.low <= slower.value <= slower.high
+    alone = targets_of(options, dataclasses.replace(result, places=result.places[:1], client_overhead_ms=None))
+    assert [one.verdict for one in alone] == ["not measured"] * 4 + ["met", "not measured"]
 
 
 @pytest.mark.parametrize("wrong", ["nothing", "score", "map", "nan"])

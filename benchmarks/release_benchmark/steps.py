@@ -1,0 +1,46 @@
+"""The steps of `make bench`, each of which leaves files that the next ones read, so that any can be repeated alone."""
+
+from collections.abc import Callable
+
+from release_benchmark.phantom_steps import phantom_accuracy, phantom_images, phantom_models
+from release_benchmark.readme import write_readme
+from release_benchmark.setting import RESULTS, Setting, run
+from release_benchmark.vgg_steps import model_folder, vgg_accuracy, vgg_compare, vgg_latency, vgg_models, vgg_triton
+
+SYNTAXES = ("native", "jpeg-ls", "jpeg-lossless")
+
+
+def studies(setting: Setting) -> None:
+    """DICOM files to results with the VGG network, uncompressed and compressed."""
+    small = ("--slices", "12", "--size", "96", "--repeats", "1", "--studies", "2", "--rounds", "1")
+    for syntax in SYNTAXES:
+        options = ("--model", model_folder(setting, "fp32"), *(small if setting.small else ()))
+        run("fcdd-bench", "study", "--transfer-syntax", syntax, *options, "--out", setting.results / "study" / syntax)
+
+
+def exports(setting: Setting) -> None:
+    """What an export of the VGG network takes in time and memory; in a small run, of the small network."""
+    network = "FCDD_CNN224" if setting.small else "FCDD_CNN224_VGG_NOPT"
+    run("fcdd-bench", "export", "--network", network, "--out", setting.results / "export")
+
+
+def readme(setting: Setting) -> None:
+    """README's figures and plot from the reports."""
+    if setting.results == RESULTS:
+        write_readme()
+
+
+STEPS: dict[str, Callable[[Setting], None]] = {
+    "phantom-images": phantom_images,
+    "phantom-models": phantom_models,
+    "phantom-accuracy": phantom_accuracy,
+    "vgg-models": vgg_models,
+    "vgg-accuracy": vgg_accuracy,
+    "vgg-compare": vgg_compare,
+    "vgg-latency": vgg_latency,
+    "vgg-triton": vgg_triton,
+    "studies": studies,
+    "exports": exports,
+    "readme": readme,
+}
+"""By name, in the order in which they are run."""

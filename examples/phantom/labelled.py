@@ -1,0 +1,90 @@
+"""Breasts with known truth as a folder that `fcdd-bench accuracy` reads: normal/, anomalous/, masks/, groups.csv."""
+
+import csv
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from phantom.dataset import Example, breasts_of
+from phantom.draw import draw_phantom
+
+FIRST_SEED = 600_000
+"""Behind the seeds of all splits, and of the images that exports are verified and calibrated on."""
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """How many breasts of each kind are drawn, from which seed on.
+
+    Normal breasts come from studies without a lesion, two a study; anomalous ones from studies with one lesion. The
+    other breast of those is left out: both share one window, so a bright lesion makes it darker than a normal study's
+    breast, and the more lesions a set had, the easier its normals would be. So sets of different prevalence differ in
+    nothing else.
+    """
+
+    normal: int
+    anomalous: int
+    first_seed: int
+
+    def studies(self) -> list[tuple[int, int]]:
+        """Return seed and number of lesions of all studies."""
+        without = -(-self.normal // 2)
+        lesions = [0] * without + [1] * self.anomalous
+        return [(self.first_seed + index, count) for index, count in enumerate(lesions)]
+
+
+def write_labelled(wanted: LabelledSet, out: Path) -> None:
+    """Draw the breasts, with one process a core, and write PNG images, lesion masks and groups (studies)."""
+    for name in ("normal", "anomalous", "masks"):
+        (out / name).mkdir(parents=True, exist_ok=True)
+    rows: list[tuple[str, int]] = []
+    for example in _examples(wanted.studies()):
+        kind = "anomalous" if example.lesions else "normal"
+        if kind == "normal" and len(rows) == wanted.normal:
+            continue
+        name = f"{example.seed}_{example.image.laterality}.png"
+        Image.fromarray(example.image.pixels).save(out / kind / name)
+        rows.append((f"{kind}/{name}", example.seed))
+        mask = lesion_mask(example)
+        if mask.any():
+            Image.fromarray(mask.astype(np.uint8) * 255).save(out / "masks" / name)
+    _write_groups(rows, out / "groups.csv")
+
+
+def lesion_mask(example: Example) -> npt.NDArray[np.bool_]:
+    """Return which pixels show the inside of a lesion's mean radius, projected: bool (rows, columns) as the image.
+
+    The drawn margins are irregular, up to a third of the radius inside or outside of that. A pixel is judged by its
+    place across the projection, not by the slice that it came from: something brighter may lie before the lesion.
+    """
+    image, mask = example.image, np.zeros(example.image.pixels.shape, np.bool_)
+    rows, columns = np.indices(mask.shape)
+    corner, down, right = (np.array(image.patient_mm(*place)[:2]) for place in ((0, 0), (1, 0), (0, 1)))
+    places = corner + rows[..., None] * (down - corner) + columns[..., None] * (right - corner)
+    for lesion in example.lesions:
+        mask |= np.linalg.norm(places - np.array(lesion.centre_mm[:2]), axis=-1) <= lesion.radius_mm
+    return mask
+
+
+def _examples(studies: list[tuple[int, int]]) -> Iterator[Example]:
+    """Draw studies in their order, and yield all breasts of those without a lesion and the diseased ones of others."""
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        for drawn in pool.map(_drawn, studies, chunksize=8):
+            yield from drawn
+
+
+def _drawn(study: tuple[int, int]) -> list[Example]:
+    seed, lesions = study
+    breasts = breasts_of(draw_phantom(seed, lesions=lesions, phases=2))
+    return [example for example in breasts if bool(example.lesions) == bool(lesions)]
+
+
+def _write_groups(rows: list[tuple[str, int]], path: Path) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("image", "group"), *rows])
