@@ -18,7 +18,7 @@ from fcdd_export.proof import Gate, Judge, Proof, VerificationImages, proven, re
 from fcdd_export.published import MAP_SHAPE, NETWORKS, upsampling_of
 from fcdd_export.repository import KEPT_VERSIONS, check_repository, package_versions, write_models
 from fcdd_export.snapshot import Normalization, Snapshot
-from fcdd_export.verification import verification_facts
+from fcdd_export.verification import verification_facts, warn
 from fcdd_export.verified import ExportRecord, VerifiedModel
 from fcdd_export.verify import Outputs
 from fcdd_runtime.batch import GreyImage, stack_images
@@ -33,7 +33,7 @@ from fcdd_runtime.contract import (
     Precision,
     Target,
 )
-from fcdd_runtime.errors import ImageError
+from fcdd_runtime.errors import GateError, ImageError
 from fcdd_runtime.files import sha256_of
 from fcdd_runtime.heatmap import display_range, upsample
 from fcdd_runtime.self_test import golden_to_bytes
@@ -113,10 +113,10 @@ def _verified(request: ExportRequest, precision: Precision, source: _Source) -> 
     artefact = _in_precision(request, precision, source, for_tensorrt=_is_engine(request.target))
     proof = proven(artefact, precision, source.gate)
     contents = onnx_bytes(artefact)
-    files, engine_source = {ARTEFACT: contents}, EngineSource(ARTEFACT, GOLDEN_FILE, sha256_of(contents))
+    engines = _EngineForm(EngineSource(ARTEFACT, GOLDEN_FILE, sha256_of(contents)), proof)
     if precision == "int8" and not _is_engine(request.target):
-        engine_proof, engine_files, engine_source = _engine_source(request, source)
-        proof, files = proof.and_also(engine_proof), files | engine_files
+        engines = _int8_for_engines(request, source, proof)
+    proof = engines.proof
     record = ExportRecord(
         command=request.command,
         machine=machine(),
@@ -129,8 +129,9 @@ def _verified(request: ExportRequest, precision: Precision, source: _Source) -> 
         verification=verification_facts(request.verification, source.gate.references[0].inputs),
     )
     contract = _contract(request, precision, source.gate.references[0].outputs, proof)
-    contract = replace(contract, artefact_sha256=sha256_of(contents), engine_source=engine_source)
-    return VerifiedModel(contract, files, golden_of(artefact, precision), record)
+    notes = contract.notes + engines.notes
+    contract = replace(contract, artefact_sha256=sha256_of(contents), engine_source=engines.source, notes=notes)
+    return VerifiedModel(contract, {ARTEFACT: contents} | engines.files, golden_of(artefact, precision), record)
 
 
 def _in_precision(
@@ -147,13 +148,35 @@ def _in_precision(
     return int8_from_network(source.network, images, request.calibration.method, "s8" if for_tensorrt else "u8")
 
 
-def _engine_source(request: ExportRequest, source: _Source) -> tuple[Proof, dict[str, bytes], EngineSource]:
-    """Make the INT8 graph for TensorRT too, which refuses the one for CPUs, so that engines can be built of it."""
+@dataclass(frozen=True)
+class _EngineForm:
+    """What engines of a model are built from."""
+
+    source: EngineSource | None
+    """None: they cannot be built of this model."""
+    proof: Proof
+    """What was measured of the artefact and of the graph for engines."""
+    files: dict[str, bytes] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def _int8_for_engines(request: ExportRequest, source: _Source, proof: Proof) -> _EngineForm:
+    """Make the INT8 graph for TensorRT too, which refuses the one for CPUs.
+
+    It has half the codes, and some networks do not stand that. Then the model for CPUs, which was asked for and is
+    verified, is published without it.
+    """
     graph = _in_precision(request, "int8", source, for_tensorrt=True)
-    proof = proven(graph, "int8", source.gate, "for TensorRT: ")
+    try:
+        engine_proof = proven(graph, "int8", source.gate, "for TensorRT: ")
+    except GateError as error:
+        note = f"no engine can be built of this INT8 model: {str(error).splitlines()[0]}"
+        warn(note)
+        return _EngineForm(None, proof, notes=(note,))
     contents = onnx_bytes(graph)
     files = {SOURCE_FILE: contents, SOURCE_GOLDEN_FILE: golden_to_bytes(golden_of(graph, "int8"))}
-    return proof, files, EngineSource(SOURCE_FILE, SOURCE_GOLDEN_FILE, sha256_of(contents))
+    built_from = EngineSource(SOURCE_FILE, SOURCE_GOLDEN_FILE, sha256_of(contents))
+    return _EngineForm(built_from, proof.and_also(engine_proof), files)
 
 
 def _int8_facts(request: ExportRequest) -> dict[str, str | float]:
@@ -209,7 +232,7 @@ def _contract(request: ExportRequest, precision: Precision, reference: Outputs, 
         std=request.normalization.std,
         snapshot_sha256=snapshot.sha256,
         artefact_sha256="",
-        engine_source=EngineSource("", "", ""),
+        engine_source=None,
         versions=package_versions(),
         notes=_notes(proof, request.accept_drift),
     )

@@ -149,7 +149,8 @@ class ModelContract:
     """As `mean`: standard deviation of the training normals' pixels."""
     snapshot_sha256: str
     artefact_sha256: str
-    engine_source: EngineSource
+    engine_source: EngineSource | None
+    """None: no engine can be built of this model; `notes` say why."""
     versions: dict[str, str]
     """Package versions that the export ran with."""
     notes: tuple[str, ...] = ()

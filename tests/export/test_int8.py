@@ -243,7 +243,7 @@ def test_a_network_trained_by_the_published_code_keeps_its_accuracy(
 
     assert int8_share(model) >= 0.98
     assert (rank_correlation(ours.scores, scores) or 0) >= 0.99
-    assert np.abs(ours.scores / scores - 1).mean() <= 0.01
+    assert np.abs(ours.scores / scores - 1).mean() <= 0.02
     assert max(abs(change.low), abs(change.high)) <= 0.02
     assert np.abs(ours.maps - maps).max() <= 0.05 * maps.max()
     assert abs(lesion_auc(ours.maps, root, names) - lesion_auc(maps, root, names)) <= 0.01

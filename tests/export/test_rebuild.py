@@ -55,7 +55,9 @@ def test_the_engine_is_of_the_verified_graph_and_says_that_it_is_unproven(folder
     before = (folder / "1" / "model.onnx").read_bytes()
     assert run(folder, "--target", "tensorrt-rtx").exit_code == 0
     identity = json.loads((folder / "2" / "engine.json").read_text())
-    assert identity["onnx_sha256"] == sha256_of(before) == read_contract(folder).engine_source.sha256
+    source = read_contract(folder).engine_source
+    assert source is not None
+    assert identity["onnx_sha256"] == sha256_of(before) == source.sha256
     assert identity["engine_sha256"] == sha256_of((folder / "2" / "model.plan").read_bytes())
     assert identity["proven"] is False
     assert identity["profile"] == {"smallest": 1, "best": 2, "largest": 8}
