@@ -19,9 +19,13 @@ def studies(setting: Setting) -> None:
 
 
 def exports(setting: Setting) -> None:
-    """What an export of the VGG network takes in time and memory; in a small run, of the small network."""
-    network = "FCDD_CNN224" if setting.small else "FCDD_CNN224_VGG_NOPT"
-    run("fcdd-bench", "export", "--network", network, "--out", setting.results / "export")
+    """What exports of the VGG network and of the largest one take; in a small run, of a small one."""
+    if setting.small:
+        run("fcdd-bench", "export", "--network", "FCDD_CNN224", "--out", setting.results / "export")
+        return
+    run("fcdd-bench", "export", "--network", "FCDD_CNN224_VGG_NOPT", "--out", setting.results / "export" / "vgg")
+    largest = ("--network", "FCDD_REF_CNN224_VGG_NOPT", "--precision", "fp32", "--precision", "fp16")
+    run("fcdd-bench", "export", *largest, "--out", setting.results / "export" / "ref_vgg")
 
 
 def readme(setting: Setting) -> None:

@@ -129,8 +129,8 @@ def _verified(request: ExportRequest, precision: Precision, source: _Source) -> 
         verification=verification_facts(request.verification, source.gate.references[0].inputs),
     )
     contract = _contract(request, precision, source.gate.references[0].outputs, proof)
-    notes = contract.notes + engines.notes
-    contract = replace(contract, artefact_sha256=sha256_of(contents), engine_source=engines.source, notes=notes)
+    contract = replace(contract, artefact_sha256=sha256_of(contents))
+    contract = replace(contract, engine_source=engines.source, engine_refusal=engines.refusal)
     return VerifiedModel(contract, {ARTEFACT: contents} | engines.files, golden_of(artefact, precision), record)
 
 
@@ -157,7 +157,8 @@ class _EngineForm:
     proof: Proof
     """What was measured of the artefact and of the graph for engines."""
     files: dict[str, bytes] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    refusal: str | None = None
+    """Why there is no source."""
 
 
 def _int8_for_engines(request: ExportRequest, source: _Source, proof: Proof) -> _EngineForm:
@@ -170,9 +171,9 @@ def _int8_for_engines(request: ExportRequest, source: _Source, proof: Proof) -> 
     try:
         engine_proof = proven(graph, "int8", source.gate, "for TensorRT: ")
     except GateError as error:
-        note = f"no engine can be built of this INT8 model: {str(error).splitlines()[0]}"
-        warn(note)
-        return _EngineForm(None, proof, notes=(note,))
+        refusal = f"no engine can be built of this INT8 model: {str(error).splitlines()[0]}"
+        warn(refusal)
+        return _EngineForm(None, proof, refusal=refusal)
     contents = onnx_bytes(graph)
     files = {SOURCE_FILE: contents, SOURCE_GOLDEN_FILE: golden_to_bytes(golden_of(graph, "int8"))}
     built_from = EngineSource(SOURCE_FILE, SOURCE_GOLDEN_FILE, sha256_of(contents))

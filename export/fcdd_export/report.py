@@ -96,7 +96,9 @@ def _facts(contract: ModelContract, record: ExportRecord) -> dict[str, str]:
 def _engine_source(contract: ModelContract, record: ExportRecord) -> dict[str, str]:
     """Name the graph for TensorRT that lies beside another artefact; an engine's own stands with the engine."""
     source = contract.engine_source
-    if record.engine is not None or source is None or source.sha256 == contract.artefact_sha256:
+    if source is None:
+        return {"Graph for TensorRT": contract.engine_refusal or "none"}
+    if record.engine is not None or source.sha256 == contract.artefact_sha256:
         return {}
     return {"Graph for TensorRT, SHA-256": f"`{source.sha256}` ({source.file})"}
 

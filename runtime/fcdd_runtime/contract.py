@@ -150,11 +150,13 @@ class ModelContract:
     snapshot_sha256: str
     artefact_sha256: str
     engine_source: EngineSource | None
-    """None: no engine can be built of this model; `notes` say why."""
+    """None: no engine can be built of this model; `engine_refusal` says why."""
     versions: dict[str, str]
     """Package versions that the export ran with."""
     notes: tuple[str, ...] = ()
     """What a user of the model must know, such as an accepted drift and its reason."""
+    engine_refusal: str | None = None
+    """What the gate said of the graph that engines would be built from, in a sentence."""
 
     def flags(self, score: float) -> bool | None:
         """Whether a score reaches the operating point; None without one."""

@@ -310,8 +310,11 @@ def test_int8_that_only_cpus_stand_is_published_for_them_and_builds_no_engine(
     folder = tmp_path / "repo" / "fcdd_int8"
     contract = read_contract(folder)
     assert contract.engine_source is None
-    assert contract.notes[0].startswith("no engine can be built of this INT8 model: for TensorRT: int8 changes maps")
-    assert contract.notes[0] in result.stderr
+    assert contract.engine_refusal is not None
+    assert contract.engine_refusal.startswith("no engine can be built of this INT8 model: for TensorRT: int8 changes")
+    assert contract.engine_refusal in result.stderr
+    assert contract.engine_refusal in (folder / "export_report.md").read_text()
+    assert contract.notes == ()
     assert not list(folder.rglob("engine_*"))
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     refused = run(folder, "--target", "tensorrt-rtx")
