@@ -11,6 +11,9 @@ from typing import Literal
 
 from PIL import Image
 
+PNG_LEVEL = 3
+"""zlib's level for pictures of results: a third of the time of the usual 6 for a tenth more bytes."""
+
 
 class Html(str):
     """Markup, as opposed to text that has yet to be escaped."""
@@ -32,7 +35,7 @@ def joined(parts: Iterable[str]) -> Html:
 def data_uri(image: Image.Image, kind: Literal["png", "jpeg"] = "png") -> str:
     """Return an image as the text of a `src` attribute."""
     buffer = io.BytesIO()
-    image.save(buffer, kind)
+    image.save(buffer, kind, compress_level=PNG_LEVEL)
     return f"data:image/{kind};base64," + base64.b64encode(buffer.getvalue()).decode()
 
 

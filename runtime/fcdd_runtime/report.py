@@ -12,6 +12,7 @@ from typing import Any
 from fcdd_runtime.contract import ModelContract
 from fcdd_runtime.files import replaced_folder
 from fcdd_runtime.look import DEFAULT_LOOK, Look
+from fcdd_runtime.markup import PNG_LEVEL
 from fcdd_runtime.overlay import overlay_image
 from fcdd_runtime.report_html import study_page
 from fcdd_runtime.result import BreastResult, StudyResult
@@ -61,7 +62,9 @@ def write_study_report(
     with replaced_folder(folder) as fresh:
         (fresh / "result.json").write_text(result_json(result), encoding="utf-8")
         for breast in result.breasts:
-            overlay_image(breast, result.contract, look).save(fresh / f"overlay_{breast.laterality}.png")
+            overlay_image(breast, result.contract, look).save(
+                fresh / f"overlay_{breast.laterality}.png", compress_level=PNG_LEVEL
+            )
         page = study_page(result, study_folder_name(result.study_instance_uid), look)
         (fresh / "report.html").write_text(page, encoding="utf-8", errors="replace")
         if also is not None:
