@@ -42,5 +42,5 @@ EXPORT_STAGES = (
     Watched("verify", "fcdd_export.convert", "proven"),
     Watched("golden vectors", "fcdd_export.convert", "golden_of"),
     Watched("engine", "fcdd_export.convert", "engine_model"),
-    Watched("write", "fcdd_export.convert", "write_model"),
+    Watched("write", "fcdd_export.convert", "write_models"),
 )
