@@ -1,21 +1,36 @@
 """The steps of `make bench`, each of which leaves files that the next ones read, so that any can be repeated alone."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from release_benchmark.phantom_steps import phantom_accuracy, phantom_images, phantom_models
 from release_benchmark.readme import write_readme
 from release_benchmark.setting import RESULTS, Setting, run
-from release_benchmark.vgg_steps import model_folder, vgg_accuracy, vgg_compare, vgg_latency, vgg_models, vgg_triton
-
-SYNTAXES = ("native", "jpeg-ls", "jpeg-lossless")
+from release_benchmark.vgg_steps import (
+    NAME,
+    model_folder,
+    served,
+    vgg_accuracy,
+    vgg_compare,
+    vgg_latency,
+    vgg_models,
+    vgg_triton,
+)
 
 
 def studies(setting: Setting) -> None:
-    """DICOM files to results with the VGG network, uncompressed and compressed."""
+    """DICOM files to results with the VGG network on Triton, and compressed ones in the process, in fewer rounds."""
     small = ("--slices", "12", "--size", "96", "--repeats", "1", "--studies", "2", "--rounds", "1")
-    for syntax in SYNTAXES:
-        options = ("--model", model_folder(setting, "fp32"), *(small if setting.small else ()))
-        run("fcdd-bench", "study", "--transfer-syntax", syntax, *options, "--out", setting.results / "study" / syntax)
+    with served(setting) as address:
+        _study(setting, "native", "--url", f"{address}/{NAME}_fp32", *(small if setting.small else ("--rounds", "3")))
+    fewer = small if setting.small else ("--repeats", "5", "--studies", "2", "--rounds", "3")
+    for syntax in ("jpeg-ls", "jpeg-lossless"):
+        _study(setting, syntax, "--model", model_folder(setting, "fp32"), *fewer)
+
+
+def _study(setting: Setting, syntax: str, *options: str | Path) -> None:
+    out = setting.results / "study" / syntax
+    run("fcdd-bench", "study", "--transfer-syntax", syntax, *options, "--out", out)
 
 
 def exports(setting: Setting) -> None:

@@ -46,7 +46,7 @@ def vgg_compare(setting: Setting) -> None:
     images = ("--images", setting.trained_vgg / "test") if setting.trained_vgg and not setting.small else ()
     options = ("--batch", "8", "--repeats", setting.size(16, 3), "--out", setting.vgg_results / "compare")
     accurate = () if setting.small else ("--accurate-int8",)
-    with _served(setting) as address:
+    with served(setting) as address:
         given = ("--snapshot", snapshot, *statistics, *images, *_calibration(setting), *accurate)
         run("fcdd-bench", "compare", *given, "--url", f"{address}/{NAME}_fp32", *options)
 
@@ -64,7 +64,7 @@ def vgg_triton(setting: Setting) -> None:
     batches, concurrencies = ((1, 2), (2,)) if setting.small else ((1, 8), (1, 2, 4, 8))
     open_loops = ("--rate", "20") if setting.small else ("--rate", "20", "--p99-limit-ms", "100")
     points = _points(batches, concurrencies, setting)
-    with _served(setting) as address:
+    with served(setting) as address:
         url, out = ("--url", f"{address}/{NAME}_int8"), ("--out", setting.vgg_results / "latency_triton")
         run("fcdd-bench", "latency", *url, *points, *open_loops, *out)
 
@@ -102,7 +102,7 @@ def _repository(setting: Setting) -> Path:
 
 
 @contextlib.contextmanager
-def _served(setting: Setting) -> Iterator[str]:
+def served(setting: Setting) -> Iterator[str]:
     """Run a real Triton on the VGG models, as fcdd-serve does, and yield its address."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(3)]
