@@ -19,7 +19,13 @@ from fcdd_export.int8_search import Judged, searched
 from fcdd_export.last_layer import fitted_last_layer
 from fcdd_export.network import ServedNetwork, ServedReferenceNetwork
 from fcdd_export.precision import with_half_nodes
-from fcdd_export.quantized_trunk import QuantizedTrunk, RoundedWeight, quantized_trunk, rounded_weights
+from fcdd_export.quantized_trunk import (
+    QuantizedTrunk,
+    RoundedWeight,
+    exact_answers,
+    quantized_trunk,
+    rounded_weights,
+)
 from fcdd_runtime.errors import ImageError
 
 Method = Literal["fast", "accurate"]
@@ -31,6 +37,8 @@ FEWEST_IMAGES = 16
 ADVISED_IMAGES = 300
 IMAGES_USED = {"fast": 24, "accurate": 32}
 """As they are; as many again have spots drawn into them."""
+HELD_OUT = 3
+"""With `accurate` one image in so many is not calibrated on, but judged by."""
 RANGE_DRAWS = 4
 """Spots are drawn anew so many times to see how far activations reach, which costs no more than running the trunk."""
 
@@ -60,11 +68,19 @@ def int8_from_network(
             f"INT8 was given {len(calibration_images)} calibration images; give at least {FEWEST_IMAGES}, "
             f"better {ADVISED_IMAGES}, as --calibration-images"
         )
-    quantizer = _Quantizer(_with_biases(network), _calibration(calibration_images, IMAGES_USED[method]), activations)
     if method == "fast":
-        return quantizer.model(frozenset())
-    judged = Judged(quantizer.graph, _calibration(calibration_images, IMAGES_USED["fast"], offset=1).images)
-    return searched(quantizer.model, quantizer.convolutions(), judged)
+        calibration = _calibration(calibration_images, IMAGES_USED["fast"])
+        return _Quantizer(_with_biases(network), calibration, activations).model(frozenset())
+    calibrated, judged = calibrated_and_judged(calibration_images)
+    quantizer = _Quantizer(_with_biases(network), _calibration(calibrated, IMAGES_USED["accurate"]), activations)
+    judge = Judged(quantizer.graph, _calibration(judged, IMAGES_USED["fast"], seed=1).images)
+    return searched(quantizer.model, quantizer.convolutions(), judge)
+
+
+def calibrated_and_judged(images: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Part the calibration images of `accurate`: those that scales come from, and every third one to judge them by."""
+    held_out = np.arange(len(images)) % HELD_OUT == HELD_OUT - 1
+    return images[~held_out], images[held_out]
 
 
 def calibration_advice(count: int) -> str | None:
@@ -84,14 +100,21 @@ class _Calibration:
     """More images than those, uint8 (M, 1, 224, 224)."""
 
 
-def _calibration(images: npt.NDArray[np.uint8], used: int, offset: int = 0) -> _Calibration:
-    """Take evenly from all images: some as they are, some with spots; others for the two as far as there are enough."""
-    chosen = np.linspace(0, len(images) - 1, min(len(images), 2 * used)).round().astype(int)
-    plain, spotted = (chosen[offset::2], chosen[1 - offset :: 2]) if len(chosen) == 2 * used else (chosen, chosen)
-    plain, spotted = plain[:used], spotted[:used]
-    drawn = [with_drawn_spots(images[spotted], seed=offset + 2 * draw) for draw in range(1 + RANGE_DRAWS)]
-    calibrated = np.concatenate([images[plain], drawn[0]])
+def _calibration(images: npt.NDArray[np.uint8], used: int, seed: int = 0) -> _Calibration:
+    """Take evenly from all images: some as they are, some with spots; others for the two where there are enough."""
+    if len(images) >= 2 * used:
+        chosen = _evenly(images, 2 * used)
+        plain, spotted = chosen[::2], chosen[1::2]
+    else:
+        plain = spotted = _evenly(images, used)
+    drawn = [with_drawn_spots(spotted, seed=seed + 2 * draw) for draw in range(1 + RANGE_DRAWS)]
+    calibrated = np.concatenate([plain, drawn[0]])
     return _Calibration(calibrated, len(plain), np.concatenate([calibrated, *drawn[1:]]))
+
+
+def _evenly(images: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.uint8]:
+    taken: npt.NDArray[np.uint8] = images[np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int)]
+    return taken
 
 
 def _with_biases(network: Served) -> Served:
@@ -115,6 +138,7 @@ class _Quantizer:
         self.images = network.normalised(torch.from_numpy(calibration.images))
         with torch.inference_mode():
             self.equalised = {name: self._equalised(*trunk) for name, trunk in self._trunks().items()}
+            self.exact = {name: exact_answers(trunk, self.images) for name, trunk in self.equalised.items()}
             self.weights = {
                 name: rounded_weights(trunk, self.images, activations) for name, trunk in self.equalised.items()
             }
@@ -162,7 +186,8 @@ class _Quantizer:
         weights: dict[int, RoundedWeight] = {
             index: weight for index, weight in self.weights[prefix].items() if f"{prefix}.{index}" not in kept
         }
-        return quantized_trunk(self.equalised[prefix], weights, self.images, self.calibration.plain)
+        exact, plain = self.exact[prefix], self.calibration.plain
+        return quantized_trunk(self.equalised[prefix], weights, self.images, exact, plain)
 
     def _fitted(self, last: nn.Module, trunk: QuantizedTrunk) -> dict[str, Tensor]:
         """Return what changes in the last convolution, by the names of its weights; other last layers stay."""

@@ -45,15 +45,31 @@ class _Editor:
         self.weights = {weight.name: weight for weight in graph.initializer}
 
     def replace(self, name: str, values: Tensor) -> None:
-        self.weights[name].CopyFrom(numpy_helper.from_array(values.numpy().astype(np.float32), name))
+        """Give a convolution other values of a parameter, such as `last.bias`.
+
+        The exporter leaves biases out that are 0, and may share equal ones: every convolution gets its own here.
+        """
+        module, parameter = name.rsplit(".", 1)
+        node = self._convolution(module)
+        if name in self.weights:
+            self.graph.initializer.remove(self.weights.pop(name))
+        made = numpy_helper.from_array(values.numpy().astype(np.float32), name)
+        self.graph.initializer.append(made)
+        self.weights[name] = self.graph.initializer[-1]
+        position = 1 if parameter == "weight" else 2
+        del node.input[position : position + 1]
+        node.input.insert(position, name)
+
+    def _convolution(self, module: str) -> onnx.NodeProto:
+        return next(node for node in self.graph.node if node.op_type == "Conv" and node.name.startswith(f"{module}."))
 
     def quantize_trunk(self, prefix: str, trunk: QuantizedTrunk, round_features: bool) -> None:
         for index, made in trunk.convolutions.items():
             module = f"{prefix}.{index}"
-            node = next(node for node in self.graph.node if node.op_type == "Conv" and module_of(node) == module)
-            self.replace(node.input[2], made.bias)
+            node = self._convolution(module)
+            self.replace(f"{module}.bias", made.bias)
             if made.input_scale is None or made.weight_steps is None:
-                self.replace(node.input[1], made.weight)
+                self.replace(f"{module}.weight", made.weight)
                 continue
             self._quantize_weight(node, made.weight, made.weight_steps)
             node.input[0] = self._pair(node.input[0], f"{module}.input", made.input_scale, [node])

@@ -17,7 +17,7 @@ from fcdd_export.roc import Labels
 from fcdd_export.verify import Drift, Inputs, LayerDrift, Reference, check_finite, measure_drift, violations
 from fcdd_runtime.batch import GreyImage, stack_images
 from fcdd_runtime.contract import OperatingPoint, Precision, Resize, Upsampling
-from fcdd_runtime.errors import GateError
+from fcdd_runtime.errors import GateError, SnapshotError
 
 
 @dataclass(frozen=True)
@@ -164,9 +164,14 @@ def _entering(layers: tuple[LayerDrift, ...]) -> str:
 def _reference(
     network: nn.Module, inputs: Inputs, judge: Judge, *, labels: Labels | None = None, extreme: bool = False
 ) -> Reference:
+    outputs = torch_outputs(network, inputs)
+    if not (np.isfinite(outputs.scores).all() and np.isfinite(outputs.maps).all()):
+        raise SnapshotError(
+            "the snapshot's network itself overflows in FP32: its answers are not finite; give another snapshot"
+        )
     return Reference(
         inputs=inputs,
-        outputs=torch_outputs(network, inputs),
+        outputs=outputs,
         upsampling=judge.upsampling,
         image_size=judge.resize.size,
         operating_point=judge.operating_point,

@@ -33,6 +33,16 @@ class RoundedWeight:
 
 
 @dataclass(frozen=True)
+class ExactAnswers:
+    """What an equalised trunk answers in FP32 for the calibration images."""
+
+    means: dict[int, Tensor]
+    """By the convolution's index: mean over each image before activation and pooling, float32 (N, channels)."""
+    features: Tensor
+    """float32 (N, channels, rows, columns)."""
+
+
+@dataclass(frozen=True)
 class QuantizedConvolution:
     """What replaces a convolution of the trunk."""
 
@@ -80,27 +90,36 @@ def rounded_weights(trunk: EqualisedTrunk, images: Tensor, activations: Activati
     return rounded
 
 
+def exact_answers(trunk: EqualisedTrunk, images: Tensor) -> ExactAnswers:
+    """Run the equalised trunk in FP32."""
+    values, means = images.contiguous(memory_format=torch.channels_last), {}
+    for index, block in trunk.blocks.items():
+        values, means[index] = block.pooled(values, block.weight, block.bias)
+        values = block.activated(values)
+    return ExactAnswers(means, values)
+
+
 def quantized_trunk(
-    trunk: EqualisedTrunk, weights: Mapping[int, RoundedWeight], images: Tensor, plain: int
+    trunk: EqualisedTrunk, weights: Mapping[int, RoundedWeight], images: Tensor, exact: ExactAnswers, plain: int
 ) -> QuantizedTrunk:
     """Quantise the convolutions that have rounded weights, from the first to the last.
 
     Parameters
     ----------
     images : normalised, float32 (N, C, 224, 224)
+    exact : what FP32 answers for them
     plain : so many images, the first ones, have no spots drawn into them: biases are corrected on these
     """
-    exact = rounded = images.contiguous(memory_format=torch.channels_last)
+    rounded = images.contiguous(memory_format=torch.channels_last)
     convolutions: dict[int, QuantizedConvolution] = {}
     for index, block in trunk.blocks.items():
         made = _convolution(block, weights.get(index))
-        exact, exact_means = block.pooled(exact, block.weight, block.bias)
         taken = rounded if made.input_scale is None else made.input_scale.rounded(rounded)
-        rounded, rounded_means = block.pooled(taken, made.weight, made.bias)
-        shift = (exact_means - rounded_means)[:plain].mean(0)
-        exact, rounded = block.activated(exact), block.activated(rounded.add_(shift[:, None, None]))
+        rounded, means = block.pooled(taken, made.weight, made.bias)
+        shift = (exact.means[index] - means)[:plain].mean(0)
+        rounded = block.activated(rounded.add_(shift[:, None, None]))
         convolutions[index] = QuantizedConvolution(made.weight, made.bias + shift, made.weight_steps, made.input_scale)
-    return QuantizedTrunk(convolutions, trunk.end, trunk.factors, trunk.scale, exact, rounded)
+    return QuantizedTrunk(convolutions, trunk.end, trunk.factors, trunk.scale, exact.features, rounded)
 
 
 def _rounded(block: Block, patches: Tensor, activations: Activations) -> RoundedWeight:

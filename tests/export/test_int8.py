@@ -17,13 +17,13 @@ from fcdd_export.drawn import drawn_images
 from fcdd_export.drawn_spots import with_drawn_spots
 from fcdd_export.equalised_trunk import Activations, EqualisedTrunk, channel_ranges, equalised_trunk, scale_of
 from fcdd_export.graph import onnx_bytes, onnx_from_network
-from fcdd_export.int8 import ADVISED_IMAGES, calibration_advice, int8_from_network
+from fcdd_export.int8 import ADVISED_IMAGES, calibrated_and_judged, calibration_advice, int8_from_network
 from fcdd_export.int8_graph import int8_share
 from fcdd_export.int8_search import SMALLEST_SHARE, Judged, searched
 from fcdd_export.network import ServedNetwork, ServedReferenceNetwork, published_network, served_network
 from fcdd_export.outputs import onnxruntime_outputs, torch_outputs
 from fcdd_export.published import upsampling_of
-from fcdd_export.quantized_trunk import quantized_trunk
+from fcdd_export.quantized_trunk import exact_answers, quantized_trunk
 from fcdd_export.roc import auc_change, rank_correlation, roc_auc
 from fcdd_export.snapshot import load_snapshot
 from fcdd_export.weight_rounding import rounded_weight
@@ -125,6 +125,29 @@ def test_classifying_networks_are_quantised_up_to_their_heads(net: str) -> None:
     np.testing.assert_allclose(ours.scores, truth.scores, rtol=0.02)
 
 
+@pytest.mark.parametrize("activations", ["u8", "s8"])
+def test_networks_trained_without_biases_get_those_that_correct_rounding(activations: Activations) -> None:
+    """The exporter writes no bias where there is none, or where it is 0."""
+    torch.manual_seed(0)
+    network = served_network(published_network("FCDD_CNN224", bias=False).eval(), "fcdd", [0.2] * 3, [0.1] * 3)
+    model = int8_from_network(network, drawn_images(16, seed=1), "fast", activations)
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+    assert [len(node.input) for node in convolutions] == [3] * 6
+    assert len({node.input[2] for node in convolutions}) == 6
+    images = {"mip": drawn_images(8, seed=2)}
+    ours, truth = onnxruntime_outputs(model, images), torch_outputs(network, images)
+    np.testing.assert_allclose(ours.scores, truth.scores, rtol=0.1)
+
+
+def test_accurate_is_judged_by_images_that_were_not_calibrated_on(phantom_images: Images) -> None:
+    calibrated, judged = (
+        {image.tobytes() for image in images} for images in calibrated_and_judged(phantom_images[:17])
+    )
+    assert not calibrated & judged
+    assert calibrated | judged == {image.tobytes() for image in phantom_images[:17]}
+    assert len(judged) == 5
+
+
 def test_equalised_channels_all_reach_the_largest_code() -> None:
     torch.manual_seed(0)
     first, second = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 2, 3, padding=1)
@@ -144,7 +167,8 @@ def test_what_is_kept_out_of_int8_is_the_network_itself() -> None:
         nn.Conv2d(1, 8, 3, padding=1), nn.LeakyReLU(0.01), nn.MaxPool2d(3, 2, 1), nn.Conv2d(8, 4, 3), nn.ReLU()
     ).requires_grad_(False)
     images = torch.randn(5, 1, 32, 32)
-    made = quantized_trunk(equalised(trunk, images, "u8"), {}, images, plain=5)
+    unrounded = equalised(trunk, images, "u8")
+    made = quantized_trunk(unrounded, {}, images, exact_answers(unrounded, images), plain=5)
     torch.testing.assert_close(made.rounded * made.factors[:, None, None], trunk(images), rtol=1e-4, atol=1e-5)
 
 
