@@ -41,6 +41,7 @@ def write_accuracy(folder: Path, scores: Any, images: str = "same", groups: Any 
         "precision": "fp32",
         "snapshot_sha256": "0",
         "artefact_sha256": "0",
+        "notes": [],
     }
     model |= {"estimates": [], "changes": [], "scores": list(scores), "pixel_aucs": [None] * len(LABELS)}
     threshold = {"name": "threshold", "value": 0.0, "low": 0.0, "high": 0.0}
