@@ -7,6 +7,7 @@ from typing import Literal
 
 from fcdd_benchmarks.accuracy_drift import paired_changes
 from fcdd_benchmarks.accuracy_statistics import Estimate
+from fcdd_benchmarks.drift_lost import LostImages, lost_images
 from fcdd_benchmarks.report import Metric
 from fcdd_benchmarks.report_reading import ReportError, WrittenReport, read_report
 
@@ -48,9 +49,16 @@ class Drift:
     paired: bool
     """Whether both judged the same images, so that changes were resampled by image."""
     changes: tuple[Change, ...]
+    lost: tuple[LostImages, ...]
+    """For each model of two accuracy reports of the same images; empty for others."""
 
     @property
     def worse(self) -> list[str]:
+        """What fails the gate: models that lost anomalous images, in words; names of figures worse or gone."""
+        return [one.words for one in self.lost if one.lost] + self.worse_figures
+
+    @property
+    def worse_figures(self) -> list[str]:
         """Names of the figures that got worse or are gone."""
         return [change.metric.name for change in self.changes if change.verdict in ("worse", "gone")]
 
@@ -75,7 +83,8 @@ def find_drift(base: Path, new: Path, options: DriftOptions) -> Drift:
     changes = tuple(
         _change(metric, second.metrics.get(name), paired.get(name), options) for name, metric in first.metrics.items()
     )
-    return Drift(first, second, options, bool(paired), changes)
+    lost = lost_images(first.document, second.document) if kinds[0] == "accuracy" else ()
+    return Drift(first, second, options, bool(paired), changes, lost)
 
 
 def _change(metric: Metric, new: Metric | None, paired: Estimate | None, options: DriftOptions) -> Change:

@@ -139,6 +139,76 @@ def test_accuracy_on_other_images_is_not_paired_and_the_report_says_so(tmp_path:
     assert "| images | same | others |" in result.output
 
 
+def few_scores(*anomalous: float) -> Any:
+    """Return scores of which the normals are 0.1 and all anomalous ones but the first few are 1."""
+    scores = np.array(LABELS) * 0.9 + 0.1
+    scores[NORMAL : NORMAL + len(anomalous)] = anomalous
+    return scores
+
+
+def lost_images(folder: Path) -> dict[str, Any]:
+    document = json.loads((folder / "out" / "report.json").read_text())
+    (found,) = document["lost_images"]
+    return dict(found)
+
+
+def write_few(folder: Path, *anomalous: float, images: str = "same") -> Path:
+    return write_accuracy(folder, few_scores(*anomalous), images)
+
+
+def test_a_lost_anomaly_fails_the_gate_even_where_no_interval_shows_it(tmp_path: Path) -> None:
+    """One of 40 lost: some resamples draw it not at all, so the interval of the AUC's change holds 0."""
+    result = drift(write_few(tmp_path / "a"), write_few(tmp_path / "b", 1.0, 0.0))
+    assert verdicts(tmp_path) == {"fcdd: ROC AUC": "same"}
+    assert result.exit_code == 3
+    assert "fcdd: 1 of 40 flagged anomalous images is no longer flagged" in result.stderr
+    assert lost_images(tmp_path)["lost"] == [{"place": 2, "before": 1.0, "now": 0.0}]
+    assert "anomalous image 2 (1 to 0)" in result.output
+
+
+def test_newly_flagged_anomalies_make_up_for_no_lost_one(tmp_path: Path) -> None:
+    """The base flags 38 of 40 for a sensitivity of 95 %; the new one flags the two others and loses one."""
+    result = drift(write_few(tmp_path / "a", 0.05, 0.05), write_few(tmp_path / "b", 1.0, 1.0, 0.05))
+    found = lost_images(tmp_path)
+    assert (found["flagged"], len(found["lost"]), found["gained"]) == (38, 1, 2)
+    assert result.exit_code == 3
+
+
+@pytest.mark.parametrize(("now", "lost", "edge", "code"), [(0.4965, 0, 1, 0), (0.494, 1, 0, 3)])
+def test_an_anomaly_that_rounding_can_move_across_the_edge_is_listed_and_not_lost(
+    now: float, lost: int, edge: int, code: int, tmp_path: Path
+) -> None:
+    """The lowest anomaly is at 0.5 and the next lower score at 0.495, so the threshold is 0.4975."""
+    before, after = few_scores(0.5), few_scores(now)
+    before[0] = after[0] = 0.495
+    options = json.loads((write_accuracy(tmp_path / "a", before) / "report.json").read_text())
+    options["operating_point"]["wanted_sensitivity"] = 1.0
+    (tmp_path / "a" / "report.json").write_text(json.dumps(options))
+    result = drift(tmp_path / "a", write_accuracy(tmp_path / "b", after), "--less-accurate-by", "1")
+    found = lost_images(tmp_path)
+    assert (len(found["lost"]), len(found["at_the_edge"]), result.exit_code) == (lost, edge, code), result.output
+
+
+def test_lost_anomalies_are_counted_where_only_the_prevalence_differs(tmp_path: Path) -> None:
+    base, new = write_few(tmp_path / "a"), write_few(tmp_path / "b", 0.0)
+    document = json.loads((new / "report.json").read_text())
+    document["options"]["prevalence"] = 0.1
+    (new / "report.json").write_text(json.dumps(document))
+    assert drift(base, new).exit_code == 3
+    assert len(lost_images(tmp_path)["lost"]) == 1
+
+
+def test_other_images_leave_losses_uncounted_and_the_report_says_so(tmp_path: Path) -> None:
+    result = drift(write_few(tmp_path / "a"), write_few(tmp_path / "b", 0.0, images="others"))
+    assert result.exit_code == 0
+    assert "nothing says whether any was lost" in result.output
+
+
+def test_the_report_says_that_same_means_not_found_worse(tmp_path: Path) -> None:
+    base = write_study(tmp_path / "a", ms(100, 1))
+    assert "Same means that it was not found worse" in drift(base, base).output
+
+
 def test_a_drift_of_what_was_written_before_can_be_read_by_its_file(tmp_path: Path) -> None:
     base = write_study(tmp_path / "a", ms(100, 1)) / "report.json"
     assert drift(base, base, "--out", str(tmp_path / "out")).exit_code == 0
