@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from fcdd_benchmarks.drift import Change, Drift
+from fcdd_benchmarks.drift import LEAST_CHANGE, Change, Drift
 from fcdd_benchmarks.drift_lost import EDGE, ImageScores, LostImages
 from fcdd_benchmarks.machine import machine_facts
 from fcdd_benchmarks.report import Report, Section
@@ -14,7 +14,7 @@ HEADERS = ("", "before", "now", "change (95 % interval)", "verdict")
 
 def drift_report(drift: Drift, command: str) -> Report:
     """Put everything into a report; what got worse comes first."""
-    order = ("worse", "gone", "better", "same")
+    order = ("worse", "gone", "not compared", "better", "same")
     rows = tuple(_row(change) for change in sorted(drift.changes, key=lambda one: order.index(one.verdict)))
     kind = drift.base.document["benchmark"]
     return Report(
@@ -33,7 +33,9 @@ def drift_report(drift: Drift, command: str) -> Report:
 def _count(drift: Drift) -> str:
     worse = len(drift.worse_figures) or "none"
     figures = f"{worse} of {len(drift.changes)} figures got worse or {'is' if worse in (1, 'none') else 'are'} gone"
-    return "; ".join([*(one.words for one in drift.lost if one.lost), figures])
+    skipped = sum(change.verdict == "not compared" for change in drift.changes)
+    notes = [f"{skipped} not compared"] if skipped else []
+    return "; ".join([*(one.words for one in drift.lost if one.lost), figures, *notes])
 
 
 def _lead(drift: Drift) -> str:
@@ -84,9 +86,11 @@ def _rule(drift: Drift) -> str:
     options = drift.options
     return (
         f"{how} A figure is worse or better if the whole interval of its change lies beyond what is allowed: "
-        f"{options.slower_by * 100:g} % of the former figure for those with a unit, {options.less_accurate_by:g} for "
-        "the others. A figure that is gone counts as worse. Same means that it was not found worse, not that it was "
-        "shown to be the same: an interval can be wide enough to hide a loss."
+        f"{options.slower_by * 100:g} % of the former figure for those with a unit, "
+        f"{max(options.less_accurate_by, LEAST_CHANGE):g} for the others (never less than {LEAST_CHANGE:g}, since the "
+        "last bits of maps differ between processors). A figure that is gone counts as worse. One that the new report "
+        "has too few samples for is not compared; measure for longer to compare it. Same means that it was not found "
+        "worse, not that it was shown to be the same: an interval can be wide enough to hide a loss."
     )
 
 
@@ -94,7 +98,8 @@ def _row(change: Change) -> tuple[str, ...]:
     unit = f" {change.metric.unit}" if change.metric.unit else ""
     before = f"{change.metric.value:.4g}{unit}"
     if change.new is None or change.change is None:
-        return change.metric.name, before, "gone", "", change.verdict
+        now = "gone" if change.verdict == "gone" else "too few samples"
+        return change.metric.name, before, now, "", change.verdict
     interval = f"{change.change.value:+.2g} ({change.change.low:+.2g} to {change.change.high:+.2g})"
     return change.metric.name, before, f"{change.new:.4g}{unit}", interval, change.verdict
 

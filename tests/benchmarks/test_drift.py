@@ -33,7 +33,23 @@ def ms(value: float, noise: float, name: str = "ours") -> Metric:
     return Metric(name, value, value - noise, value + noise, "lower", "ms")
 
 
-def write_accuracy(folder: Path, scores: Any, images: str = "same", groups: Any = None) -> Path:
+def write_latency(folder: Path, metrics: tuple[Metric, ...], points: list[dict[str, Any]]) -> Path:
+    options = {"models": [], "urls": [], "seconds": 1.0}
+    document = {"options": options, "points": points, "open_loops": [], "rate_limits": []}
+    return write(folder, "latency", metrics, document)
+
+
+def latency_point(batch: int, samples: int) -> dict[str, Any]:
+    figure = {"value": 5.0, "low": 4.9, "high": 5.1}
+    summary = {"samples": samples, "mean_ms": 5.0, "max_ms": 6.0, "spread": 0.0, "noisy": False, "p50": figure}
+    summary |= {"p90": figure, "p95": figure, "p99": figure if samples >= 100 else None}
+    point = {"model": "fcdd", "batch": batch, "concurrency": 1, "images_per_second": 200.0, "warm": True}
+    return point | {"summary": summary, "split": None}
+
+
+def write_accuracy(
+    folder: Path, scores: Any, images: str = "same", groups: Any = None, pixel_auc: float | None = None
+) -> Path:
     """Write an accuracy report whose own interval of the AUC is so wide that only pairing finds a change."""
     model: dict[str, Any] = {
         "name": "fcdd",
@@ -43,7 +59,7 @@ def write_accuracy(folder: Path, scores: Any, images: str = "same", groups: Any 
         "artefact_sha256": "0",
         "notes": [],
     }
-    model |= {"estimates": [], "changes": [], "scores": list(scores), "pixel_aucs": [None] * len(LABELS)}
+    model |= {"estimates": [], "changes": [], "scores": list(scores), "pixel_aucs": [pixel_auc] * len(LABELS)}
     threshold = {"name": "threshold", "value": 0.0, "low": 0.0, "high": 0.0}
     document = {
         "options": {"prevalence": 0.02, "sensitivity": 0.95, "resamples": 200},
@@ -51,7 +67,9 @@ def write_accuracy(folder: Path, scores: Any, images: str = "same", groups: Any 
         "models": [model],
         "operating_point": {"wanted_sensitivity": 0.95, "threshold": threshold, "held_out": None, "folds": 0},
     }
-    return write(folder, "accuracy", (Metric("fcdd: ROC AUC", 0.8, 0.5, 1.0, "higher", ""),), document)
+    names = ["ROC AUC"] if pixel_auc is None else ["ROC AUC", "pixelwise AUC"]
+    metrics = tuple(Metric(f"fcdd: {name}", 0.8, 0.5, 1.0, "higher", "") for name in names)
+    return write(folder, "accuracy", metrics, document)
 
 
 def drift(base: Path, new: Path, *options: str) -> Result:
@@ -99,6 +117,30 @@ def test_a_figure_that_is_gone_fails_the_gate_and_is_named(tmp_path: Path) -> No
     assert result.exit_code == 3
     assert "limit" in result.stderr and "Traceback" not in result.output
     assert verdicts(tmp_path)["limit"] == "gone"
+
+
+def test_a_percentile_with_too_few_samples_is_not_compared_and_a_point_that_vanished_is_gone(tmp_path: Path) -> None:
+    p50, p99 = (ms(5, 0.1, f"fcdd, batch 1, concurrency 1: {name}") for name in ("p50", "p99"))
+    other = ms(5, 0.1, "fcdd, batch 8, concurrency 1: p99")
+    base = write_latency(tmp_path / "a", (p50, p99), [latency_point(1, 100)])
+    result = drift(base, write_latency(tmp_path / "b", (p50,), [latency_point(1, 99)]))
+    assert verdicts(tmp_path) == {p50.name: "same", p99.name: "not compared"}
+    assert result.exit_code == 0, result.output
+    assert "1 not compared" in result.output and "too few samples" in result.output
+    base = write_latency(tmp_path / "a", (p50, p99, other), [latency_point(1, 100), latency_point(8, 100)])
+    assert drift(base, write_latency(tmp_path / "b", (p50,), [latency_point(1, 99)])).exit_code == 3
+    assert verdicts(tmp_path) == {p50.name: "same", p99.name: "not compared", other.name: "gone"}
+
+
+@pytest.mark.parametrize(("change", "verdict", "code"), [(-1e-9, "same", 0), (-9e-5, "same", 0), (-2e-4, "worse", 3)])
+def test_the_last_bits_of_every_map_are_no_drift_and_the_fourth_decimal_is(
+    change: float, verdict: str, code: int, tmp_path: Path
+) -> None:
+    """The change is the same in every image, so its paired interval has no width."""
+    base = write_accuracy(tmp_path / "a", drawn_scores(), pixel_auc=0.9)
+    result = drift(base, write_accuracy(tmp_path / "b", drawn_scores(), pixel_auc=0.9 + change))
+    assert verdicts(tmp_path) == {"fcdd: ROC AUC": "same", "fcdd: pixelwise AUC": verdict}
+    assert result.exit_code == code, result.output
 
 
 def test_the_change_of_independent_figures_has_the_interval_of_their_difference() -> None:
