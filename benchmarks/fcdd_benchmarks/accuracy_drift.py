@@ -13,11 +13,10 @@ def paired_changes(base: dict[str, Any], new: dict[str, Any]) -> dict[str, Estim
 
     Nothing if the images, their groups or the prevalence differ: then there are no pairs.
     """
-    same_images = all(base["images"][key] == new["images"][key] for key in ("sha256", "labels", "groups"))
-    prevalence = base["options"]["prevalence"]
-    if not same_images or prevalence != new["options"]["prevalence"]:
+    groups, prevalence = base["images"]["groups"], base["options"]["prevalence"]
+    same_units = groups == new["images"]["groups"] and prevalence == new["options"]["prevalence"]
+    if not same_images(base, new) or not same_units:
         return {}
-    groups = base["images"]["groups"]
     labels = np.array(base["images"]["labels"], np.bool_)
     picks = bootstrap_picks(labels, None if groups is None else np.array(groups), new["options"]["resamples"])
     before, after = _answers(base), _answers(new)
@@ -26,6 +25,11 @@ def paired_changes(base: dict[str, Any], new: dict[str, Any]) -> dict[str, Estim
         for name in before.keys() & after.keys()
         for change in changes_of(after[name], before[name], prevalence, picks)
     }
+
+
+def same_images(base: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Return whether two accuracy documents hold scores of the same images with the same labels."""
+    return all(base["images"][key] == new["images"][key] for key in ("sha256", "labels"))
 
 
 def _answers(document: dict[str, Any]) -> dict[str, Answers]:
