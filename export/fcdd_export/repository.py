@@ -26,6 +26,8 @@ CONFIG_FILE = "config.pbtxt"
 REPORT_FILE = "export_report.json"
 KEPT_VERSIONS = 3
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NO_LINKS = {errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.EMLINK}
+"""What a file system answers that has no hard links, or none for this file; a copy may still succeed."""
 
 
 def check_repository(repository: Path) -> None:
@@ -178,9 +180,32 @@ def _write_versions(model: VerifiedModel, target: Path, draft: Path, kept: int) 
     version = _version_of(model.contract, target)
     for former in _versions(target)[::-1][:kept]:
         if former != version and kept > 1:
-            shutil.copytree(target / str(former), draft / str(former), copy_function=os.link)
+            _copy_folder(target / str(former), draft / str(former))
     _write_files(_at_version(model, version), draft, version)
     _drop_oldest(draft, kept)
+
+
+def _copy_folder(source: Path, destination: Path) -> None:
+    """Copy a folder by links where that is possible.
+
+    Not `shutil.copytree`: of what failed it keeps a text, with the drafts' names and without the error's number.
+    """
+    destination.mkdir()
+    for path in source.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            _copy_folder(path, destination / path.name)
+        else:
+            _link_or_copy(path, destination / path.name)
+    shutil.copystat(source, destination)
+
+
+def _link_or_copy(source: Path, destination: Path) -> None:
+    try:
+        os.link(source, destination, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        shutil.copy2(source, destination, follow_symlinks=False)
 
 
 def _at_version(model: VerifiedModel, version: int) -> VerifiedModel:

@@ -1,5 +1,6 @@
 """A model repository through retries, interruptions and exports at the same time."""
 
+import errno
 import json
 import os
 import signal
@@ -28,6 +29,7 @@ from fcdd_runtime.contract import (
     Upsampling,
     read_contract,
 )
+from fcdd_runtime.errors import RepositoryError
 from fcdd_runtime.files import sha256_of
 from fcdd_runtime.self_test import GoldenVectors, read_golden
 
@@ -120,6 +122,37 @@ def test_a_former_version_can_be_served_again_by_copying_its_files_up(tmp_path: 
         (folder / name).write_bytes((folder / "1" / name).read_bytes())
     assert (artefact_of(folder), served_versions(folder)) == (b"one", [1])
     assert read_golden(folder).scores == [1]
+
+
+def links_fail(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", refused)
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.EMLINK])
+def test_a_repository_without_hard_links_keeps_its_former_versions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    links_fail(monkeypatch, number)
+    write_model(verified(b"one"), tmp_path / "repo")
+    folder = write_model(verified(b"two"), tmp_path / "repo")
+    assert (folder / "1" / "model.onnx").read_bytes() == b"one"
+    assert artefact_of(folder) == b"two"
+
+
+@pytest.mark.parametrize(("number", "words"), [(errno.EIO, "cannot be written to"), (errno.ENOSPC, "has no room")])
+def test_a_former_version_that_cannot_be_kept_is_one_sentence_without_the_drafts_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, words: str
+) -> None:
+    folder = write_model(verified(b"one"), tmp_path / "repo")
+    links_fail(monkeypatch, number)
+    with pytest.raises(RepositoryError, match=words) as refusal:
+        write_model(verified(b"two"), tmp_path / "repo")
+    assert os.strerror(number) in str(refusal.value)
+    assert "drafts" not in str(refusal.value)
+    assert artefact_of(folder) == b"one"
 
 
 def test_exports_at_the_same_time_each_become_a_version_and_none_is_torn(tmp_path: Path) -> None:
