@@ -67,8 +67,14 @@ def write_models(models: Sequence[VerifiedModel], repository: Path, kept: int = 
     Raises
     ------
     RepositoryError
-        If the repository cannot be written to; it is then as it was.
+        If the repository cannot be written to, or a model folder's name is taken by a file or a symbolic link; the
+        repository is then as it was.
+    ValueError
+        If two models have the same name.
     """
+    targets = [repository / model.contract.name for model in models]
+    if len(set(targets)) < len(targets):
+        raise ValueError(f"each model takes one folder, and two have the same name: {[path.name for path in targets]}")
     with (
         _refusals(repository),
         _created(repository),
@@ -76,11 +82,12 @@ def write_models(models: Sequence[VerifiedModel], repository: Path, kept: int = 
         _drafts(repository) as drafts,
         ExitStack() as stack,
     ):
+        for target in targets:
+            _check_target(target)
         # The drafts take their places where the stack ends, and none does if one could not be written.
-        for model in models:
-            target = repository / model.contract.name
+        for model, target in zip(models, targets, strict=True):
             _write_versions(model, target, stack.enter_context(replaced_folder(target, drafts)), kept)
-    return [repository / model.contract.name for model in models]
+    return targets
 
 
 def package_versions() -> dict[str, str]:
@@ -158,9 +165,19 @@ def _drafts(repository: Path) -> Iterator[Path]:
         shutil.rmtree(drafts, ignore_errors=True)
 
 
+def _check_target(target: Path) -> None:
+    """Refuse to replace what no export wrote; a link's folder may be served from elsewhere too."""
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        found = "a symbolic link" if target.is_symlink() else "no folder"
+        raise RepositoryError(
+            f"{target} is {found}, and an export would replace it; move it away, or give another folder as --repo"
+        )
+
+
 def _versions(folder: Path) -> list[int]:
     """Return the version numbers in a model folder, in ascending order."""
-    return sorted(int(path.name) for path in folder.glob("[1-9]*") if path.name.isdecimal() and any(path.iterdir()))
+    numbered = (path for path in folder.glob("[1-9]*") if path.name.isdecimal())
+    return sorted(int(path.name) for path in numbered if path.is_dir() and any(path.iterdir()))
 
 
 def _version_of(contract: ModelContract, folder: Path) -> int:

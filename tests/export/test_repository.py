@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from fcdd_export.repository import write_model
+from fcdd_export.repository import write_model, write_models
 from fcdd_export.triton_config import config_text
 from fcdd_export.verified import ExportRecord, VerifiedModel
 from fcdd_runtime.contract import (
@@ -153,6 +154,54 @@ def test_a_former_version_that_cannot_be_kept_is_one_sentence_without_the_drafts
     assert os.strerror(number) in str(refusal.value)
     assert "drafts" not in str(refusal.value)
     assert artefact_of(folder) == b"one"
+
+
+def named(name: str, artefact: bytes = b"graph") -> VerifiedModel:
+    model = verified(artefact)
+    return replace(model, contract=replace(model.contract, name=name))
+
+
+def a_file(path: Path) -> None:
+    path.write_bytes(b"notes")
+
+
+def a_dangling_link(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+def a_link_to_a_folder(path: Path) -> None:
+    elsewhere = path.parent.with_name("elsewhere")
+    elsewhere.mkdir()
+    path.symlink_to(elsewhere)
+
+
+@pytest.mark.parametrize(
+    ("occupy", "words"),
+    [(a_file, "is no folder"), (a_dangling_link, "is a symbolic link"), (a_link_to_a_folder, "is a symbolic link")],
+)
+def test_what_is_no_model_folder_is_not_replaced_and_no_other_model_is_written(
+    tmp_path: Path, occupy: Callable[[Path], None], words: str
+) -> None:
+    repo = tmp_path / "repo"
+    repo.mkdir()
+    occupy(repo / "second")
+    before = os.lstat(repo / "second")
+    with pytest.raises(RepositoryError, match=f"second {words}, .*; move it away"):
+        write_models([named("first"), named("second")], repo)
+    assert os.lstat(repo / "second") == before
+    assert [path.name for path in repo.iterdir()] == ["second"]
+
+
+def test_a_file_with_a_number_for_a_name_is_no_version(tmp_path: Path) -> None:
+    folder = write_model(verified(b"one"), tmp_path / "repo")
+    (folder / "9999").write_bytes(b"notes")
+    assert served_versions(write_model(verified(b"two"), tmp_path / "repo")) == [2]
+
+
+def test_two_models_of_the_same_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="same name"):
+        write_models([named("one"), named("one")], tmp_path / "repo")
+    assert not (tmp_path / "repo").exists()
 
 
 def test_exports_at_the_same_time_each_become_a_version_and_none_is_torn(tmp_path: Path) -> None:
