@@ -54,6 +54,8 @@ def write_model(model: VerifiedModel, repository: Path, kept: int = KEPT_VERSION
 def write_models(models: Sequence[VerifiedModel], repository: Path, kept: int = KEPT_VERSIONS) -> list[Path]:
     """Write each model as its next version; they take their places once all of them are written.
 
+    If one cannot take its place, those that did give theirs back. A kill while they take their places leaves each
+    model whole, the former or the new one, where the file system can exchange two folders in one step.
     The same model as the present version takes that version's place, so that nothing changes but the report.
 
     Parameters
@@ -68,7 +70,7 @@ def write_models(models: Sequence[VerifiedModel], repository: Path, kept: int = 
     ------
     RepositoryError
         If the repository cannot be written to, or a model folder's name is taken by a file or a symbolic link; the
-        repository is then as it was.
+        repository is then as it was, unless the message says which models are new.
     ValueError
         If two models have the same name.
     """
@@ -80,10 +82,9 @@ def write_models(models: Sequence[VerifiedModel], repository: Path, kept: int = 
         _created(repository),
         _locked(repository),
         _drafts(repository) as drafts,
+        _all_or_none(targets, drafts),
         ExitStack() as stack,
     ):
-        for target in targets:
-            _check_target(target)
         # The drafts take their places where the stack ends, and none does if one could not be written.
         for model, target in zip(models, targets, strict=True):
             _write_versions(model, target, stack.enter_context(replaced_folder(target, drafts)), kept)
@@ -163,6 +164,49 @@ def _drafts(repository: Path) -> Iterator[Path]:
         yield drafts
     finally:
         shutil.rmtree(drafts, ignore_errors=True)
+
+
+@contextmanager
+def _all_or_none(targets: Sequence[Path], drafts: Path) -> Iterator[None]:
+    """Put the former models back if not every new one takes its place: only the swap that fails undoes itself."""
+    for target in targets:
+        _check_target(target)
+    formers = drafts / "formers"
+    formers.mkdir()
+    before = {target: _identity(target) for target in targets}
+    for target in targets:
+        if target.exists():
+            _copy_folder(target, formers / target.name)
+    try:
+        yield
+    except BaseException:
+        _put_back([target for target in targets if _identity(target) != before[target]], drafts, formers)
+        raise
+
+
+def _identity(folder: Path) -> int | None:
+    return folder.stat().st_ino if folder.exists() else None
+
+
+def _put_back(targets: Sequence[Path], drafts: Path, formers: Path) -> None:
+    new = []
+    for target in targets:
+        try:
+            _put_one_back(target, drafts, formers / target.name)
+        except OSError:
+            new.append(str(target))
+    if new:
+        raise RepositoryError(
+            f"not every model could take its place, and {', '.join(new)} could not be put back; export again"
+        )
+
+
+def _put_one_back(target: Path, drafts: Path, former: Path) -> None:
+    if former.exists():
+        with replaced_folder(target, drafts) as draft:
+            former.rename(draft)
+    else:
+        target.rename(former)
 
 
 def _check_target(target: Path) -> None:

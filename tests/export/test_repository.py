@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from tritonclient.grpc import model_config_pb2
 from fcdd_export.repository import write_model, write_models
 from fcdd_export.triton_config import config_text
 from fcdd_export.verified import ExportRecord, VerifiedModel
+from fcdd_runtime import files
 from fcdd_runtime.contract import (
     Display,
     EngineSource,
@@ -204,6 +206,46 @@ def test_two_models_of_the_same_name_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "repo").exists()
 
 
+def swaps_fail(monkeypatch: pytest.MonkeyPatch, first: int, last: int) -> None:
+    """Let the swaps from the first to the last, counted from 1, fail as on a file system that went read-only."""
+    numbers, swap = count(1), files._swap
+
+    def failing(*paths: Path) -> None:
+        if first <= next(numbers) <= last:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        swap(*paths)
+
+    monkeypatch.setattr(files, "_swap", failing)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("failing", [1, 2, 3])
+def test_where_one_model_cannot_take_its_place_all_stay_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    repo = tmp_path / "repo"
+    write_models([named("first", b"one"), named("last", b"one")], repo)
+    before = contents(repo)
+    swaps_fail(monkeypatch, failing, failing)
+    with pytest.raises(RepositoryError, match="Read-only file system"):
+        write_models([named("first", b"two"), named("new", b"two"), named("last", b"two")], repo)
+    assert contents(repo) == before
+    assert sorted(path.name for path in repo.iterdir()) == ["first", "last"]
+    assert [path.name for path in tmp_path.iterdir()] == ["repo"]
+
+
+def test_a_model_that_cannot_be_put_back_is_named_and_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    repo = tmp_path / "repo"
+    write_models([named("first", b"one"), named("last", b"one")], repo)
+    swaps_fail(monkeypatch, 2, 3)
+    with pytest.raises(RepositoryError, match=f"{repo / 'last'} could not be put back; export again"):
+        write_models([named("first", b"two"), named("last", b"two")], repo)
+    assert [artefact_of(repo / name) for name in ("first", "last")] == [b"one", b"two"]
+
+
 def test_exports_at_the_same_time_each_become_a_version_and_none_is_torn(tmp_path: Path) -> None:
     models = [verified(f"graph {index}".encode()) for index in range(8)]
     with ThreadPoolExecutor(8) as pool:
@@ -219,8 +261,8 @@ def test_exports_at_the_same_time_each_become_a_version_and_none_is_torn(tmp_pat
 def test_exports_into_repositories_side_by_side_do_not_notice_each_other(tmp_path: Path) -> None:
     repositories = [tmp_path / name for name in ("one", "two", "three", "four")]
     with ThreadPoolExecutor(len(repositories)) as pool:
-        for count in range(6):
-            model = verified(f"graph {count}".encode())
+        for number in range(6):
+            model = verified(f"graph {number}".encode())
             list(pool.map(lambda repository: write_model(model, repository), repositories))  # noqa: B023
     for repository in repositories:
         folder = repository / "fcdd_fp16"
