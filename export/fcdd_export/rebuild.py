@@ -92,7 +92,8 @@ def _verified(folder: Path, contract: ModelContract, command: str) -> VerifiedMo
     inner = (folder / contract.artefact).parent
     source = contract.engine_source
     if source is None:
-        raise ContractError(f"{contract.engine_refusal}; export the snapshot with another precision or method")
+        reason = contract.engine_refusal or f"{folder} holds no graph that an engine can be built of"
+        raise ContractError(f"{reason}; export the snapshot with another precision or method")
     graph, golden = _read(inner / source.file), _read(inner / source.golden)
     if sha256_of(graph) != source.sha256:
         raise ContractError(f"{inner / source.file} is not the graph that was verified; export the model again")

@@ -26,6 +26,8 @@ CONFIG_FILE = "config.pbtxt"
 REPORT_FILE = "export_report.json"
 KEPT_VERSIONS = 3
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NO_LINKS = {errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.EMLINK}
+"""What a file system answers that has no hard links, or none for this file; a copy may still succeed."""
 
 
 def check_repository(repository: Path) -> None:
@@ -52,6 +54,8 @@ def write_model(model: VerifiedModel, repository: Path, kept: int = KEPT_VERSION
 def write_models(models: Sequence[VerifiedModel], repository: Path, kept: int = KEPT_VERSIONS) -> list[Path]:
     """Write each model as its next version; they take their places once all of them are written.
 
+    If one cannot take its place, those that did give theirs back. A kill while they take their places leaves each
+    model whole, the former or the new one, where the file system can exchange two folders in one step.
     The same model as the present version takes that version's place, so that nothing changes but the report.
 
     Parameters
@@ -65,20 +69,26 @@ def write_models(models: Sequence[VerifiedModel], repository: Path, kept: int = 
     Raises
     ------
     RepositoryError
-        If the repository cannot be written to; it is then as it was.
+        If the repository cannot be written to, or a model folder's name is taken by a file or a symbolic link; the
+        repository is then as it was, unless the message says which models are new.
+    ValueError
+        If two models have the same name.
     """
+    targets = [repository / model.contract.name for model in models]
+    if len(set(targets)) < len(targets):
+        raise ValueError(f"each model takes one folder, and two have the same name: {[path.name for path in targets]}")
     with (
         _refusals(repository),
         _created(repository),
         _locked(repository),
         _drafts(repository) as drafts,
+        _all_or_none(targets, drafts),
         ExitStack() as stack,
     ):
         # The drafts take their places where the stack ends, and none does if one could not be written.
-        for model in models:
-            target = repository / model.contract.name
+        for model, target in zip(models, targets, strict=True):
             _write_versions(model, target, stack.enter_context(replaced_folder(target, drafts)), kept)
-    return [repository / model.contract.name for model in models]
+    return targets
 
 
 def package_versions() -> dict[str, str]:
@@ -156,9 +166,62 @@ def _drafts(repository: Path) -> Iterator[Path]:
         shutil.rmtree(drafts, ignore_errors=True)
 
 
+@contextmanager
+def _all_or_none(targets: Sequence[Path], drafts: Path) -> Iterator[None]:
+    """Put the former models back if not every new one takes its place: only the swap that fails undoes itself."""
+    for target in targets:
+        _check_target(target)
+    formers = drafts / "formers"
+    formers.mkdir()
+    before = {target: _identity(target) for target in targets}
+    for target in targets:
+        if target.exists():
+            _copy_folder(target, formers / target.name)
+    try:
+        yield
+    except BaseException:
+        _put_back([target for target in targets if _identity(target) != before[target]], drafts, formers)
+        raise
+
+
+def _identity(folder: Path) -> int | None:
+    return folder.stat().st_ino if folder.exists() else None
+
+
+def _put_back(targets: Sequence[Path], drafts: Path, formers: Path) -> None:
+    new = []
+    for target in targets:
+        try:
+            _put_one_back(target, drafts, formers / target.name)
+        except OSError:
+            new.append(str(target))
+    if new:
+        raise RepositoryError(
+            f"not every model could take its place, and {', '.join(new)} could not be put back; export again"
+        )
+
+
+def _put_one_back(target: Path, drafts: Path, former: Path) -> None:
+    if former.exists():
+        with replaced_folder(target, drafts) as draft:
+            former.rename(draft)
+    else:
+        target.rename(former)
+
+
+def _check_target(target: Path) -> None:
+    """Refuse to replace what no export wrote; a link's folder may be served from elsewhere too."""
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        found = "a symbolic link" if target.is_symlink() else "no folder"
+        raise RepositoryError(
+            f"{target} is {found}, and an export would replace it; move it away, or give another folder as --repo"
+        )
+
+
 def _versions(folder: Path) -> list[int]:
     """Return the version numbers in a model folder, in ascending order."""
-    return sorted(int(path.name) for path in folder.glob("[1-9]*") if path.name.isdecimal() and any(path.iterdir()))
+    numbered = (path for path in folder.glob("[1-9]*") if path.name.isdecimal())
+    return sorted(int(path.name) for path in numbered if path.is_dir() and any(path.iterdir()))
 
 
 def _version_of(contract: ModelContract, folder: Path) -> int:
@@ -178,9 +241,32 @@ def _write_versions(model: VerifiedModel, target: Path, draft: Path, kept: int) 
     version = _version_of(model.contract, target)
     for former in _versions(target)[::-1][:kept]:
         if former != version and kept > 1:
-            shutil.copytree(target / str(former), draft / str(former), copy_function=os.link)
+            _copy_folder(target / str(former), draft / str(former))
     _write_files(_at_version(model, version), draft, version)
     _drop_oldest(draft, kept)
+
+
+def _copy_folder(source: Path, destination: Path) -> None:
+    """Copy a folder by links where that is possible.
+
+    Not `shutil.copytree`: of what failed it keeps a text, with the drafts' names and without the error's number.
+    """
+    destination.mkdir()
+    for path in source.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            _copy_folder(path, destination / path.name)
+        else:
+            _link_or_copy(path, destination / path.name)
+    shutil.copystat(source, destination)
+
+
+def _link_or_copy(source: Path, destination: Path) -> None:
+    try:
+        os.link(source, destination, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        shutil.copy2(source, destination, follow_symlinks=False)
 
 
 def _at_version(model: VerifiedModel, version: int) -> VerifiedModel:

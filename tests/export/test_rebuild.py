@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,16 @@ def test_a_graph_that_is_not_the_verified_one_is_refused(folder: Path) -> None:
 def test_a_missing_graph_is_refused(folder: Path) -> None:
     (folder / "1" / "model.onnx").unlink()
     assert_refused_and_unchanged(run(folder, "--target", "tensorrt-rtx"), "export the model again", folder)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "words"),
+    [("its layers drift", "Error: its layers drift; export"), (None, "holds no graph that an engine can be built of;")],
+)
+def test_a_model_without_a_graph_for_engines_says_why(folder: Path, refusal: str | None, words: str) -> None:
+    contract = replace(read_contract(folder), engine_source=None, engine_refusal=refusal)
+    (folder / "contract.json").write_text(contract.to_json(), encoding="utf-8")
+    assert_refused_and_unchanged(run(folder, "--target", "tensorrt-rtx"), words, folder)
 
 
 def test_an_exported_model_cannot_become_another_onnx_form(folder: Path) -> None:

@@ -1,13 +1,16 @@
 """A model repository through retries, interruptions and exports at the same time."""
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +18,10 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from fcdd_export.repository import write_model
+from fcdd_export.repository import write_model, write_models
 from fcdd_export.triton_config import config_text
 from fcdd_export.verified import ExportRecord, VerifiedModel
+from fcdd_runtime import files
 from fcdd_runtime.contract import (
     Display,
     EngineSource,
@@ -28,6 +32,7 @@ from fcdd_runtime.contract import (
     Upsampling,
     read_contract,
 )
+from fcdd_runtime.errors import RepositoryError
 from fcdd_runtime.files import sha256_of
 from fcdd_runtime.self_test import GoldenVectors, read_golden
 
@@ -122,6 +127,125 @@ def test_a_former_version_can_be_served_again_by_copying_its_files_up(tmp_path: 
     assert read_golden(folder).scores == [1]
 
 
+def links_fail(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", refused)
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.EMLINK])
+def test_a_repository_without_hard_links_keeps_its_former_versions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    links_fail(monkeypatch, number)
+    write_model(verified(b"one"), tmp_path / "repo")
+    folder = write_model(verified(b"two"), tmp_path / "repo")
+    assert (folder / "1" / "model.onnx").read_bytes() == b"one"
+    assert artefact_of(folder) == b"two"
+
+
+@pytest.mark.parametrize(("number", "words"), [(errno.EIO, "cannot be written to"), (errno.ENOSPC, "has no room")])
+def test_a_former_version_that_cannot_be_kept_is_one_sentence_without_the_drafts_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, words: str
+) -> None:
+    folder = write_model(verified(b"one"), tmp_path / "repo")
+    links_fail(monkeypatch, number)
+    with pytest.raises(RepositoryError, match=words) as refusal:
+        write_model(verified(b"two"), tmp_path / "repo")
+    assert os.strerror(number) in str(refusal.value)
+    assert "drafts" not in str(refusal.value)
+    assert artefact_of(folder) == b"one"
+
+
+def named(name: str, artefact: bytes = b"graph") -> VerifiedModel:
+    model = verified(artefact)
+    return replace(model, contract=replace(model.contract, name=name))
+
+
+def a_file(path: Path) -> None:
+    path.write_bytes(b"notes")
+
+
+def a_dangling_link(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+def a_link_to_a_folder(path: Path) -> None:
+    elsewhere = path.parent.with_name("elsewhere")
+    elsewhere.mkdir()
+    path.symlink_to(elsewhere)
+
+
+@pytest.mark.parametrize(
+    ("occupy", "words"),
+    [(a_file, "is no folder"), (a_dangling_link, "is a symbolic link"), (a_link_to_a_folder, "is a symbolic link")],
+)
+def test_what_is_no_model_folder_is_not_replaced_and_no_other_model_is_written(
+    tmp_path: Path, occupy: Callable[[Path], None], words: str
+) -> None:
+    repo = tmp_path / "repo"
+    repo.mkdir()
+    occupy(repo / "second")
+    before = os.lstat(repo / "second")
+    with pytest.raises(RepositoryError, match=f"second {words}, .*; move it away"):
+        write_models([named("first"), named("second")], repo)
+    assert os.lstat(repo / "second") == before
+    assert [path.name for path in repo.iterdir()] == ["second"]
+
+
+def test_a_file_with_a_number_for_a_name_is_no_version(tmp_path: Path) -> None:
+    folder = write_model(verified(b"one"), tmp_path / "repo")
+    (folder / "9999").write_bytes(b"notes")
+    assert served_versions(write_model(verified(b"two"), tmp_path / "repo")) == [2]
+
+
+def test_two_models_of_the_same_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="same name"):
+        write_models([named("one"), named("one")], tmp_path / "repo")
+    assert not (tmp_path / "repo").exists()
+
+
+def swaps_fail(monkeypatch: pytest.MonkeyPatch, first: int, last: int) -> None:
+    """Let the swaps from the first to the last, counted from 1, fail as on a file system that went read-only."""
+    numbers, swap = count(1), files._swap
+
+    def failing(*paths: Path) -> None:
+        if first <= next(numbers) <= last:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        swap(*paths)
+
+    monkeypatch.setattr(files, "_swap", failing)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("failing", [1, 2, 3])
+def test_where_one_model_cannot_take_its_place_all_stay_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    repo = tmp_path / "repo"
+    write_models([named("first", b"one"), named("last", b"one")], repo)
+    before = contents(repo)
+    swaps_fail(monkeypatch, failing, failing)
+    with pytest.raises(RepositoryError, match="Read-only file system"):
+        write_models([named("first", b"two"), named("new", b"two"), named("last", b"two")], repo)
+    assert contents(repo) == before
+    assert sorted(path.name for path in repo.iterdir()) == ["first", "last"]
+    assert [path.name for path in tmp_path.iterdir()] == ["repo"]
+
+
+def test_a_model_that_cannot_be_put_back_is_named_and_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    repo = tmp_path / "repo"
+    write_models([named("first", b"one"), named("last", b"one")], repo)
+    swaps_fail(monkeypatch, 2, 3)
+    with pytest.raises(RepositoryError, match=f"{repo / 'last'} could not be put back; export again"):
+        write_models([named("first", b"two"), named("last", b"two")], repo)
+    assert [artefact_of(repo / name) for name in ("first", "last")] == [b"one", b"two"]
+
+
 def test_exports_at_the_same_time_each_become_a_version_and_none_is_torn(tmp_path: Path) -> None:
     models = [verified(f"graph {index}".encode()) for index in range(8)]
     with ThreadPoolExecutor(8) as pool:
@@ -137,8 +261,8 @@ def test_exports_at_the_same_time_each_become_a_version_and_none_is_torn(tmp_pat
 def test_exports_into_repositories_side_by_side_do_not_notice_each_other(tmp_path: Path) -> None:
     repositories = [tmp_path / name for name in ("one", "two", "three", "four")]
     with ThreadPoolExecutor(len(repositories)) as pool:
-        for count in range(6):
-            model = verified(f"graph {count}".encode())
+        for number in range(6):
+            model = verified(f"graph {number}".encode())
             list(pool.map(lambda repository: write_model(model, repository), repositories))  # noqa: B023
     for repository in repositories:
         folder = repository / "fcdd_fp16"
