@@ -93,15 +93,23 @@ def accuracy(models: tuple[Path, ...], urls: tuple[str, ...], out: Path, **optio
 @click.option(
     "--slower-by", type=click.FloatRange(0), default=0.05, help="Allowed change of figures with a unit, share."
 )
-@click.option("--less-accurate-by", type=click.FloatRange(0, 1), default=0.0, help="Allowed change of the others.")
+@click.option(
+    "--less-accurate-by",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    help="Allowed change of the others; at least 0.0001.",
+)
 @click.option("--out", type=PathOption(file_okay=False), default=Path("bench_out"))
 @reporting_errors
 def drift(base: Path, new: Path, slower_by: float, less_accurate_by: float, out: Path) -> None:
-    """Compare two reports of a kind (report.json, or its folder); ends with 3 if a figure got worse or is gone."""
+    """Compare two reports of a kind (report.json, or its folder).
+
+    Ends with 3 if a figure got worse or is gone, or an anomalous image is no longer flagged.
+    """
     found = find_drift(base, new, DriftOptions(slower_by, less_accurate_by))
     click.echo(write_report(drift_report(found, shlex.join(["fcdd-bench", *sys.argv[1:]])), out))
     if found.worse:
-        raise GateError(f"{len(found.worse)} figures got worse or are gone: {', '.join(found.worse)}")
+        raise GateError(f"{len(found.worse)} findings: {'; '.join(found.worse)}")
 
 
 @main.command()

@@ -61,7 +61,10 @@ class _Editor:
         node.input.insert(position, name)
 
     def _convolution(self, module: str) -> onnx.NodeProto:
-        return next(node for node in self.graph.node if node.op_type == "Conv" and node.name.startswith(f"{module}."))
+        found: onnx.NodeProto = next(
+            node for node in self.graph.node if node.op_type == "Conv" and node.name.startswith(f"{module}.")
+        )
+        return found
 
     def quantize_trunk(self, prefix: str, trunk: QuantizedTrunk, round_features: bool) -> None:
         for index, made in trunk.convolutions.items():
