@@ -26,7 +26,8 @@ LATENCY = {
             "model": str,
             "batch": int,
             "p99_limit_ms": NUMBER,
-            "rate": (int, float, type(None)),
+            "rate": (*NUMBER, type(None)),
+            "failed_rate": (*NUMBER, type(None)),
             "tried": [OPEN_LOOP],
         }
     ],

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from fcdd_benchmarks.cli import main
+from fcdd_benchmarks.latency import LatencyOptions, measure_latency
 from fcdd_benchmarks.schema import check_document
 from fcdd_benchmarks.timed_model import TimedModel, opened_folder
 from fcdd_runtime.errors import GateError
@@ -57,9 +58,26 @@ def test_two_models_and_open_loops_with_a_limit(repository: Path, tmp_path: Path
         assert point["summary"]["samples"] == 200
         check_order(point["summary"])
     for limit in document["rate_limits"]:
-        assert limit["rate"] in {point["rate"] for point in limit["tried"]}
-        [found] = [point for point in limit["tried"] if point["rate"] == limit["rate"]]
+        assert limit["rate"] >= 20
+        found = [point for point in limit["tried"] if point["rate"] == limit["rate"]][-1]
         assert found["summary"]["p99"]["value"] <= 10_000
+
+
+def test_a_limit_that_a_single_request_exceeds_is_answered_without_a_run(repository: Path, tmp_path: Path) -> None:
+    options = ("--batch", "1", "--concurrency", "1", "--seconds", "0.1", "--p99-limit-ms", "0.001")
+    [limit] = run(tmp_path, "--model", str(repository / "small_fp32"), *options)["rate_limits"]
+    assert (limit["rate"], limit["failed_rate"], limit["tried"]) == (None, None, [])
+
+
+def test_a_rate_that_fails_once_is_run_again(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = LatencyOptions((repository / "small_fp32",), (), (1,), (2,), 0.1, (), 1e-3)
+    monkeypatch.setattr("fcdd_benchmarks.latency.SEARCH_S", 2.0)
+    [limit] = measure_latency(options).limits
+    assert limit.rate is None
+    rates = [point.rate for point in limit.tried]
+    assert rates[0::2] == rates[1::2]
+    assert limit.failed_rate == rates[-1]
+    assert all(point.gave_up for point in limit.tried)
 
 
 def test_a_served_model_is_split_by_the_servers_statistics(server: str, repository: Path, tmp_path: Path) -> None:
