@@ -21,14 +21,14 @@ PEAK_TEXT = (
 )
 
 
-def compare_report(options: CompareOptions, result: CompareResult) -> Report:
+def compare_report(options: CompareOptions, result: CompareResult, command: str) -> Report:
     """Put figures, plot and what they were measured on together."""
     places = result.places
     return Report(
         benchmark="compare",
         title=f"{options.snapshot.net} side by side, batch {options.batch}",
         lead=_lead(options, result),
-        command=_command(options),
+        command=command,
         machine=machine_facts(PACKAGES),
         sections=tuple(section for section in _sections(options, result) if section.rows),
         plots=(
@@ -72,15 +72,6 @@ def _lead(options: CompareOptions, result: CompareResult) -> str:
         f"Everybody had a turn in each of {options.repeats} rounds, in an order drawn anew, with a pause and an "
         f"untimed call before the timed one. {state}"
     )
-
-
-def _command(options: CompareOptions) -> str:
-    words = ["fcdd-bench compare --snapshot SNAPSHOT", f"--batch {options.batch} --repeats {options.repeats}"]
-    words += [] if options.images is None else ["--images IMAGES"]
-    words += [] if options.calibration_images is None else ["--calibration-images CALIBRATION_IMAGES"]
-    words += [] if options.int8 else ["--no-int8"]
-    words += ["--accurate-int8"] if options.accurate_int8 else []
-    return " ".join(words + ([] if options.url is None else [f"--url {options.url}"]))
 
 
 def _sections(options: CompareOptions, result: CompareResult) -> tuple[Section, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from fcdd_benchmarks.loops import LoopRun, closed_loop, late_allowance, open_loop, poisson_arrivals, warm_up
 from fcdd_benchmarks.rate_search import RateBracket, highest_rate
-from fcdd_benchmarks.timed_model import Answer, TimedModel, opened_folder, opened_url
+from fcdd_benchmarks.timed_model import Answer, ModelIdentity, TimedModel, opened_folder, opened_url
 from fcdd_benchmarks.timing_summary import TimingSummary, fewest_samples, summary_of
 from fcdd_benchmarks.triton_split import Split, TritonStatistics, client_ms, split_of
 from fcdd_runtime.errors import BackendError
@@ -92,6 +92,7 @@ class RateLimit:
 class LatencyResult:
     """All that was measured."""
 
+    models: tuple[ModelIdentity, ...]
     points: tuple[Point, ...]
     open_points: tuple[OpenPoint, ...]
     limits: tuple[RateLimit, ...]
@@ -107,10 +108,12 @@ def measure_latency(options: LatencyOptions) -> LatencyResult:
     GateError
         If a timed answer is wrong.
     """
+    models: list[ModelIdentity] = []
     points: list[Point] = []
     open_points: list[OpenPoint] = []
     limits: list[RateLimit] = []
     for model in _opened(options):
+        models.append(model.identity)
         closed = list(_closed_points(model, options))
         points += closed
         smallest, workers = min(point.batch for point in closed), max(options.concurrencies)
@@ -120,7 +123,7 @@ def measure_latency(options: LatencyOptions) -> LatencyResult:
         open_points += rates
         if options.p99_limit_ms is not None:
             limits.append(server.limit(options.p99_limit_ms, [one for one in closed if one.batch == smallest], rates))
-    return LatencyResult(tuple(points), tuple(open_points), tuple(limits))
+    return LatencyResult(tuple(models), tuple(points), tuple(open_points), tuple(limits))
 
 
 def _opened(options: LatencyOptions) -> Iterator[TimedModel]:

@@ -7,6 +7,7 @@ from typing import Any
 from fcdd_benchmarks.latency import LatencyOptions, LatencyResult, OpenPoint, Point, RateLimit
 from fcdd_benchmarks.machine import machine_facts
 from fcdd_benchmarks.report import Metric, Plot, Report, Section
+from fcdd_benchmarks.timed_model import IDENTITY_HEADERS
 from fcdd_benchmarks.timing_plots import Line, line_plot
 from fcdd_benchmarks.timing_summary import NOISY, PERCENTILES, TimingSummary
 
@@ -33,19 +34,20 @@ LIMIT_TEXT = (
 )
 
 
-def latency_report(options: LatencyOptions, result: LatencyResult) -> Report:
+def latency_report(options: LatencyOptions, result: LatencyResult, command: str) -> Report:
     """Put figures, plots and what they were measured on together."""
     return Report(
         benchmark="latency",
         title="Latency and throughput",
         lead=_lead(result),
-        command=_command(options),
+        command=command,
         machine=machine_facts(PACKAGES),
         sections=tuple(section for section in _sections(result) if section.rows),
         plots=_plots(result.points),
         metrics=tuple(metric for point in result.points for metric in _metrics(point)),
         document={
             "options": _plain(options),
+            "models": [dataclasses.asdict(model) for model in result.models],
             "points": [_document(point) for point in result.points],
             "open_loops": [_document(point) for point in result.open_points],
             "rate_limits": [
@@ -65,16 +67,6 @@ def _lead(result: LatencyResult) -> str:
         f"median moved by more than {NOISY:.0%} from one third of the measurement to another, or did not settle while "
         "warming up. Measure those again on a quiet machine."
     )
-
-
-def _command(options: LatencyOptions) -> str:
-    words = ["fcdd-bench latency"]
-    words += [f"--model {folder.name}" for folder in options.models] + [f"--url {url}" for url in options.urls]
-    words += [f"--batch {batch}" for batch in options.batches]
-    words += [f"--concurrency {concurrency}" for concurrency in options.concurrencies]
-    words += [f"--seconds {options.seconds:g}"] + [f"--rate {rate:g}" for rate in options.rates]
-    words += [] if options.p99_limit_ms is None else [f"--p99-limit-ms {options.p99_limit_ms:g}"]
-    return " ".join(words)
 
 
 def _sections(result: LatencyResult) -> tuple[Section, ...]:
@@ -106,6 +98,7 @@ def _sections(result: LatencyResult) -> tuple[Section, ...]:
             ("model", "batch", "limit on p99, ms", "requests/s", "failed at", "runs"),
             tuple(_limit_row(limit) for limit in result.limits),
         ),
+        Section("Models", "", IDENTITY_HEADERS, tuple(model.row() for model in result.models)),
     )
 
 

@@ -7,8 +7,10 @@ MAYBE = (dict, type(None))
 
 SUMMARY = {"samples": int, "mean_ms": NUMBER, "max_ms": NUMBER, "spread": NUMBER, "noisy": bool}
 OPEN_LOOP = {"model": str, "batch": int, "rate": NUMBER, "summary": MAYBE, "gave_up": bool}
+IDENTITY = {"label": str, "name": str, "precision": str, "snapshot_sha256": str, "artefact_sha256": str}
 LATENCY = {
     "options": {"models": list, "urls": list, "seconds": NUMBER},
+    "models": [IDENTITY],
     "points": [
         {
             "model": str,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from fcdd_benchmarks.cli import main
 from fcdd_benchmarks.latency import LatencyOptions, measure_latency
 from fcdd_benchmarks.schema import check_document
 from fcdd_benchmarks.timed_model import TimedModel, opened_folder
+from fcdd_runtime.contract import read_contract
 from fcdd_runtime.errors import GateError
 
 SMALL = ("--batch", "1", "--batch", "2", "--concurrency", "1", "--concurrency", "2", "--seconds", "0.2")
@@ -44,7 +46,22 @@ def test_a_model_in_this_process_is_timed_at_every_batch_and_concurrency(reposit
         check_order(point["summary"])
         assert point["images_per_second"] > 0
         assert point["split"] is None
-    assert "small_fp32, in this process, batch 2, concurrency 1: p50" in {one["name"] for one in document["metrics"]}
+    names = {one["name"] for one in document["metrics"]}
+    assert {f"small_fp32, in this process, batch 2, concurrency 1: {what}" for what in ("p50",)} <= names
+
+
+def test_the_report_names_the_command_line_and_every_model_by_its_hashes(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ("--model", str(repository / "small_fp32"), "--batch", "1", "--concurrency", "1", "--seconds", "0.1")
+    monkeypatch.setattr("sys.argv", ["fcdd-bench", "latency", *options])
+    document = run(tmp_path, *options)
+    contract = read_contract(repository / "small_fp32")
+    [model] = document["models"]
+    assert (model["name"], model["precision"]) == ("small_fp32", "fp32")
+    assert model["snapshot_sha256"] == contract.snapshot_sha256
+    assert model["artefact_sha256"] == contract.artefact_sha256
+    assert document["command"] == shlex.join(["fcdd-bench", "latency", *options])
 
 
 def test_two_models_and_open_loops_with_a_limit(repository: Path, tmp_path: Path) -> None:
