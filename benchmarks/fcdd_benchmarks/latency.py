@@ -11,7 +11,7 @@ import numpy as np
 from fcdd_benchmarks.loops import LoopRun, closed_loop, late_allowance, open_loop, poisson_arrivals, warm_up
 from fcdd_benchmarks.rate_search import RateBracket, highest_rate
 from fcdd_benchmarks.timed_model import Answer, ModelIdentity, TimedModel, opened_folder, opened_url
-from fcdd_benchmarks.timing_summary import TimingSummary, fewest_samples, summary_of
+from fcdd_benchmarks.timing_summary import Percentile, TimingSummary, fewest_samples, summary_of
 from fcdd_benchmarks.triton_split import Split, TritonStatistics, client_ms, split_of
 from fcdd_runtime.errors import BackendError
 
@@ -54,6 +54,8 @@ class Point:
     concurrency: int
     summary: TimingSummary
     images_per_second: float
+    throughput: Percentile
+    """The same, with its 95 % interval."""
     warm: bool
     """Whether the median held still before the measurement."""
     split: Split | None
@@ -153,8 +155,9 @@ def _closed_point(model: TimedModel, batch: int, concurrency: int, seconds: floa
     warm = warm_up(request, concurrency, seconds)
     run, split = _loop_with_split(model, batch, lambda: closed_loop(request, concurrency, seconds))
     model.check(run.answers, batch)
-    rate = run.requests_per_second * batch
-    return Point(model.label, batch, concurrency, summary_of(run.times_ms), rate, warm, split)
+    rate = run.requests_per_second
+    images = Percentile(rate.value * batch, rate.low * batch, rate.high * batch)
+    return Point(model.label, batch, concurrency, summary_of(run.times_ms), images.value, images, warm, split)
 
 
 def _loop_with_split(

@@ -13,6 +13,8 @@ from fcdd_benchmarks.timing_summary import NOISY, PERCENTILES, TimingSummary
 
 PACKAGES = ("fcdd-edge", "numpy", "onnxruntime", "tritonclient", "nvidia-pytriton")
 TOO_FEW = "too few"
+FEWEST_FOR_P99_METRIC = 400
+"""Below, the upper end of its interval is the slowest sample, which lies under the true p99 too often."""
 CLOSED_TEXT = (
     "From images in memory to checked scores and maps in memory. A closed loop sends the next request when one is "
     "answered. Images a second counts all requests that were answered while every thread was busy. A percentile needs "
@@ -44,7 +46,10 @@ def latency_report(options: LatencyOptions, result: LatencyResult, command: str)
         machine=machine_facts(PACKAGES),
         sections=tuple(section for section in _sections(result) if section.rows),
         plots=_plots(result.points),
-        metrics=tuple(metric for point in result.points for metric in _metrics(point)),
+        metrics=(
+            *(metric for point in result.points for metric in _closed_metrics(point)),
+            *(metric for point in result.open_points for metric in _open_metrics(point)),
+        ),
         document={
             "options": _plain(options),
             "models": [dataclasses.asdict(model) for model in result.models],
@@ -143,12 +148,28 @@ def _figures(summary: TimingSummary) -> tuple[str, ...]:
     return (*texts, f"{summary.mean_ms:.2f}", f"{summary.max_ms:.2f}")
 
 
-def _metrics(point: Point) -> list[Metric]:
+def _closed_metrics(point: Point) -> list[Metric]:
     where = f"{point.model}, batch {point.batch}, concurrency {point.concurrency}"
+    rate = point.throughput
+    return [
+        *_time_metrics(where, point.summary),
+        Metric(f"{where}: images/s", rate.value, rate.low, rate.high, "higher", "images/s"),
+    ]
+
+
+def _open_metrics(point: OpenPoint) -> list[Metric]:
+    if point.summary is None or point.gave_up:
+        return []
+    return _time_metrics(f"{point.model}, batch {point.batch}, {point.rate:g} requests/s", point.summary)
+
+
+def _time_metrics(where: str, summary: TimingSummary) -> list[Metric]:
+    """Return the median, and p99 where there are enough samples for an interval that holds it."""
+    percents = (50, 99) if summary.samples >= FEWEST_FOR_P99_METRIC else (50,)
     return [
         Metric(f"{where}: p{percent}", found.value, found.low, found.high, "lower", "ms")
-        for percent, found in point.summary.percentiles.items()
-        if percent in {50, 99} and found is not None
+        for percent in percents
+        if (found := summary.percentiles[percent]) is not None
     ]
 
 

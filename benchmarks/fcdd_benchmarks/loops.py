@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from fcdd_benchmarks.timing_summary import Times
+from fcdd_benchmarks.timing_summary import Percentile, Times, rate_interval
 
 A = TypeVar("A")
 Request = Callable[[], A]
@@ -28,7 +28,8 @@ class LoopRun(Generic[A]):
 
     times_ms: Times
     """In the order of completion, while all threads were busy."""
-    requests_per_second: float
+    requests_per_second: Percentile
+    """With its 95 % interval."""
     answers: list[A]
     """All of them, for checking: also those that came when some threads had ended."""
 
@@ -76,9 +77,9 @@ def _loop_run(threads: list[list[_Call[A]]]) -> LoopRun[A]:
     counted = [call for call in calls if call.ended <= all_busy_until]
     # One thread may have answered its share while another was at its first request.
     counted = counted if len(counted) >= 3 else calls
-    wall_s = counted[-1].ended - min(call.started for call in calls)
+    rate = rate_interval(np.array([call.ended for call in counted]), min(call.started for call in calls))
     times = np.array([(call.ended - call.started) * 1e3 for call in counted])
-    return LoopRun(times, len(counted) / wall_s, [call.answer for call in calls])
+    return LoopRun(times, rate, [call.answer for call in calls])
 
 
 def poisson_arrivals(rate: float, count: int, seed: int = 0) -> npt.NDArray[np.float64]:

@@ -13,7 +13,7 @@ from fcdd_benchmarks.study import StudyOptions, StudyTimes
 from fcdd_benchmarks.study_figures import StageFigures, StudyFigures, figures_of
 from fcdd_benchmarks.timed_model import IDENTITY_HEADERS
 from fcdd_benchmarks.timing_plots import ratio_bars
-from fcdd_benchmarks.timing_summary import NOISY, Percentile
+from fcdd_benchmarks.timing_summary import FEW_ROUNDS, NOISY, ROUGH, Percentile
 
 PACKAGES = ("fcdd-edge", "numpy", "pydicom", "onnxruntime", "tritonclient", "SimpleITK", "imagecodecs")
 PLOT_NAMES = {"ours": "fcdd-edge", "simpleitk": "SimpleITK", "limit": "limit: read and one maximum"}
@@ -137,10 +137,11 @@ def _memory_section(figures: StudyFigures) -> Section:
 
 
 def _contest(options: StudyOptions, times: StudyTimes) -> Section:
+    rough = f" {ROUGH}" if options.repeats < FEW_ROUNDS else ""
     return Section(
         "Study to MIP, beside others",
         f"From a folder to the MIP of one study, {_counted(options.repeats, 'process')} a contender, in turns, each "
-        "the median of three passes.",
+        f"the median of three passes.{rough}",
         ("", "median ms", "lowest to highest", "MB over imports", "peak MB", "times ours (95 % interval)"),
         tuple(_contest_row(timing) for timing in times.timings),
     )

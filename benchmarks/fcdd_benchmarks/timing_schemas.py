@@ -18,6 +18,7 @@ LATENCY = {
             "concurrency": int,
             "summary": {**SUMMARY, "p50": INTERVAL, "p90": MAYBE, "p95": MAYBE, "p99": MAYBE},
             "images_per_second": NUMBER,
+            "throughput": INTERVAL,
             "warm": bool,
             "split": MAYBE,
         }

@@ -10,7 +10,7 @@ from fcdd_benchmarks.interleaved import interleaved_ms
 from fcdd_benchmarks.loops import LateAllowance, closed_loop, late_allowance, open_loop, poisson_arrivals, warm_up
 from fcdd_benchmarks.measured_peak import MULTIPLY_ADDS, share_of_peak
 from fcdd_benchmarks.rate_search import RateBracket, highest_rate
-from fcdd_benchmarks.timing_summary import percentile, ratio_of_medians, summary_of
+from fcdd_benchmarks.timing_summary import percentile, rate_interval, ratio_of_medians, summary_of
 from fcdd_benchmarks.triton_split import Counters, split_of
 
 
@@ -42,6 +42,19 @@ def test_a_machine_that_slows_down_is_noisy_and_a_steady_one_is_not() -> None:
     slowing = summary_of(steady * np.linspace(1, 1.5, 900))
     assert slowing.noisy
     assert slowing.p50.high - slowing.p50.low > 2, "drift widens the interval"
+
+
+@pytest.mark.parametrize("count", [9, 300])
+def test_the_interval_of_a_rate_holds_the_truth_about_as_often_as_it_says(count: int) -> None:
+    rng = np.random.default_rng(4)
+    found = [rate_interval(rng.gamma(4, 1 / 40, count).cumsum(), 0.0) for _ in range(400)]
+    held = np.mean([one.low <= 10 <= one.high for one in found])
+    assert 0.92 <= held < 1
+
+
+def test_a_steady_rate_is_known_exactly() -> None:
+    rate = rate_interval(5 + np.arange(1, 61) / 20, 5.0)
+    assert (rate.low, rate.value, rate.high) == pytest.approx((20, 20, 20))
 
 
 def test_a_ratio_of_medians_cancels_what_slows_both() -> None:
