@@ -1,7 +1,6 @@
 """A model whose answers are known: what `fcdd-bench latency` times, in this process or on a server."""
 
 import contextlib
-import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from fcdd_runtime.contract import ModelContract
 from fcdd_runtime.errors import GateError
 from fcdd_runtime.self_test import LIMITS, GoldenVectors, read_golden
 
-IDENTITY_HEADERS = ("model", "name", "precision", "snapshot SHA-256", "artefact SHA-256")
+IDENTITY_HEADERS = ("model", "precision", "snapshot SHA-256", "artefact SHA-256")
 Answer = tuple[Scores, Maps]
 
 SMALL = 0.05
@@ -39,8 +38,8 @@ class ModelIdentity:
         return cls(label, contract.name, contract.precision, contract.snapshot_sha256, contract.artefact_sha256)
 
     def row(self) -> tuple[str, ...]:
-        """Return it under `IDENTITY_HEADERS`."""
-        return dataclasses.astuple(self)
+        """Return it under `IDENTITY_HEADERS`; the label holds the name."""
+        return (self.label, self.precision, self.snapshot_sha256, self.artefact_sha256)
 
 
 @dataclass(frozen=True)
