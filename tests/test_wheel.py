@@ -66,7 +66,7 @@ def test_fcdd_export_without_its_extra_says_which_one_it_needs(installed: Path) 
 
 def test_fcdd_bench_writes_whole_reports_from_the_base_install(installed: Path, tmp_path: Path) -> None:
     options = {"models": [], "urls": [], "seconds": 1.0}
-    document = {"options": options, "points": [], "open_loops": [], "rate_limits": []}
+    document = {"options": options, "models": [], "points": [], "open_loops": [], "rate_limits": []}
     metrics = (Metric("p50", 1.0, 0.9, 1.1, "lower", "ms"),)
     write_report(Report("latency", "Times", "", "", machine_facts(()), (), (), metrics, document), tmp_path / "base")
     run(installed / "fcdd-bench", "drift", "base", "base", "--out", "out", cwd=tmp_path)

@@ -55,7 +55,7 @@ def study(model: Path | None, url: str | None, rounds: int, dicom: bool, out: Pa
     shape = StudyShape(**{field: others.pop(field) for field in StudyShape.__annotations__})
     options = StudyOptions(shape=shape, scoring=scoring, **others)
     with ending_in_order():
-        click.echo(write_report(study_report(options, measure_studies(options)), out))
+        click.echo(write_report(study_report(options, measure_studies(options), _command_line()), out))
 
 
 @main.command(context_settings={"show_default": True})
@@ -81,9 +81,8 @@ def accuracy(models: tuple[Path, ...], urls: tuple[str, ...], out: Path, **optio
     """Judge models on labelled images, and propose an operating point for `fcdd-export --operating-point`."""
     if not models and not urls:
         raise click.UsageError("give --model or --url")
-    command = shlex.join(["fcdd-bench", *sys.argv[1:]])
     with ending_in_order():
-        report = run_accuracy_benchmark(AccuracyOptions(models=models, urls=urls, **options), command, out)
+        report = run_accuracy_benchmark(AccuracyOptions(models=models, urls=urls, **options), _command_line(), out)
     click.echo(report)
 
 
@@ -107,7 +106,7 @@ def drift(base: Path, new: Path, slower_by: float, less_accurate_by: float, out:
     Ends with 3 if a figure got worse or is gone, or an anomalous image is no longer flagged.
     """
     found = find_drift(base, new, DriftOptions(slower_by, less_accurate_by))
-    click.echo(write_report(drift_report(found, shlex.join(["fcdd-bench", *sys.argv[1:]])), out))
+    click.echo(write_report(drift_report(found, _command_line()), out))
     if found.worse:
         raise GateError(f"{len(found.worse)} findings: {'; '.join(found.worse)}")
 
@@ -157,7 +156,7 @@ def latency(
         raise MissingExtraError(f"{error.name} is not installed; pip install 'fcdd-edge[bench]'") from error
     options = LatencyOptions(models, urls, batches, concurrencies, seconds, rates, p99_limit_ms)
     with ending_in_order():
-        click.echo(write_report(latency_report(options, measure_latency(options)), out))
+        click.echo(write_report(latency_report(options, measure_latency(options), _command_line()), out))
 
 
 @main.command()
@@ -180,7 +179,7 @@ def compare(snapshot: Path | None, mean: str | None, std: str | None, out: Path,
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"{error.name} is not installed; pip install 'fcdd-edge[bench,export]'") from error
     with ending_in_order():
-        click.echo(write_report(compare_report_of(snapshot, mean, std, others), out))
+        click.echo(write_report(compare_report_of(snapshot, mean, std, others, _command_line()), out))
 
 
 @main.command(context_settings={"show_default": True})
@@ -202,3 +201,7 @@ def export(networks: tuple[str, ...], out: Path, **others: Any) -> None:
     options = ExportOptions(networks=named_networks(networks), **others)
     with ending_in_order():
         click.echo(write_report(export_cost_report(options, measure_exports(options)), out))
+
+
+def _command_line() -> str:
+    return shlex.join(["fcdd-bench", *sys.argv[1:]])

@@ -15,7 +15,9 @@ from fcdd_export.snapshot import Normalization, Snapshot, checked_normalization,
 from fcdd_runtime.errors import SnapshotError
 
 
-def compare_report_of(folder: Path | None, mean: str | None, std: str | None, others: Mapping[str, Any]) -> Report:
+def compare_report_of(
+    folder: Path | None, mean: str | None, std: str | None, others: Mapping[str, Any], command: str
+) -> Report:
     """Read the snapshot, measure and report.
 
     Parameters
@@ -23,6 +25,7 @@ def compare_report_of(folder: Path | None, mean: str | None, std: str | None, ot
     folder : of the snapshot; None: the one trained on phantoms, in a checkout of this project, with its images
     mean, std : as given, one number or three with commas; None: those beside the snapshot
     others : the other fields of `CompareOptions`
+    command : the command line, for the report
 
     Raises
     ------
@@ -37,7 +40,7 @@ def compare_report_of(folder: Path | None, mean: str | None, std: str | None, ot
     snapshot = load_snapshot(folder)
     _check_network(snapshot.net)
     options = CompareOptions(snapshot, _normalization(snapshot, folder, mean, std), **given)
-    return compare_report(options, measure_comparison(options))
+    return compare_report(options, measure_comparison(options), command)
 
 
 def _check_network(net: str) -> None:

@@ -11,7 +11,7 @@ from fcdd_benchmarks.machine import machine_facts
 from fcdd_benchmarks.measured_peak import MULTIPLY_ADDS, SIZE
 from fcdd_benchmarks.report import Metric, Plot, Report, Section
 from fcdd_benchmarks.timing_plots import ratio_bars
-from fcdd_benchmarks.timing_summary import NOISY, Percentile
+from fcdd_benchmarks.timing_summary import FEW_ROUNDS, NOISY, ROUGH, Percentile
 
 PACKAGES = ("fcdd-edge", "numpy", "torch", "onnxruntime", "openvino", "tritonclient")
 PEAK_TEXT = (
@@ -21,14 +21,14 @@ PEAK_TEXT = (
 )
 
 
-def compare_report(options: CompareOptions, result: CompareResult) -> Report:
+def compare_report(options: CompareOptions, result: CompareResult, command: str) -> Report:
     """Put figures, plot and what they were measured on together."""
     places = result.places
     return Report(
         benchmark="compare",
         title=f"{options.snapshot.net} side by side, batch {options.batch}",
         lead=_lead(options, result),
-        command=_command(options),
+        command=command,
         machine=machine_facts(PACKAGES),
         sections=tuple(section for section in _sections(options, result) if section.rows),
         plots=(
@@ -39,7 +39,7 @@ def compare_report(options: CompareOptions, result: CompareResult) -> Report:
                 "Ratio of the median times of a batch, with 95 % bootstrap intervals; less is faster.",
             ),
         ),
-        metrics=tuple(_metrics(result)),
+        metrics=tuple(_metrics(options, result)),
         document={
             "options": _options(options),
             "contenders": [_document(check, result.place(check.contender.name)) for check in result.checks],
@@ -68,19 +68,11 @@ def _lead(options: CompareOptions, result: CompareResult) -> str:
         if noisy
         else f"The machine held still: every median moved by less than {NOISY:.0%} between thirds of the run."
     )
+    rough = f" {ROUGH}" if options.repeats < FEW_ROUNDS else ""
     return (
         f"Everybody had a turn in each of {options.repeats} rounds, in an order drawn anew, with a pause and an "
-        f"untimed call before the timed one. {state}"
+        f"untimed call before the timed one. {state}{rough}"
     )
-
-
-def _command(options: CompareOptions) -> str:
-    words = ["fcdd-bench compare --snapshot SNAPSHOT", f"--batch {options.batch} --repeats {options.repeats}"]
-    words += [] if options.images is None else ["--images IMAGES"]
-    words += [] if options.calibration_images is None else ["--calibration-images CALIBRATION_IMAGES"]
-    words += [] if options.int8 else ["--no-int8"]
-    words += ["--accurate-int8"] if options.accurate_int8 else []
-    return " ".join(words + ([] if options.url is None else [f"--url {options.url}"]))
 
 
 def _sections(options: CompareOptions, result: CompareResult) -> tuple[Section, ...]:
@@ -190,11 +182,15 @@ def _with_interval(value: Percentile) -> str:
     return f"{value.value:.2f} ({value.low:.2f} to {value.high:.2f})"
 
 
-def _metrics(result: CompareResult) -> list[Metric]:
+def _metrics(options: CompareOptions, result: CompareResult) -> list[Metric]:
     """Compare by ratios, in which the speed of the machine cancels: others should stay as much slower as they were."""
     others = [place for place in result.places if place.name != OURS]
     metrics = [_metric(place.name, place.ratio, ours=place.name in OURS_BY_PRECISION.values()) for place in others]
-    return [*metrics, _metric("heatmaps as published", result.heatmap_ratio, ours=False)]
+    metrics.append(_metric("heatmaps as published", result.heatmap_ratio, ours=False))
+    if (overhead := result.client_overhead_ms) is not None:
+        name = f"call to Triton, batch {options.batch}"
+        metrics.append(Metric(name, overhead.value, overhead.low, overhead.high, "lower", "ms"))
+    return metrics
 
 
 def _metric(name: str, ratio: Percentile, *, ours: bool) -> Metric:

@@ -7,11 +7,14 @@ from typing import Any
 from fcdd_benchmarks.latency import LatencyOptions, LatencyResult, OpenPoint, Point, RateLimit
 from fcdd_benchmarks.machine import machine_facts
 from fcdd_benchmarks.report import Metric, Plot, Report, Section
+from fcdd_benchmarks.timed_model import IDENTITY_HEADERS
 from fcdd_benchmarks.timing_plots import Line, line_plot
 from fcdd_benchmarks.timing_summary import NOISY, PERCENTILES, TimingSummary
 
 PACKAGES = ("fcdd-edge", "numpy", "onnxruntime", "tritonclient", "nvidia-pytriton")
 TOO_FEW = "too few"
+FEWEST_FOR_P99_METRIC = 400
+"""Below, the upper end of its interval is the slowest sample, which lies under the true p99 too often."""
 CLOSED_TEXT = (
     "From images in memory to checked scores and maps in memory. A closed loop sends the next request when one is "
     "answered. Images a second counts all requests that were answered while every thread was busy. A percentile needs "
@@ -26,21 +29,30 @@ OPEN_TEXT = (
     "Requests arrive by a Poisson process whether or not the former ones are answered; times run from arrival to "
     "answer, waiting included. The first come is the first served, by as many threads as the largest concurrency."
 )
+LIMIT_TEXT = (
+    "Found by bisection over open loops, to 5 % or as far as the time goes: about a minute, or ten times --seconds. A "
+    "run ends early once its p99 is certain to exceed the limit, and a rate fails if two runs of it fail. None, "
+    "without a run, where half of single requests already take longer."
+)
 
 
-def latency_report(options: LatencyOptions, result: LatencyResult) -> Report:
+def latency_report(options: LatencyOptions, result: LatencyResult, command: str) -> Report:
     """Put figures, plots and what they were measured on together."""
     return Report(
         benchmark="latency",
         title="Latency and throughput",
         lead=_lead(result),
-        command=_command(options),
+        command=command,
         machine=machine_facts(PACKAGES),
         sections=tuple(section for section in _sections(result) if section.rows),
         plots=_plots(result.points),
-        metrics=tuple(metric for point in result.points for metric in _metrics(point)),
+        metrics=(
+            *(metric for point in result.points for metric in _closed_metrics(point)),
+            *(metric for point in result.open_points for metric in _open_metrics(point)),
+        ),
         document={
             "options": _plain(options),
+            "models": [dataclasses.asdict(model) for model in result.models],
             "points": [_document(point) for point in result.points],
             "open_loops": [_document(point) for point in result.open_points],
             "rate_limits": [
@@ -60,16 +72,6 @@ def _lead(result: LatencyResult) -> str:
         f"median moved by more than {NOISY:.0%} from one third of the measurement to another, or did not settle while "
         "warming up. Measure those again on a quiet machine."
     )
-
-
-def _command(options: LatencyOptions) -> str:
-    words = ["fcdd-bench latency"]
-    words += [f"--model {folder.name}" for folder in options.models] + [f"--url {url}" for url in options.urls]
-    words += [f"--batch {batch}" for batch in options.batches]
-    words += [f"--concurrency {concurrency}" for concurrency in options.concurrencies]
-    words += [f"--seconds {options.seconds:g}"] + [f"--rate {rate:g}" for rate in options.rates]
-    words += [] if options.p99_limit_ms is None else [f"--p99-limit-ms {options.p99_limit_ms:g}"]
-    return " ".join(words)
 
 
 def _sections(result: LatencyResult) -> tuple[Section, ...]:
@@ -97,10 +99,11 @@ def _sections(result: LatencyResult) -> tuple[Section, ...]:
         ),
         Section(
             "Highest rate under a limit on p99",
-            "Found by bisection over open loops, to 5 %.",
-            ("model", "batch", "limit on p99, ms", "requests/s", "rates tried"),
+            LIMIT_TEXT,
+            ("model", "batch", "limit on p99, ms", "requests/s", "failed at", "runs"),
             tuple(_limit_row(limit) for limit in result.limits),
         ),
+        Section("Models", "", IDENTITY_HEADERS, tuple(model.row() for model in result.models)),
     )
 
 
@@ -127,8 +130,12 @@ def _open_row(point: OpenPoint) -> tuple[str, ...]:
 
 
 def _limit_row(limit: RateLimit) -> tuple[str, ...]:
-    rate = "none found" if limit.rate is None else f"{limit.rate:.1f}"
-    return (limit.model, str(limit.batch), f"{limit.p99_limit_ms:g}", rate, str(len(limit.tried)))
+    rate = "none" if limit.rate is None else f"{limit.rate:.1f}"
+    if limit.rate is not None and limit.failed_rate is None:
+        rate = f"at least {rate}"
+    failed = "no run failed" if limit.failed_rate is None else f"{limit.failed_rate:.1f}"
+    failed = failed if limit.tried else "not run"
+    return (limit.model, str(limit.batch), f"{limit.p99_limit_ms:g}", rate, failed, str(len(limit.tried)))
 
 
 def _where(point: Point) -> tuple[str, str, str]:
@@ -141,12 +148,28 @@ def _figures(summary: TimingSummary) -> tuple[str, ...]:
     return (*texts, f"{summary.mean_ms:.2f}", f"{summary.max_ms:.2f}")
 
 
-def _metrics(point: Point) -> list[Metric]:
+def _closed_metrics(point: Point) -> list[Metric]:
     where = f"{point.model}, batch {point.batch}, concurrency {point.concurrency}"
+    rate = point.throughput
+    return [
+        *_time_metrics(where, point.summary),
+        Metric(f"{where}: images/s", rate.value, rate.low, rate.high, "higher", "images/s"),
+    ]
+
+
+def _open_metrics(point: OpenPoint) -> list[Metric]:
+    if point.summary is None or point.gave_up:
+        return []
+    return _time_metrics(f"{point.model}, batch {point.batch}, {point.rate:g} requests/s", point.summary)
+
+
+def _time_metrics(where: str, summary: TimingSummary) -> list[Metric]:
+    """Return the median, and p99 where there are enough samples for an interval that holds it."""
+    percents = (50, 99) if summary.samples >= FEWEST_FOR_P99_METRIC else (50,)
     return [
         Metric(f"{where}: p{percent}", found.value, found.low, found.high, "lower", "ms")
-        for percent, found in point.summary.percentiles.items()
-        if percent in {50, 99} and found is not None
+        for percent in percents
+        if (found := summary.percentiles[percent]) is not None
     ]
 
 

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from fcdd_benchmarks.timing_summary import Times
+from fcdd_benchmarks.timing_summary import Percentile, Times, rate_interval
 
 A = TypeVar("A")
 Request = Callable[[], A]
@@ -28,7 +28,8 @@ class LoopRun(Generic[A]):
 
     times_ms: Times
     """In the order of completion, while all threads were busy."""
-    requests_per_second: float
+    requests_per_second: Percentile
+    """With its 95 % interval."""
     answers: list[A]
     """All of them, for checking: also those that came when some threads had ended."""
 
@@ -76,9 +77,9 @@ def _loop_run(threads: list[list[_Call[A]]]) -> LoopRun[A]:
     counted = [call for call in calls if call.ended <= all_busy_until]
     # One thread may have answered its share while another was at its first request.
     counted = counted if len(counted) >= 3 else calls
-    wall_s = counted[-1].ended - min(call.started for call in calls)
+    rate = rate_interval(np.array([call.ended for call in counted]), min(call.started for call in calls))
     times = np.array([(call.ended - call.started) * 1e3 for call in counted])
-    return LoopRun(times, len(counted) / wall_s, [call.answer for call in calls])
+    return LoopRun(times, rate, [call.answer for call in calls])
 
 
 def poisson_arrivals(rate: float, count: int, seed: int = 0) -> npt.NDArray[np.float64]:
@@ -90,26 +91,49 @@ def poisson_arrivals(rate: float, count: int, seed: int = 0) -> npt.NDArray[np.f
 
 
 @dataclass(frozen=True)
+class LateAllowance:
+    """When an open loop has shown that its limit is not kept, so that it can end."""
+
+    limit_ms: float
+    """From arrival to answer; more is late."""
+    allowed: int
+    """Late requests at most."""
+
+
+def late_allowance(count: int, limit_ms: float) -> LateAllowance:
+    """Return how many of `count` requests may be late; with one more, their p99 exceeds the limit for certain.
+
+    The p99 of NumPy lies between the sorted times floor(0.99 (count - 1)) and the next: 2 of 200 may be late.
+    """
+    return LateAllowance(limit_ms, count - 1 - 99 * (count - 1) // 100)
+
+
+@dataclass(frozen=True)
 class OpenRun(Generic[A]):
     """What came of requests that arrive whether or not the former ones are answered."""
 
     times_ms: Times
     """From when a request arrived, waiting included, to its answer; in the order of arrival."""
     gave_up: bool
-    """Whether requests waited so long that the rest was not sent: the rate is more than the model can answer."""
+    """Whether the rest was not sent, because requests waited too long or too many were late."""
     answers: list[A]
 
 
 def open_loop(
-    request: Request[A], arrivals: npt.NDArray[np.float64], workers: int, longest_wait_s: float
+    request: Request[A],
+    arrivals: npt.NDArray[np.float64],
+    workers: int,
+    longest_wait_s: float,
+    allowance: LateAllowance | None = None,
 ) -> OpenRun[A]:
     """Send requests when they arrive, first come first served, at most `workers` at a time.
 
     A request's time starts when it was due, so that a slow answer also counts against those who waited behind it.
+    With an allowance it ends as soon as more requests are late than that.
     """
     origin, lock, pending = time.perf_counter() + 0.01, threading.Lock(), iter(range(len(arrivals)))
     calls: dict[int, _Call[A]] = {}
-    gave_up = threading.Event()
+    gave_up, late = threading.Event(), list[int]()
 
     def working() -> None:
         while not gave_up.is_set():
@@ -124,6 +148,10 @@ def open_loop(
                 return
             answer = request()
             calls[index] = _Call(due, time.perf_counter(), answer)
+            if allowance is not None and (calls[index].ended - due) * 1e3 > allowance.limit_ms:
+                late.append(index)
+                if len(late) > allowance.allowed:
+                    gave_up.set()
 
     _in_threads(working, workers)
     done = [calls[index] for index in sorted(calls)]

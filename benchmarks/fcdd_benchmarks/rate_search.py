@@ -1,6 +1,7 @@
 """The highest rate of requests that a limit allows, by bisection."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 TOLERANCE = 0.05
 """Width of the last bracket, as a share of its upper end."""
@@ -9,20 +10,40 @@ LOWEST_SHARE = 0.02
 MOST_DOUBLINGS = 3
 
 
-def highest_rate(meets_limit: Callable[[float], bool], guess: float) -> float | None:
-    """Return the highest rate found to meet a limit, within 5 % of the lowest found not to; None if there is none.
+@dataclass(frozen=True)
+class RateBracket:
+    """What is known of the highest rate, requests a second."""
+
+    met: float | None
+    """The highest rate that met the limit; None if there was none."""
+    failed: float | None
+    """The lowest rate that did not; None if none failed, so that the highest rate is at least `met`."""
+
+
+def highest_rate(meets_limit: Callable[[float], bool | None], guess: float, known: float = 0.0) -> RateBracket:
+    """Narrow the highest rate that meets a limit to a bracket of 5 %, or of what the time allows.
 
     Parameters
     ----------
-    meets_limit : runs one rate, requests a second; taken to be true below some rate and false above
+    meets_limit : runs one rate, requests a second; taken to be true below some rate and false above; None: there is no
+        time left to run it, which ends the search
     guess : what a closed loop reaches, requests a second; doubled as long as it meets the limit, three times at most
+    known : a rate that is known to meet the limit, requests a second; 0: none is
     """
-    good, bad = 0.0, guess
-    for _ in range(MOST_DOUBLINGS):
-        if not meets_limit(bad):
+    met, failed = _first_failure(meets_limit, guess if guess > known else 2 * known, known)
+    while failed is not None and failed - met > TOLERANCE * failed and failed > LOWEST_SHARE * guess:
+        middle = (met + failed) / 2
+        verdict = meets_limit(middle)
+        if verdict is None:
             break
-        good, bad = bad, 2 * bad
-    while bad - good > TOLERANCE * bad and bad > LOWEST_SHARE * guess:
-        middle = (good + bad) / 2
-        good, bad = (middle, bad) if meets_limit(middle) else (good, middle)
-    return good or None
+        met, failed = (middle, failed) if verdict else (met, middle)
+    return RateBracket(met or None, failed)
+
+
+def _first_failure(meets_limit: Callable[[float], bool | None], rate: float, met: float) -> tuple[float, float | None]:
+    for _ in range(MOST_DOUBLINGS + 1):
+        verdict = meets_limit(rate)
+        if not verdict:
+            return met, None if verdict is None else rate
+        met, rate = rate, 2 * rate
+    return met, None

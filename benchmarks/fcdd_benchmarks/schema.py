@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fcdd_benchmarks.timing_schemas import COMPARE, EXPORT, LATENCY
+from fcdd_benchmarks.timing_schemas import COMPARE, EXPORT, IDENTITY, LATENCY
 
 SCHEMA_VERSION = 1
 
@@ -25,6 +25,7 @@ COMMON = {
 
 STUDY = {
     "options": {"slices": int, "size": int, "phases": int, "transfer_syntax": str, "repeats": int},
+    "models": [IDENTITY],
     "timings": [
         {
             "name": str,

@@ -17,6 +17,7 @@ import numpy as np
 from fcdd_benchmarks.measured_command import CommandFacts, measured
 from fcdd_benchmarks.stage_times import StageTime, stage_times
 from fcdd_benchmarks.stages import STUDY_STARTS
+from fcdd_benchmarks.timed_model import ModelIdentity
 from fcdd_benchmarks.triton_split import TritonStatistics
 from fcdd_runtime.backends import open_folder, open_url
 from fcdd_runtime.errors import BackendError
@@ -59,8 +60,7 @@ class ScoringRun:
 class Scoring:
     """All runs."""
 
-    label: str
-    """The model, such as `fcdd_fp16, in this process`."""
+    model: ModelIdentity
     threads: int
     """That decode slices."""
     one: tuple[ScoringRun, ...]
@@ -69,6 +69,11 @@ class Scoring:
     """Of all."""
     one_by_stage: tuple[ScoringRun, ...]
     many_by_stage: tuple[ScoringRun, ...]
+
+    @property
+    def label(self) -> str:
+        """The model, such as `fcdd_fp16, in this process`."""
+        return self.model.label
 
 
 def measure_scoring(folders: Sequence[Path], options: ScoringOptions) -> Scoring:
@@ -83,7 +88,7 @@ def measure_scoring(folders: Sequence[Path], options: ScoringOptions) -> Scoring
     BackendError
         If the command fails, or a run that was timed wrote other results than the command does.
     """
-    label = _label(options)
+    model = _identity(options)
     expected = _results_of_the_command(folders, options)
     runs: dict[tuple[str, int], list[ScoringRun]] = defaultdict(list)
     ways = [(program, count) for count in (1, len(folders)) for program in (PLAIN, BY_STAGE)]
@@ -93,13 +98,13 @@ def measure_scoring(folders: Sequence[Path], options: ScoringOptions) -> Scoring
             program, count = ways[pick]
             runs[program, count].append(_run(program, folders[:count], options, expected))
     one, one_by_stage, many, many_by_stage = (tuple(runs[way]) for way in ways)
-    return Scoring(label, reading_threads(), one, many, one_by_stage, many_by_stage)
+    return Scoring(model, reading_threads(), one, many, one_by_stage, many_by_stage)
 
 
-def _label(options: ScoringOptions) -> str:
+def _identity(options: ScoringOptions) -> ModelIdentity:
     opened = open_url(options.url) if options.url is not None else open_folder(_model(options))
     with contextlib.closing(opened) as backend:
-        return f"{backend.contract.name}, {'Triton' if options.url is not None else 'in this process'}"
+        return ModelIdentity.of(backend.contract, served=options.url is not None)
 
 
 def _model(options: ScoringOptions) -> Path:

@@ -11,8 +11,9 @@ from fcdd_benchmarks.stage_plots import stacked_bars
 from fcdd_benchmarks.stage_times import QUEUE
 from fcdd_benchmarks.study import StudyOptions, StudyTimes
 from fcdd_benchmarks.study_figures import StageFigures, StudyFigures, figures_of
+from fcdd_benchmarks.timed_model import IDENTITY_HEADERS
 from fcdd_benchmarks.timing_plots import ratio_bars
-from fcdd_benchmarks.timing_summary import NOISY, Percentile
+from fcdd_benchmarks.timing_summary import FEW_ROUNDS, NOISY, ROUGH, Percentile
 
 PACKAGES = ("fcdd-edge", "numpy", "pydicom", "onnxruntime", "tritonclient", "SimpleITK", "imagecodecs")
 PLOT_NAMES = {"ours": "fcdd-edge", "simpleitk": "SimpleITK", "limit": "limit: read and one maximum"}
@@ -22,7 +23,7 @@ SHOWN_MS = 0.05
 """Less is no row of its own: it did not take part, as a queue in this process."""
 
 
-def study_report(options: StudyOptions, times: StudyTimes) -> Report:
+def study_report(options: StudyOptions, times: StudyTimes, command: str) -> Report:
     """Put figures, plots and what they were measured on together."""
     figures = figures_of(times.scoring) if times.scoring else None
     scored = [] if times.scoring is None or figures is None else [(times.scoring, figures)]
@@ -30,13 +31,18 @@ def study_report(options: StudyOptions, times: StudyTimes) -> Report:
         benchmark="study",
         title=_title(options, figures),
         lead=_lead(options, figures),
-        command=_command(options),
+        command=command,
         machine=machine_facts(PACKAGES),
-        sections=(*(section for pair in scored for section in _scoring_sections(*pair)), _contest(options, times)),
+        sections=(
+            *(section for pair in scored for section in _scoring_sections(*pair)),
+            _contest(options, times),
+            *_models(times),
+        ),
         plots=(*(_stage_plot(figures) for _, figures in scored), _ratio_plot(times.timings)),
         metrics=(*(metric for pair in scored for metric in _metrics(*pair)), *map(_ratio, times.timings[1:])),
         document={
             "options": _options(options),
+            "models": [dataclasses.asdict(one.model) for one, _ in scored],
             "timings": [dataclasses.asdict(timing) for timing in times.timings],
             "scoring": dataclasses.asdict(figures) | {"model": scored[0][0].label} if figures else None,
         },
@@ -63,18 +69,6 @@ def _lead(options: StudyOptions, figures: StudyFigures | None) -> str:
         else f"The machine held still: from round to round the mean moved by {figures.spread:.1%} (noisy: {NOISY:.0%})."
     )
     return f"{drawn}{checked}, and every timed run wrote the result.json files that fcdd-score writes. {state}"
-
-
-def _command(options: StudyOptions) -> str:
-    words = [
-        f"fcdd-bench study --slices {options.shape.slices} --size {options.shape.size} --phases {options.shape.phases}",
-        f"--transfer-syntax {options.shape.transfer_syntax} --repeats {options.repeats}",
-    ]
-    if (scoring := options.scoring) is not None:
-        where = f"--url {scoring.url}" if scoring.model is None else f"--model {scoring.model.name}"
-        words += [where, f"--studies {options.studies} --rounds {scoring.rounds}"]
-        words += ["--dicom"] if scoring.dicom else []
-    return " ".join(words)
 
 
 def _scoring_sections(scoring: Scoring, figures: StudyFigures) -> tuple[Section, Section, Section]:
@@ -143,13 +137,18 @@ def _memory_section(figures: StudyFigures) -> Section:
 
 
 def _contest(options: StudyOptions, times: StudyTimes) -> Section:
+    rough = f" {ROUGH}" if options.repeats < FEW_ROUNDS else ""
     return Section(
         "Study to MIP, beside others",
         f"From a folder to the MIP of one study, {_counted(options.repeats, 'process')} a contender, in turns, each "
-        "the median of three passes.",
+        f"the median of three passes.{rough}",
         ("", "median ms", "lowest to highest", "MB over imports", "peak MB", "times ours (95 % interval)"),
         tuple(_contest_row(timing) for timing in times.timings),
     )
+
+
+def _models(times: StudyTimes) -> tuple[Section, ...]:
+    return () if times.scoring is None else (Section("Model", "", IDENTITY_HEADERS, (times.scoring.model.row(),)),)
 
 
 def _contest_row(timing: MipTiming) -> tuple[str, ...]:

@@ -9,9 +9,11 @@ import numpy as np
 
 from fcdd_runtime.backends import open_folder, open_url
 from fcdd_runtime.backends.base import Backend, Batch, Maps, Scores
+from fcdd_runtime.contract import ModelContract
 from fcdd_runtime.errors import GateError
 from fcdd_runtime.self_test import LIMITS, GoldenVectors, read_golden
 
+IDENTITY_HEADERS = ("model", "precision", "snapshot SHA-256", "artefact SHA-256")
 Answer = tuple[Scores, Maps]
 
 SMALL = 0.05
@@ -19,16 +21,46 @@ SMALL = 0.05
 
 
 @dataclass(frozen=True)
-class TimedModel:
-    """An opened model with its golden vectors, whose images are sent over and over."""
+class ModelIdentity:
+    """Which model it was, by its contract; of a model on a server by the contract served."""
 
     label: str
     """Such as `fcdd_fp16, in this process`."""
+    name: str
+    precision: str
+    snapshot_sha256: str
+    artefact_sha256: str
+
+    @classmethod
+    def of(cls, contract: ModelContract, *, served: bool) -> "ModelIdentity":
+        """Take it from a contract."""
+        label = f"{contract.name}, {'Triton' if served else 'in this process'}"
+        return cls(label, contract.name, contract.precision, contract.snapshot_sha256, contract.artefact_sha256)
+
+    def row(self) -> tuple[str, ...]:
+        """Return it under `IDENTITY_HEADERS`; the label holds the name."""
+        return (self.label, self.precision, self.snapshot_sha256, self.artefact_sha256)
+
+
+@dataclass(frozen=True)
+class TimedModel:
+    """An opened model with its golden vectors, whose images are sent over and over."""
+
     backend: Backend
     """May be used by several threads at once, as all that `open_folder` and `open_url` give."""
     golden: GoldenVectors
     url: str | None
     """Its address, `grpc://HOST:PORT/MODEL`; None where it runs in this process."""
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Which model it is."""
+        return ModelIdentity.of(self.backend.contract, served=self.url is not None)
+
+    @property
+    def label(self) -> str:
+        """Such as `fcdd_fp16, in this process`."""
+        return self.identity.label
 
     def batch(self, size: int) -> Batch:
         """Return `size` golden images, from the first again after the last."""
@@ -69,11 +101,11 @@ class TimedModel:
 def opened_folder(folder: Path) -> Iterator[TimedModel]:
     """Open an exported model folder in this process."""
     with contextlib.closing(open_folder(folder)) as backend:
-        yield TimedModel(f"{backend.contract.name}, in this process", backend, read_golden(folder), None)
+        yield TimedModel(backend, read_golden(folder), None)
 
 
 @contextlib.contextmanager
 def opened_url(url: str) -> Iterator[TimedModel]:
     """Connect to a model on a Triton server; its golden vectors come from there too."""
     with contextlib.closing(open_url(url)) as backend:
-        yield TimedModel(f"{backend.contract.name}, Triton", backend, backend.golden(), url)
+        yield TimedModel(backend, backend.golden(), url)

@@ -38,7 +38,7 @@ def line_plot(lines: Sequence[Line], x_label: str, y_label: str) -> bytes:
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.set(xlabel=x_label, ylabel=y_label)
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=11)
 
     return png_of(draw, 4.2)
 

@@ -7,8 +7,10 @@ MAYBE = (dict, type(None))
 
 SUMMARY = {"samples": int, "mean_ms": NUMBER, "max_ms": NUMBER, "spread": NUMBER, "noisy": bool}
 OPEN_LOOP = {"model": str, "batch": int, "rate": NUMBER, "summary": MAYBE, "gave_up": bool}
+IDENTITY = {"label": str, "name": str, "precision": str, "snapshot_sha256": str, "artefact_sha256": str}
 LATENCY = {
     "options": {"models": list, "urls": list, "seconds": NUMBER},
+    "models": [IDENTITY],
     "points": [
         {
             "model": str,
@@ -16,6 +18,7 @@ LATENCY = {
             "concurrency": int,
             "summary": {**SUMMARY, "p50": INTERVAL, "p90": MAYBE, "p95": MAYBE, "p99": MAYBE},
             "images_per_second": NUMBER,
+            "throughput": INTERVAL,
             "warm": bool,
             "split": MAYBE,
         }
@@ -26,7 +29,8 @@ LATENCY = {
             "model": str,
             "batch": int,
             "p99_limit_ms": NUMBER,
-            "rate": (int, float, type(None)),
+            "rate": (*NUMBER, type(None)),
+            "failed_rate": (*NUMBER, type(None)),
             "tried": [OPEN_LOOP],
         }
     ],

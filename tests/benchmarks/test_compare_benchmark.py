@@ -66,6 +66,8 @@ def test_contenders_answer_as_torch_and_are_compared(
     assert document["heatmaps"]["error"] <= 1e-5
     assert document["absent"] == {COMPILED: "no C++ compiler here", "INT8": "left out as asked"}
     assert document["client_overhead_ms"]["value"] > 0
+    assert document["client_overhead_ms"]["value"] in [one["value"] for one in document["metrics"]]
+    assert "rough" in (tmp_path / "report.md").read_text()
 
 
 def test_int8_takes_part_within_the_limits_of_the_gate_or_is_not_timed(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import pytest
 from click.testing import CliRunner
 
 from fcdd_benchmarks.cli import main
+from fcdd_benchmarks.latency import LatencyOptions, measure_latency
 from fcdd_benchmarks.schema import check_document
 from fcdd_benchmarks.timed_model import TimedModel, opened_folder
+from fcdd_runtime.contract import read_contract
 from fcdd_runtime.errors import GateError
 
 SMALL = ("--batch", "1", "--batch", "2", "--concurrency", "1", "--concurrency", "2", "--seconds", "0.2")
@@ -43,7 +46,22 @@ def test_a_model_in_this_process_is_timed_at_every_batch_and_concurrency(reposit
         check_order(point["summary"])
         assert point["images_per_second"] > 0
         assert point["split"] is None
-    assert "small_fp32, in this process, batch 2, concurrency 1: p50" in {one["name"] for one in document["metrics"]}
+    names = {one["name"] for one in document["metrics"]}
+    assert {f"small_fp32, in this process, batch 2, concurrency 1: {what}" for what in ("p50", "images/s")} <= names
+
+
+def test_the_report_names_the_command_line_and_every_model_by_its_hashes(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ("--model", str(repository / "small_fp32"), "--batch", "1", "--concurrency", "1", "--seconds", "0.1")
+    monkeypatch.setattr("sys.argv", ["fcdd-bench", "latency", *options])
+    document = run(tmp_path, *options)
+    contract = read_contract(repository / "small_fp32")
+    [model] = document["models"]
+    assert (model["name"], model["precision"]) == ("small_fp32", "fp32")
+    assert model["snapshot_sha256"] == contract.snapshot_sha256
+    assert model["artefact_sha256"] == contract.artefact_sha256
+    assert document["command"] == shlex.join(["fcdd-bench", "latency", *options])
 
 
 def test_two_models_and_open_loops_with_a_limit(repository: Path, tmp_path: Path) -> None:
@@ -56,10 +74,30 @@ def test_two_models_and_open_loops_with_a_limit(repository: Path, tmp_path: Path
         assert not point["gave_up"]
         assert point["summary"]["samples"] == 200
         check_order(point["summary"])
+    names = {one["name"] for one in document["metrics"]}
+    assert "small_fp32, in this process, batch 1, 20 requests/s: p50" in names
+    assert "small_fp32, in this process, batch 1, 20 requests/s: p99" not in names, "200 samples are too few"
     for limit in document["rate_limits"]:
-        assert limit["rate"] in {point["rate"] for point in limit["tried"]}
-        [found] = [point for point in limit["tried"] if point["rate"] == limit["rate"]]
+        assert limit["rate"] >= 20
+        found = [point for point in limit["tried"] if point["rate"] == limit["rate"]][-1]
         assert found["summary"]["p99"]["value"] <= 10_000
+
+
+def test_a_limit_that_a_single_request_exceeds_is_answered_without_a_run(repository: Path, tmp_path: Path) -> None:
+    options = ("--batch", "1", "--concurrency", "1", "--seconds", "0.1", "--p99-limit-ms", "0.001")
+    [limit] = run(tmp_path, "--model", str(repository / "small_fp32"), *options)["rate_limits"]
+    assert (limit["rate"], limit["failed_rate"], limit["tried"]) == (None, None, [])
+
+
+def test_a_rate_that_fails_once_is_run_again(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = LatencyOptions((repository / "small_fp32",), (), (1,), (2,), 0.1, (), 1e-3)
+    monkeypatch.setattr("fcdd_benchmarks.latency.SEARCH_S", 2.0)
+    [limit] = measure_latency(options).limits
+    assert limit.rate is None
+    rates = [point.rate for point in limit.tried]
+    assert rates[0::2] == rates[1::2]
+    assert limit.failed_rate == rates[-1]
+    assert all(point.gave_up for point in limit.tried)
 
 
 def test_a_served_model_is_split_by_the_servers_statistics(server: str, repository: Path, tmp_path: Path) -> None:

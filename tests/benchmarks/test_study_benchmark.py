@@ -15,6 +15,7 @@ from fcdd_benchmarks.contenders import Mip, mip_hash
 from fcdd_benchmarks.drawn_study import StudyShape, write_study
 from fcdd_benchmarks.schema import check_document
 from fcdd_benchmarks.stage_times import STAGES
+from fcdd_runtime.contract import read_contract
 from fcdd_runtime.errors import BackendError
 
 SMALL = ("--slices", "12", "--size", "96", "--repeats", "1")
@@ -88,6 +89,14 @@ def test_the_headline_is_the_rate_of_many_studies_and_stands_in_all_three_files(
     assert read(scored)["title"].startswith(headline)
     assert headline in (scored / "report.md").read_text() and headline in (scored / "report.html").read_text()
     assert (scored / "report.html").read_text().count("data:image/png;base64,") == 2
+
+
+def test_the_model_is_named_by_its_hashes(scored: Path, repository: Path) -> None:
+    contract = read_contract(repository / "small_fp32")
+    [model] = read(scored)["models"]
+    assert model["snapshot_sha256"] == contract.snapshot_sha256
+    assert model["artefact_sha256"] == contract.artefact_sha256
+    assert contract.artefact_sha256 in (scored / "report.md").read_text()
 
 
 def test_memory_is_given_over_the_imports_and_absolutely(scored: Path) -> None:

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from fcdd_benchmarks.interleaved import interleaved_ms
-from fcdd_benchmarks.loops import closed_loop, open_loop, poisson_arrivals, warm_up
+from fcdd_benchmarks.loops import LateAllowance, closed_loop, late_allowance, open_loop, poisson_arrivals, warm_up
 from fcdd_benchmarks.measured_peak import MULTIPLY_ADDS, share_of_peak
-from fcdd_benchmarks.rate_search import highest_rate
-from fcdd_benchmarks.timing_summary import percentile, ratio_of_medians, summary_of
+from fcdd_benchmarks.rate_search import RateBracket, highest_rate
+from fcdd_benchmarks.timing_summary import percentile, rate_interval, ratio_of_medians, summary_of
 from fcdd_benchmarks.triton_split import Counters, split_of
 
 
@@ -42,6 +42,19 @@ def test_a_machine_that_slows_down_is_noisy_and_a_steady_one_is_not() -> None:
     slowing = summary_of(steady * np.linspace(1, 1.5, 900))
     assert slowing.noisy
     assert slowing.p50.high - slowing.p50.low > 2, "drift widens the interval"
+
+
+@pytest.mark.parametrize("count", [9, 300])
+def test_the_interval_of_a_rate_holds_the_truth_about_as_often_as_it_says(count: int) -> None:
+    rng = np.random.default_rng(4)
+    found = [rate_interval(rng.gamma(4, 1 / 40, count).cumsum(), 0.0) for _ in range(400)]
+    held = np.mean([one.low <= 10 <= one.high for one in found])
+    assert 0.92 <= held < 1
+
+
+def test_a_steady_rate_is_known_exactly() -> None:
+    rate = rate_interval(5 + np.arange(1, 61) / 20, 5.0)
+    assert (rate.low, rate.value, rate.high) == pytest.approx((20, 20, 20))
 
 
 def test_a_ratio_of_medians_cancels_what_slows_both() -> None:
@@ -114,6 +127,21 @@ def test_an_open_loop_gives_up_where_requests_pile_up() -> None:
     assert 0 < len(run.answers) < 2000
 
 
+def test_an_open_loop_ends_when_more_requests_are_late_than_its_allowance() -> None:
+    run = open_loop(lambda: time.sleep(0.01), poisson_arrivals(20, 200), 1, 60, LateAllowance(5, allowed=2))
+    assert run.gave_up
+    assert len(run.answers) == 3
+
+
+@pytest.mark.parametrize("count", [100, 101, 200, 201, 350, 400, 1234])
+def test_one_late_request_more_than_allowed_puts_the_p99_over_the_limit(count: int) -> None:
+    allowed = late_allowance(count, 10).allowed
+    for late, over in ((allowed, False), (allowed + 1, True)):
+        times = np.ones(count)
+        times[:late] = 10.001
+        assert (float(np.quantile(times, 0.99)) > 10) == over
+
+
 @pytest.mark.parametrize("limit_ms", [15.0, 40.0, 200.0])
 def test_bisection_finds_the_rate_that_queueing_theory_gives(limit_ms: float) -> None:
     """One server with exponential service of 10 ms: p99 of the time in the system is ln(100) / (100 - rate) s."""
@@ -126,17 +154,42 @@ def test_bisection_finds_the_rate_that_queueing_theory_gives(limit_ms: float) ->
     truth = 100 - np.log(100) / limit_ms * 1e3
     found = highest_rate(meets, guess=100)
     assert len(tried) < 12
+    assert found.failed is not None
     if truth <= 0:
-        assert found is None
+        assert found.met is None
     else:
-        assert found is not None
-        assert 0 <= truth - found <= 0.06 * truth + 0.01
+        assert found.met is not None
+        assert found.met <= truth < found.failed
+        assert found.failed - found.met <= 0.05 * found.failed
 
 
 def test_bisection_goes_beyond_a_guess_that_was_too_low() -> None:
     found = highest_rate(lambda rate: rate <= 70, guess=20)
-    assert found is not None
-    assert 70 * 0.9 <= found <= 70
+    assert found.met is not None
+    assert 70 * 0.9 <= found.met <= 70
+
+
+def test_a_limit_that_no_rate_exceeds_has_no_upper_end() -> None:
+    assert highest_rate(lambda _: True, guess=20) == RateBracket(160, None)
+
+
+def test_a_rate_that_is_known_to_be_met_is_the_lower_end_of_the_search() -> None:
+    tried: list[float] = []
+
+    def meets(rate: float) -> bool:
+        tried.append(rate)
+        return rate <= 70
+
+    found = highest_rate(meets, guess=50, known=60)
+    assert tried[0] == 120
+    assert min(tried) > 60
+    assert found.met is not None
+    assert 70 * 0.9 <= found.met <= 70
+
+
+def test_a_search_whose_time_is_over_says_what_it_knows() -> None:
+    verdicts = iter([False, True, None])
+    assert highest_rate(lambda _: next(verdicts), guess=100) == RateBracket(50, 100)
 
 
 def test_the_parts_of_a_request_add_up_to_its_time() -> None:
