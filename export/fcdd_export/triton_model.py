@@ -27,7 +27,10 @@ class TritonPythonModel:
         if hashlib.sha256(artefact).hexdigest() != contract["artefact_sha256"]:
             raise pb_utils.TritonModelException("the model file is not the one that was verified; export it again")
         self.inputs: list[str] = contract["inputs"]
-        self.session = onnxruntime.InferenceSession(artefact, providers=providers())
+        options = onnxruntime.SessionOptions()
+        # Worker threads sleep once a batch is done: Triton needs the cores to answer.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        self.session = onnxruntime.InferenceSession(artefact, options, providers=providers())
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Run the requests that Triton gathered as one batch, and give each its share of the answer."""

@@ -29,7 +29,7 @@ class OnnxRuntimeBackend:
         self.contract = read_contract(folder)
         artefact = _verified_artefact(folder, self.contract)
         try:
-            self._session = onnxruntime.InferenceSession(artefact, providers=_providers())
+            self._session = onnxruntime.InferenceSession(artefact, _options(), providers=_providers())
         except Exception as error:
             raise BackendError(
                 f"ONNX Runtime {onnxruntime.__version__} cannot open {folder} ({one_line(error)})"
@@ -65,6 +65,17 @@ def _verified_artefact(folder: Path, contract: ModelContract) -> bytes:
     if sha256_of(artefact) != contract.artefact_sha256:
         raise ContractError(f"{path} is not the file that was verified; export the model again")
     return artefact
+
+
+def _options() -> onnxruntime.SessionOptions:
+    """Let worker threads sleep once a batch is done.
+
+    By default they spin on for milliseconds, and what follows on the same cores is slow: heatmaps took up to 12 ms a
+    batch instead of 0.3. Inference itself takes as long as before.
+    """
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    return options
 
 
 def _providers() -> list[Any]:
