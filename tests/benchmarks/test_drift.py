@@ -26,7 +26,7 @@ def write(folder: Path, benchmark: str, metrics: tuple[Metric, ...], document: d
 
 def write_study(folder: Path, *metrics: Metric) -> Path:
     options = {"slices": 12, "size": 96, "phases": 2, "transfer_syntax": "native", "repeats": 1}
-    return write(folder, "study", metrics, {"options": options, "timings": [], "scoring": None})
+    return write(folder, "study", metrics, {"options": options, "timings": [], "scoring": None, "models": []})
 
 
 def ms(value: float, noise: float, name: str = "ours") -> Metric:
@@ -35,7 +35,7 @@ def ms(value: float, noise: float, name: str = "ours") -> Metric:
 
 def write_latency(folder: Path, metrics: tuple[Metric, ...], points: list[dict[str, Any]]) -> Path:
     options = {"models": [], "urls": [], "seconds": 1.0}
-    document = {"options": options, "points": points, "open_loops": [], "rate_limits": []}
+    document = {"options": options, "models": [], "points": points, "open_loops": [], "rate_limits": []}
     return write(folder, "latency", metrics, document)
 
 
@@ -44,7 +44,7 @@ def latency_point(batch: int, samples: int) -> dict[str, Any]:
     summary = {"samples": samples, "mean_ms": 5.0, "max_ms": 6.0, "spread": 0.0, "noisy": False, "p50": figure}
     summary |= {"p90": figure, "p95": figure, "p99": figure if samples >= 100 else None}
     point = {"model": "fcdd", "batch": batch, "concurrency": 1, "images_per_second": 200.0, "warm": True}
-    return point | {"summary": summary, "split": None}
+    return point | {"summary": summary, "split": None, "throughput": {"value": 200.0, "low": 190.0, "high": 210.0}}
 
 
 def write_accuracy(
