@@ -25,7 +25,7 @@ def make_report(**document: Any) -> Report:
         sections=(Section("Times", "", ("", "ms"), (("a|b", "1"),)),),
         plots=(Plot("Line", SVG, "svg", "What it shows."),),
         metrics=(Metric("ours", 1.0, 0.9, 1.1, "lower", "ms"),),
-        document={"options": OPTIONS, "timings": [], "scoring": None} | document,
+        document={"options": OPTIONS, "timings": [], "scoring": None, "models": []} | document,
     )
 
 
@@ -69,7 +69,9 @@ def sound_document(tmp_path: Path) -> dict[str, Any]:
     return document
 
 
-@pytest.mark.parametrize("key", ["benchmark", "machine", "metrics", "command", "options", "timings", "scoring"])
+@pytest.mark.parametrize(
+    "key", ["benchmark", "machine", "metrics", "command", "options", "timings", "scoring", "models"]
+)
 def test_the_schema_refuses_a_document_without_an_entry(key: str, tmp_path: Path) -> None:
     document = sound_document(tmp_path)
     del document[key]
