@@ -10,6 +10,8 @@ from browser.chromium import Page
 from browser.conftest import ARTIFACTS, assert_quiet_and_alone, assert_readable
 from fcdd_benchmarks.cli import main
 
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+
 
 @pytest.fixture(scope="module")
 def report(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -62,4 +64,26 @@ def test_the_export_report_opens_from_disk_and_is_readable(page: Page, tmp_path:
     assert_readable(page)
     assert page.evaluate("[...document.images].map((one) => one.naturalWidth > 0)") == [True]
     page.screenshot(ARTIFACTS / "export_1280.png")
+    assert_quiet_and_alone(page, tmp_path / "report.html")
+
+
+@pytest.mark.parametrize("name", ["vgg/compare", "vgg/latency", "vgg/latency_triton", "phantom/prevalence_2"])
+def test_the_committed_reports_open_from_disk_and_are_readable(page: Page, name: str) -> None:
+    report = RESULTS / name / "report.html"
+    page.open(report, 1280, 2300)
+    assert_readable(page)
+    shown = page.evaluate("[...document.images].map((one) => one.naturalWidth > 0)")
+    assert shown
+    assert all(shown)
+    page.screenshot(ARTIFACTS / f"{name.replace('/', '_')}.png")
+    assert_quiet_and_alone(page, report)
+
+
+def test_the_drift_report_opens_from_disk_and_is_readable(page: Page, tmp_path: Path) -> None:
+    base = str(RESULTS / "vgg" / "accuracy")
+    result = CliRunner().invoke(main, ["drift", base, base, "--out", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    page.open(tmp_path / "report.html", 1280, 1400)
+    assert_readable(page)
+    page.screenshot(ARTIFACTS / "drift_1280.png")
     assert_quiet_and_alone(page, tmp_path / "report.html")
