@@ -20,7 +20,7 @@ check: $(VENV)/installed
 fuzz: $(VENV)/installed
 	$(BIN)/python tests/fuzz/fuzz_study.py
 
-# Reports in benchmarks/results and README's figures, in under 20 minutes on 2 cores; leave the machine alone meanwhile.
+# Reports in benchmarks/results and README's figures, in about 20 minutes on 2 cores; leave the machine alone meanwhile.
 # With FCDD_REFERENCE_DATA the VGG network is a trained one. To go on after a step that failed: make bench FROM=vgg-compare
 bench: $(VENV)/installed
 	PYTHONPATH=examples $(BIN)/python -m release_benchmark $(if $(FROM),--from $(FROM))
