@@ -113,7 +113,8 @@ def _verified(request: ExportRequest, precision: Precision, source: _Source) -> 
     artefact = _in_precision(request, precision, source, for_tensorrt=_is_engine(request.target))
     proof = proven(artefact, precision, source.gate)
     contents = onnx_bytes(artefact)
-    engines = _EngineForm(EngineSource(ARTEFACT, GOLDEN_FILE, sha256_of(contents)), proof)
+    sha256 = sha256_of(contents)
+    engines = _EngineForm(EngineSource(ARTEFACT, GOLDEN_FILE, sha256), proof)
     if precision == "int8" and not _is_engine(request.target):
         engines = _int8_for_engines(request, source, proof)
     proof = engines.proof
@@ -129,8 +130,7 @@ def _verified(request: ExportRequest, precision: Precision, source: _Source) -> 
         verification=verification_facts(request.verification, source.gate.references[0].inputs),
     )
     contract = _contract(request, precision, source.gate.references[0].outputs, proof)
-    contract = replace(contract, artefact_sha256=sha256_of(contents))
-    contract = replace(contract, engine_source=engines.source, engine_refusal=engines.refusal)
+    contract = replace(contract, artefact_sha256=sha256, engine_source=engines.source, engine_refusal=engines.refusal)
     return VerifiedModel(contract, {ARTEFACT: contents} | engines.files, golden_of(artefact, precision), record)
 
 

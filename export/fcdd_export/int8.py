@@ -73,7 +73,8 @@ def int8_from_network(
         return _Quantizer(_with_biases(network), calibration, activations).model(frozenset())
     calibrated, judged = calibrated_and_judged(calibration_images)
     quantizer = _Quantizer(_with_biases(network), _calibration(calibrated, IMAGES_USED["accurate"]), activations)
-    judge = Judged(quantizer.graph, _calibration(judged, IMAGES_USED["fast"], seed=1).images)
+    plain, spotted = _plain_and_spotted(judged, IMAGES_USED["fast"])
+    judge = Judged(quantizer.graph, np.concatenate([plain, with_drawn_spots(spotted, seed=1)]))
     return searched(quantizer.model, quantizer.convolutions(), judge)
 
 
@@ -100,16 +101,20 @@ class _Calibration:
     """More images than those, uint8 (M, 1, 224, 224)."""
 
 
-def _calibration(images: npt.NDArray[np.uint8], used: int, seed: int = 0) -> _Calibration:
-    """Take evenly from all images: some as they are, some with spots; others for the two where there are enough."""
-    if len(images) >= 2 * used:
-        chosen = _evenly(images, 2 * used)
-        plain, spotted = chosen[::2], chosen[1::2]
-    else:
-        plain = spotted = _evenly(images, used)
-    drawn = [with_drawn_spots(spotted, seed=seed + 2 * draw) for draw in range(1 + RANGE_DRAWS)]
+def _calibration(images: npt.NDArray[np.uint8], used: int) -> _Calibration:
+    plain, spotted = _plain_and_spotted(images, used)
+    drawn = [with_drawn_spots(spotted, seed=2 * draw) for draw in range(1 + RANGE_DRAWS)]
     calibrated = np.concatenate([plain, drawn[0]])
     return _Calibration(calibrated, len(plain), np.concatenate([calibrated, *drawn[1:]]))
+
+
+def _plain_and_spotted(images: npt.NDArray[np.uint8], used: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Take evenly from all images: those to use as they are, and those to draw spots into; others where enough."""
+    if len(images) < 2 * used:
+        chosen = _evenly(images, used)
+        return chosen, chosen
+    chosen = _evenly(images, 2 * used)
+    return chosen[::2], chosen[1::2]
 
 
 def _evenly(images: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.uint8]:
