@@ -15,6 +15,7 @@ check: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 # A minute of damaged files through the study reader.
 fuzz: $(VENV)/installed

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from fcdd_benchmarks.drawn_snapshot import write_drawn_snapshot
+from fcdd_benchmarks.timing.drawn_snapshot import write_drawn_snapshot
 from fcdd_export.convert import ExportRequest, export_models
-from fcdd_export.proof import VerificationImages
-from fcdd_export.snapshot import NORMALIZATION_FILE, Normalization, load_snapshot
+from fcdd_export.gate.prove import VerificationImages
+from fcdd_export.networks.snapshot import NORMALIZATION_FILE, Normalization, load_snapshot
 from fcdd_runtime.contract import MipRecipe, OperatingPoint, Precision
-from fcdd_runtime.server import ServerOptions, running_server
+from fcdd_runtime.serving.server import ServerOptions, running_server
 from support import (
     DATA,
     REFERENCE_VARIABLE,

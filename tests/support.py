@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fcdd_runtime.images import read_image
+from fcdd_runtime.images.mip_files import read_image
 
 REFERENCE_VARIABLE = "FCDD_REFERENCE_DATA"
 

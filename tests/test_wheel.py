@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from mock_study import MockStudy, breast_phantom
 
-from fcdd_benchmarks.machine import machine_facts
-from fcdd_benchmarks.report import Metric, Report, write_report
+from fcdd_benchmarks.report.write import Metric, Report, write_report
+from fcdd_benchmarks.timing.machine import machine_facts
 
 ROOT = Path(__file__).parent.parent
 
@@ -73,5 +73,5 @@ def test_fcdd_bench_writes_whole_reports_from_the_base_install(installed: Path, 
     written = tmp_path / "out"
     assert sorted(path.name for path in written.iterdir()) == ["report.html", "report.json", "report.md"]
     page = (written / "report.html").read_text()
-    style = (ROOT / "benchmarks" / "fcdd_benchmarks" / "report.css").read_text()
+    style = (ROOT / "benchmarks" / "fcdd_benchmarks" / "report" / "report.css").read_text()
     assert style.strip() in page and "$" not in page.replace(style, "")

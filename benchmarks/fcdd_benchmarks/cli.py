@@ -7,15 +7,15 @@ from typing import Any
 
 import click
 
-from fcdd_benchmarks.accuracy import run_accuracy_benchmark
-from fcdd_benchmarks.accuracy_findings import AccuracyOptions
-from fcdd_benchmarks.drawn_study import StudyShape
-from fcdd_benchmarks.drift import DriftOptions, find_drift
-from fcdd_benchmarks.drift_report import drift_report
-from fcdd_benchmarks.latency import BATCH_SIZES, CONCURRENCIES, LatencyOptions, measure_latency
-from fcdd_benchmarks.report import write_report
-from fcdd_benchmarks.scored_studies import ScoringOptions
-from fcdd_benchmarks.study import StudyOptions, measure_studies
+from fcdd_benchmarks.accuracy.findings import AccuracyOptions
+from fcdd_benchmarks.accuracy.run import run_accuracy_benchmark
+from fcdd_benchmarks.drift.report import drift_report
+from fcdd_benchmarks.drift.run import DriftOptions, find_drift
+from fcdd_benchmarks.latency.run import BATCH_SIZES, CONCURRENCIES, LatencyOptions, measure_latency
+from fcdd_benchmarks.report.write import write_report
+from fcdd_benchmarks.study.drawn_study import StudyShape
+from fcdd_benchmarks.study.run import StudyOptions, measure_studies
+from fcdd_benchmarks.study.scored_studies import ScoringOptions
 from fcdd_runtime.commands import PathOption, ending_in_order, reporting_errors
 from fcdd_runtime.errors import GateError, MissingExtraError
 
@@ -49,7 +49,7 @@ def study(model: Path | None, url: str | None, rounds: int, dicom: bool, out: Pa
         raise click.UsageError("give --model or --url, not both")
     scoring = None if model is None and url is None else ScoringOptions(model, url, dicom, rounds)
     try:
-        from fcdd_benchmarks.study_report import study_report  # noqa: PLC0415
+        from fcdd_benchmarks.study.report import study_report  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"{error.name} is not installed; pip install 'fcdd-edge[bench]'") from error
     shape = StudyShape(**{field: others.pop(field) for field in StudyShape.__annotations__})
@@ -151,7 +151,7 @@ def latency(
 ) -> None:
     """Time exported models by batch size and concurrency; --model, --url and other options may be repeated."""
     try:
-        from fcdd_benchmarks.latency_report import latency_report  # noqa: PLC0415
+        from fcdd_benchmarks.latency.report import latency_report  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"{error.name} is not installed; pip install 'fcdd-edge[bench]'") from error
     options = LatencyOptions(models, urls, batches, concurrencies, seconds, rates, p99_limit_ms)
@@ -175,7 +175,7 @@ def latency(
 def compare(snapshot: Path | None, mean: str | None, std: str | None, out: Path, **others: Any) -> None:
     """Run a snapshot's network through PyTorch, ONNX Runtime, OpenVINO and ours, in turns, as ratios."""
     try:
-        from fcdd_benchmarks.compare_command import compare_report_of  # noqa: PLC0415
+        from fcdd_benchmarks.compare.command import compare_report_of  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"{error.name} is not installed; pip install 'fcdd-edge[bench,export]'") from error
     with ending_in_order():
@@ -194,8 +194,8 @@ def compare(snapshot: Path | None, mean: str | None, std: str | None, out: Path,
 def export(networks: tuple[str, ...], out: Path, **others: Any) -> None:
     """Export networks of drawn weights, each in a process of its own: time, peak memory and size against limits."""
     try:
-        from fcdd_benchmarks.export_cost import ExportOptions, measure_exports, named_networks  # noqa: PLC0415
-        from fcdd_benchmarks.export_cost_report import export_cost_report  # noqa: PLC0415
+        from fcdd_benchmarks.export_cost.report import export_cost_report  # noqa: PLC0415
+        from fcdd_benchmarks.export_cost.run import ExportOptions, measure_exports, named_networks  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"{error.name} is not installed; pip install 'fcdd-edge[bench,export]'") from error
     options = ExportOptions(networks=named_networks(networks), **others)

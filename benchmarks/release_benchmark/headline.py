@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fcdd_benchmarks.machine import machine_rows
-from fcdd_benchmarks.report import Metric
-from fcdd_benchmarks.report_reading import WrittenReport, read_report
+from fcdd_benchmarks.report.read import WrittenReport, read_report
+from fcdd_benchmarks.report.write import Metric
+from fcdd_benchmarks.timing.machine import machine_rows
 
 ACCURACY = {
     "phantom/prevalence_50": "phantom breasts, half anomalous",

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fcdd_runtime.batch import stack_images
-from fcdd_runtime.breasts import BreastImage, split_breasts
+from fcdd_runtime.breasts.cut import BreastImage, split_breasts
+from fcdd_runtime.breasts.projection import project
 from fcdd_runtime.contract import MipRecipe, Resize
-from fcdd_runtime.mip import project
-from fcdd_runtime.volume import SliceSource, Volume, volume_from_array
+from fcdd_runtime.images.network_input import stack_images
+from fcdd_runtime.volumes.volume import SliceSource, Volume, volume_from_array
 from phantom.dicom import phantom_uid
 from phantom.draw import Phantom, draw_phantom
 from phantom.lesions import Lesion

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fcdd_runtime.volume import Grid
+from fcdd_runtime.volumes.volume import Grid
 from phantom.anatomy import Body, sample_body
 from phantom.fields import FloatArray, smooth_noise, stream
 from phantom.lesions import Lesion, paint_foci, paint_lesions, place_lesions

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fcdd_export.roc import (
+from fcdd_export.gate.roc import (
     auc_with_interval,
     sensitivity_at,
     specificity_at,
     threshold_for_sensitivity,
 )
 from fcdd_runtime.backends.base import Backend
-from fcdd_runtime.batch import infer_images
 from fcdd_runtime.contract import ModelContract
-from fcdd_runtime.heatmap import upsample
-from fcdd_runtime.peak import find_peak
+from fcdd_runtime.images.heatmap import upsample
+from fcdd_runtime.images.network_input import infer_images
+from fcdd_runtime.images.peak import find_peak
 from phantom.dataset import SPLITS, Example, Split, labels_of
 
 WANTED_SENSITIVITY = 0.9

@@ -5,7 +5,7 @@ from enum import Enum
 
 import numpy as np
 
-from fcdd_runtime.volume import Grid
+from fcdd_runtime.volumes.volume import Grid
 from phantom.anatomy import Body, Breast, muscle_surface, skin_surface, tissue_range
 from phantom.fields import FloatArray, smooth_noise, soft_step, stamp_tube, stream
 

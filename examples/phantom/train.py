@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from fcdd_export.network import fcdd_network, pseudo_huber
+from fcdd_export.networks.served import fcdd_network, pseudo_huber
 
 NET = "FCDD_CNN224"
 

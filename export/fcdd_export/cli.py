@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fcdd_export.report import summary_line
+from fcdd_export.repository.report import summary_line
 from fcdd_runtime.commands import PathOption, ending_in_order, reporting_errors
 from fcdd_runtime.contract import CONTRACT_FILE
 from fcdd_runtime.errors import MissingExtraError
@@ -96,7 +96,7 @@ def _check_options_of_a_build(context: click.Context) -> None:
 
 def _built(folder: Path, command: str, options: dict[str, Any]) -> list[str]:
     # Imported on demand: an appliance builds engines without the packages that exporting needs.
-    from fcdd_export.engine_model import EngineOptions  # noqa: PLC0415
+    from fcdd_export.engine.model import EngineOptions  # noqa: PLC0415
     from fcdd_export.rebuild import RebuildRequest, rebuilt  # noqa: PLC0415
 
     engines = EngineOptions(options["version_compatible"], options["hardware_compatible"])

@@ -7,21 +7,22 @@ from pathlib import Path
 
 import onnx
 
-from fcdd_export.engine_model import SOURCE_FILE, EngineOptions, engine_model
-from fcdd_export.golden import golden_of
-from fcdd_export.graph import onnx_bytes, onnx_from_network
-from fcdd_export.int8 import Method, calibration_advice, int8_from_network
+from fcdd_export.engine.model import SOURCE_FILE, EngineOptions, engine_model
+from fcdd_export.gate.drift import Outputs
+from fcdd_export.gate.golden import golden_of
+from fcdd_export.gate.images import verification_facts, warn
+from fcdd_export.gate.prove import Gate, Judge, Proof, VerificationImages, proven, references_of
+from fcdd_export.gate.verified_model import ExportRecord, VerifiedModel
+from fcdd_export.graphs.fp16 import fp16_from_onnx
+from fcdd_export.graphs.onnx_graph import onnx_bytes, onnx_from_network
+from fcdd_export.int8.quantize import Method, calibration_advice, int8_from_network
 from fcdd_export.machine import machine, peak_memory_mb
-from fcdd_export.network import ServedNetwork, ServedReferenceNetwork, served_network
-from fcdd_export.precision import fp16_from_onnx
-from fcdd_export.proof import Gate, Judge, Proof, VerificationImages, proven, references_of
-from fcdd_export.published import MAP_SHAPE, NETWORKS, upsampling_of
-from fcdd_export.repository import KEPT_VERSIONS, check_repository, package_versions, write_models
-from fcdd_export.snapshot import Normalization, Snapshot
-from fcdd_export.verification import verification_facts, warn
-from fcdd_export.verified import ExportRecord, VerifiedModel
-from fcdd_export.verify import Outputs
-from fcdd_runtime.batch import GreyImage, stack_images
+from fcdd_export.networks.published import MAP_SHAPE, NETWORKS, upsampling_of
+from fcdd_export.networks.served import ServedNetwork, ServedReferenceNetwork, served_network
+from fcdd_export.networks.snapshot import Normalization, Snapshot
+from fcdd_export.repository.write import KEPT_VERSIONS, check_repository, package_versions, write_models
+from fcdd_runtime.backends.golden import golden_to_bytes
+from fcdd_runtime.backends.tensorrt.library import FLAVOURS
 from fcdd_runtime.contract import (
     GOLDEN_FILE,
     SCHEMA_VERSION,
@@ -35,9 +36,8 @@ from fcdd_runtime.contract import (
 )
 from fcdd_runtime.errors import GateError, ImageError
 from fcdd_runtime.files import sha256_of
-from fcdd_runtime.heatmap import display_range, upsample
-from fcdd_runtime.self_test import golden_to_bytes
-from fcdd_runtime.tensorrt_library import FLAVOURS
+from fcdd_runtime.images.heatmap import display_range, upsample
+from fcdd_runtime.images.network_input import GreyImage, stack_images
 
 ARTEFACT = "model.onnx"
 SOURCE_GOLDEN_FILE = "engine_golden.npz"

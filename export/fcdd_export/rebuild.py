@@ -5,16 +5,16 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fcdd_export.engine_model import EngineOptions, engine_model
+from fcdd_export.engine.model import EngineOptions, engine_model
+from fcdd_export.gate.drift import Drift, LayerDrift
+from fcdd_export.gate.verified_model import ExportRecord, VerificationFacts, VerifiedModel
 from fcdd_export.machine import machine, peak_memory_mb
-from fcdd_export.repository import REPORT_FILE, check_repository, write_model
-from fcdd_export.verified import ExportRecord, VerificationFacts, VerifiedModel
-from fcdd_export.verify import Drift, LayerDrift
+from fcdd_export.repository.write import REPORT_FILE, check_repository, write_model
+from fcdd_runtime.backends.golden import golden_from_bytes
+from fcdd_runtime.backends.tensorrt.library import FLAVOURS, Flavour, installed_flavours
 from fcdd_runtime.contract import ModelContract, from_plain, read_contract
 from fcdd_runtime.errors import ContractError, MissingExtraError
 from fcdd_runtime.files import sha256_of
-from fcdd_runtime.self_test import golden_from_bytes
-from fcdd_runtime.tensorrt_library import FLAVOURS, Flavour, installed_flavours
 
 
 @dataclass(frozen=True)

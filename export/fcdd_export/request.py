@@ -6,24 +6,24 @@ from typing import Any, cast
 
 import click
 
-from fcdd_export.calibration import images_in, normal_images_in, normalization_of
 from fcdd_export.convert import Calibration, ExportRequest
-from fcdd_export.engine_model import EngineOptions
-from fcdd_export.int8 import calibration_advice
-from fcdd_export.published import NETWORKS
-from fcdd_export.recipe import read_recipe
-from fcdd_export.snapshot import (
+from fcdd_export.engine.model import EngineOptions
+from fcdd_export.gate.images import verification_images, warn
+from fcdd_export.int8.quantize import calibration_advice
+from fcdd_export.networks.normals import images_in, normal_images_in, normalization_of
+from fcdd_export.networks.published import NETWORKS
+from fcdd_export.networks.recipe import read_recipe
+from fcdd_export.networks.snapshot import (
     Normalization,
     Snapshot,
     checked_normalization,
     load_snapshot,
     read_operating_point,
 )
-from fcdd_export.verification import verification_images, warn
+from fcdd_runtime.backends.gpu import find_gpu
+from fcdd_runtime.backends.tensorrt.library import installed_flavours
 from fcdd_runtime.contract import MipRecipe, OperatingPoint, Target
 from fcdd_runtime.errors import ImageError, SnapshotError
-from fcdd_runtime.gpu import find_gpu
-from fcdd_runtime.tensorrt_library import installed_flavours
 
 BUNDLED_SNAPSHOT = Path("examples/phantom/snapshot")
 BUNDLED_IMAGES = Path("examples/phantom/mips")

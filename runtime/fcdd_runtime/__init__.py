@@ -10,14 +10,14 @@ backend.close()
 from fcdd_runtime.backends import open_folder, open_url
 from fcdd_runtime.backends.base import Backend
 from fcdd_runtime.backends.fake import FakeBackend
+from fcdd_runtime.backends.golden import read_golden, self_test
 from fcdd_runtime.contract import MipRecipe, ModelContract, read_contract
 from fcdd_runtime.errors import FcddError
-from fcdd_runtime.heatmap import upsample
-from fcdd_runtime.report import write_study_report
+from fcdd_runtime.images.heatmap import upsample
+from fcdd_runtime.report.write import write_study_report
 from fcdd_runtime.result import BreastResult, StudyResult
 from fcdd_runtime.score_study import score_study
-from fcdd_runtime.self_test import read_golden, self_test
-from fcdd_runtime.study import Study, read_studies
+from fcdd_runtime.study.read import Study, read_studies
 
 __all__ = [
     "Backend",

@@ -14,14 +14,14 @@ import click
 
 from fcdd_runtime.backends import open_folder, open_url
 from fcdd_runtime.backends.base import Backend
+from fcdd_runtime.backends.golden import GoldenVectors, read_golden, self_test
 from fcdd_runtime.commands import PathOption, ending_in_order, reporting_errors
-from fcdd_runtime.dicom_writer import dicom_writer
 from fcdd_runtime.errors import BackendError, GateError
-from fcdd_runtime.look import LOOKS, Colormap
-from fcdd_runtime.manual_phases import manual_phases
-from fcdd_runtime.score_run import RunOptions, ScoreRun
-from fcdd_runtime.self_test import GoldenVectors, read_golden, self_test
-from fcdd_runtime.server import RunningServer, ServerOptions, running_server
+from fcdd_runtime.pacs.on_demand import dicom_writer
+from fcdd_runtime.phases.manual import manual_phases
+from fcdd_runtime.report.look import LOOKS, Colormap
+from fcdd_runtime.runs.run import RunOptions, ScoreRun
+from fcdd_runtime.serving.server import RunningServer, ServerOptions, running_server
 
 
 @click.command(context_settings={"show_default": True})

@@ -4,18 +4,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from fcdd_runtime.backends.base import Backend
-from fcdd_runtime.batch import infer_images
-from fcdd_runtime.breasts import BreastImage, separate_breasts, split_breasts
+from fcdd_runtime.breasts.cut import BreastImage, separate_breasts, split_breasts
+from fcdd_runtime.breasts.projection import project
 from fcdd_runtime.contract import MipRecipe, ModelContract
 from fcdd_runtime.errors import StudyError
-from fcdd_runtime.heatmap import Heatmaps, upsample
-from fcdd_runtime.manual_phases import ManualPhases
-from fcdd_runtime.mip import project
-from fcdd_runtime.peak import find_peak
-from fcdd_runtime.phases import Phases, split_phases
-from fcdd_runtime.references import OTHER_BREAST, Reference
+from fcdd_runtime.images.heatmap import Heatmaps, upsample
+from fcdd_runtime.images.network_input import infer_images
+from fcdd_runtime.images.peak import find_peak
+from fcdd_runtime.images.references import OTHER_BREAST, Reference
+from fcdd_runtime.phases.choose import Phases, split_phases
+from fcdd_runtime.phases.manual import ManualPhases
 from fcdd_runtime.result import BreastResult, SplitChoice, StudyResult
-from fcdd_runtime.study import Study
+from fcdd_runtime.study.read import Study
 
 
 def score_study(

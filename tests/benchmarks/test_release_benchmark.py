@@ -10,10 +10,10 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from fcdd_benchmarks.machine import machine_facts
-from fcdd_benchmarks.report import Metric, Report, write_report
-from fcdd_benchmarks.report_reading import ReportError
-from fcdd_export.snapshot import load_snapshot
+from fcdd_benchmarks.report.read import ReportError
+from fcdd_benchmarks.report.write import Metric, Report, write_report
+from fcdd_benchmarks.timing.machine import machine_facts
+from fcdd_export.networks.snapshot import load_snapshot
 from fcdd_runtime.errors import FcddError
 from release_benchmark.headline import NOTHING, headline
 from release_benchmark.headline_plot import HASH_KEY, plot_of, shown

@@ -8,8 +8,8 @@ from result_builders import make_breast, make_study
 
 from browser.chromium import Page
 from browser.conftest import ARTIFACTS, assert_quiet_and_alone, assert_readable
-from fcdd_runtime.index_page import FailedEntry, IndexEntry, index_entry, write_index
-from fcdd_runtime.report import write_study_report
+from fcdd_runtime.report.index_page import FailedEntry, IndexEntry, index_entry, write_index
+from fcdd_runtime.report.write import write_study_report
 
 STUDIES = 1000
 FOCUSED = "document.activeElement.querySelector('.name b')?.textContent"

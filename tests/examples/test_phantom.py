@@ -6,10 +6,10 @@ import pydicom
 import pytest
 from click.testing import CliRunner
 
-from fcdd_runtime.breasts import split_breasts
-from fcdd_runtime.mip import project
-from fcdd_runtime.phases import split_phases
-from fcdd_runtime.study import read_studies
+from fcdd_runtime.breasts.cut import split_breasts
+from fcdd_runtime.breasts.projection import project
+from fcdd_runtime.phases.choose import split_phases
+from fcdd_runtime.study.read import read_studies
 from phantom import Phantom, draw_phantom
 from phantom.__main__ import main
 from phantom.anatomy import sample_body, tissue_range

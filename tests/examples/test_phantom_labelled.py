@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from click.testing import CliRunner
 
-from fcdd_benchmarks.labelled_images import read_labelled_images
+from fcdd_benchmarks.accuracy.labelled_images import read_labelled_images
 from phantom.__main__ import IMAGES, NORMALS, main
 from phantom.dataset import SPLITS, breasts_of
 from phantom.draw import draw_phantom

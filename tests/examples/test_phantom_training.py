@@ -9,8 +9,8 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from fcdd_export.network import fcdd_network, upsampling_of
-from fcdd_export.snapshot import load_snapshot
+from fcdd_export.networks.served import fcdd_network, upsampling_of
+from fcdd_export.networks.snapshot import load_snapshot
 from fcdd_runtime.backends.fake import FakeBackend
 from fcdd_runtime.contract import Display, EngineSource, MipRecipe, ModelContract, OperatingPoint
 from phantom import __main__ as command

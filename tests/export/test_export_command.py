@@ -19,14 +19,14 @@ from PIL import Image
 from tritonclient.grpc import model_config_pb2
 
 import fcdd_export.convert
-import fcdd_export.int8_search
+import fcdd_export.int8.search
 from fcdd_export.cli import main
-from fcdd_export.drawn import drawn_images
-from fcdd_export.precision import fp16_from_onnx
-from fcdd_export.snapshot import load_snapshot
-from fcdd_export.verify import LIMITS
+from fcdd_export.gate.drawn import drawn_images
+from fcdd_export.gate.drift import LIMITS
+from fcdd_export.graphs.fp16 import fp16_from_onnx
+from fcdd_export.networks.snapshot import load_snapshot
+from fcdd_runtime.backends.golden import read_golden
 from fcdd_runtime.contract import MipRecipe, OperatingPoint, read_contract
-from fcdd_runtime.self_test import read_golden
 from support import PublishedCase, WriteSnapshot
 
 DESCRIPTIONS = {"config.pbtxt", "contract.json", "golden.npz", "export_report.json", "export_report.md"}
@@ -381,7 +381,7 @@ def test_a_refused_int8_names_the_method_that_is_left_to_try(
 ) -> None:
     # Nothing passes: what is refused, and how well INT8 is made, is the business of other tests.
     monkeypatch.setitem(LIMITS, "int8", replace(LIMITS["int8"], map_of_set=0.0))
-    monkeypatch.setattr(fcdd_export.int8_search, "SCORE_ERROR", 1e9)
+    monkeypatch.setattr(fcdd_export.int8.search, "SCORE_ERROR", 1e9)
     images = drawn_folder(tmp_path / "images", 16)
     options = ["--int8-method", method, "--calibration-images", images, "--repo", tmp_path / "repo"]
     result = run(snapshot, "--precision", "int8", *options)
@@ -429,7 +429,7 @@ def test_a_repository_that_may_only_be_read_is_one_sentence(snapshot: Path, tmp_
     repo = tmp_path / "repo"
     repo.mkdir(mode=0o555)
     script = (
-        "import sys; from pathlib import Path; from fcdd_export.repository import check_repository\n"
+        "import sys; from pathlib import Path; from fcdd_export.repository.write import check_repository\n"
         "try: check_repository(Path(sys.argv[1]))\n"
         "except OSError as error: print(type(error).__name__, error)"
     )

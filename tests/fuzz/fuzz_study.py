@@ -13,11 +13,11 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["fcdd_runtime", "pydicom"]):
+    from fcdd_runtime.breasts.projection import project
     from fcdd_runtime.contract import MipRecipe
     from fcdd_runtime.errors import FcddError
-    from fcdd_runtime.mip import project
-    from fcdd_runtime.phases import split_phases
-    from fcdd_runtime.study import read_studies
+    from fcdd_runtime.phases.choose import split_phases
+    from fcdd_runtime.study.read import read_studies
 
 SECONDS = 60
 MEMORY_BYTES = 1 << 30

@@ -7,15 +7,15 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from fcdd_export.drawn import drawn_images
-from fcdd_export.network import ServedNetwork
-from fcdd_export.outputs import torch_outputs
-from fcdd_export.snapshot import load_snapshot
+from fcdd_export.gate.drawn import drawn_images
+from fcdd_export.gate.outputs import torch_outputs
+from fcdd_export.networks.served import ServedNetwork
+from fcdd_export.networks.snapshot import load_snapshot
 from fcdd_runtime.backends import open_folder, open_url
 from fcdd_runtime.backends.base import Backend
 from fcdd_runtime.backends.fake import FakeBackend
+from fcdd_runtime.backends.golden import read_golden, self_test
 from fcdd_runtime.contract import read_contract
-from fcdd_runtime.self_test import read_golden, self_test
 from support import WriteSnapshot
 
 TOLERANCE = {"fp32": 1e-5, "fp16": 1e-2}

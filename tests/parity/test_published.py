@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from fcdd_export.calibration import normal_images_in, normalization_of
-from fcdd_export.network import served_network
-from fcdd_export.snapshot import load_snapshot
+from fcdd_export.networks.normals import normal_images_in, normalization_of
+from fcdd_export.networks.served import served_network
+from fcdd_export.networks.snapshot import load_snapshot
 from fcdd_runtime.backends import open_folder, open_url
 from fcdd_runtime.backends.base import Backend
-from fcdd_runtime.batch import infer_images, stack_images
-from fcdd_runtime.heatmap import upsample
+from fcdd_runtime.images.heatmap import upsample
+from fcdd_runtime.images.network_input import infer_images, stack_images
 from support import PublishedCase
 
 SCORE_LIMIT = 1e-4

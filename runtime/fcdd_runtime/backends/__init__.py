@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcdd_runtime.backends.base import Backend
+from fcdd_runtime.backends.tensorrt.library import PACKAGES
 from fcdd_runtime.contract import Target, read_contract
 from fcdd_runtime.errors import BackendError, MissingExtraError, one_line
-from fcdd_runtime.tensorrt_library import PACKAGES
 
 if TYPE_CHECKING:
     from fcdd_runtime.backends.triton import TritonBackend
@@ -44,7 +44,7 @@ def open_url(url: str, deadline_s: float = 60.0) -> "TritonBackend":
 def _open_engine(folder: Path, target: Target) -> Backend:
     package = PACKAGES[target]
     try:
-        from fcdd_runtime.backends.tensorrt import TensorRTBackend  # noqa: PLC0415
+        from fcdd_runtime.backends.tensorrt.backend import TensorRTBackend  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             f"running an engine of {package.title} needs pycuda: pip install 'fcdd-edge[{package.extra}]'"

@@ -10,9 +10,9 @@ from tritonclient import grpc as triton
 from tritonclient.utils import InferenceServerException
 
 from fcdd_runtime.backends.base import Batch, Maps, Scores, checked_answer
+from fcdd_runtime.backends.golden import GoldenVectors, golden_from_bytes
 from fcdd_runtime.contract import CONTRACT_PARAMETER, GOLDEN_PARAMETER, ModelContract
 from fcdd_runtime.errors import BackendError, BadAnswerError, ContractError, ServerUnreachableError, one_line
-from fcdd_runtime.self_test import GoldenVectors, golden_from_bytes
 
 T = TypeVar("T")
 

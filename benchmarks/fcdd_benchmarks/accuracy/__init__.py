@@ -1,0 +1,1 @@
+"""Accuracy on labelled images, with intervals and paired changes."""

@@ -1,0 +1,1 @@
+"""One network through PyTorch, ONNX Runtime, OpenVINO and ours."""

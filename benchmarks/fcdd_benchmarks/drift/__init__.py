@@ -1,0 +1,1 @@
+"""Two reports of one kind against each other."""

@@ -1,0 +1,1 @@
+"""Every precision on every GPU backend that is here."""

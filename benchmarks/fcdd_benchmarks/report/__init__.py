@@ -1,0 +1,1 @@
+"""The report that every benchmark writes and reads."""

@@ -1,0 +1,1 @@
+"""Times taken fairly: in turns, in fresh processes, by stage, and what they were taken on."""

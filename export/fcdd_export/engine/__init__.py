@@ -1,0 +1,1 @@
+"""ONNX -> engine of TensorRT or TensorRT-RTX. Needs neither torch nor onnx."""

@@ -1,0 +1,281 @@
+"""Every artefact against torch in FP32 on the same images: drift, its limits and the gate."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from fcdd_export.gate.roc import FEWEST_RANKED, AucChange, Labels, auc_change, rank_correlation
+from fcdd_runtime.contract import OperatingPoint, Upsampling
+from fcdd_runtime.errors import GateError
+from fcdd_runtime.images.heatmap import upsample
+
+HALF_MAX = 65504.0
+"""Largest finite FP16 number."""
+
+Inputs = Mapping[str, npt.NDArray[np.uint8]]
+"""Input name -> uint8 (N, 1, 224, 224), in the order of the network's arguments."""
+
+Maps = npt.NDArray[np.float32]
+
+SMALL = 0.05
+"""Scores and maps below this share of the largest of all images count as that much where errors are relative: networks
+answer next to nothing on quiet images, and it does not matter how much next to nothing is."""
+
+_Check = tuple[str, float, float | None]
+"""What changes, by how much, and its limit."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a network answers for a set of images."""
+
+    scores: npt.NDArray[np.float32]
+    """float32 (N,)."""
+    maps: Maps
+    """float32 (N, 28, 28)."""
+    uncut: Maps | None = None
+    """Grad-CAM before what is below 0 is cut off, float32 (N, 28, 28), as torch knows it; None for other maps."""
+
+    def sizes(self) -> npt.NDArray[np.float32]:
+        """Return what rounding errors of each image's map are in proportion to, float32 (N,): its largest value.
+
+        Grad-CAM is a sum of positive and negative terms of which ReLU may leave next to nothing.
+        """
+        values = self.maps if self.uncut is None else np.abs(self.uncut)
+        sizes: npt.NDArray[np.float32] = values.max((1, 2))
+        return sizes
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Images, what torch answers for them in FP32, and how to judge what others answer."""
+
+    inputs: Inputs
+    outputs: Outputs
+    upsampling: Upsampling
+    image_size: int
+    """Side of a heatmap, pixels."""
+    operating_point: OperatingPoint | None = None
+    labels: Labels | None = None
+    """Truth, bool (N,), where the images come in folders `normal` and `anomalous`."""
+    extreme: bool = False
+    """Whether the images are those at the ends of the input range, rather than the verification images."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a precision may differ from FP32 at most; None is no limit."""
+
+    score: float | None
+    """Largest relative score error."""
+    score_mean: float | None
+    """Mean relative score error."""
+    rank: float | None
+    """Smallest rank correlation of the scores."""
+    map: float | None
+    """Largest map error, as a share of the image's largest map value."""
+    map_of_set: float | None
+    """Largest map error, as a share of the largest map value of all images."""
+    auc: float | None
+    """Farthest end of the 95 % interval of the AUC's change."""
+    flips: float
+    """Largest share of the images on the other side of the operating point; one may be on its edge, and does not count.
+    """
+    extreme: float | None
+    """Largest score and map error of images at the ends of the input range. They are there to find overflows; in a
+    flat image every cell is rounded alike, so that errors add up which the mean of a real image's score takes out."""
+
+
+LIMITS = {
+    # Another order of summation is all that may differ.
+    "fp32": Limits(
+        score=1e-4, score_mean=1e-4, rank=0.999, map=1e-4, map_of_set=1e-4, auc=0.005, flips=0.0, extreme=5e-4
+    ),
+    # Half has 11 bits: 5e-4 a rounding, and it is rounded about 14 times on the way through the trunk.
+    "fp16": Limits(
+        score=1e-2, score_mean=1e-2, rank=0.99, map=1e-2, map_of_set=1e-2, auc=0.01, flips=0.01, extreme=5e-2
+    ),
+    # Eight bits cannot hold single values so close. What triage lives on is held: the order of the scores, the AUC,
+    # decisions, the place and height of what stands out in the maps. Scores near zero may move by more than others,
+    # because INT8's steps do not shrink with them, but not all of them, or thresholds would be wrong. White images and
+    # the like end near what calibration reached, by design, but half of what they are must be left: where an image
+    # saturates is where the largest lesions are.
+    "int8": Limits(score=None, score_mean=0.1, rank=0.99, map=None, map_of_set=5e-2, auc=0.02, flips=0.02, extreme=0.5),
+}
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How far one way of running an artefact is from torch in FP32."""
+
+    way: str
+    """`onnxruntime` (the very artefact on the CPU), `fp16 simulation` (every tensor rounded to half), or an engine."""
+    extreme: bool
+    """Whether the images are those at the ends of the input range, rather than the verification images."""
+    images: int
+    score_largest: float
+    """Largest relative score error; scores below 5 % of the set's largest count as that much."""
+    score_mean: float
+    """Mean relative score error."""
+    rank_correlation: float | None
+    """Spearman's correlation of the scores; None where it is not judged."""
+    map_largest: float
+    """Largest map error as a share of that image's largest map value, for Grad-CAM before what is below 0 is cut off;
+    images whose maps stay below 5 % of the set's largest value count as that much."""
+    map_of_set: float
+    """Largest map error as a share of the largest map value of all images, which for Grad-CAM counts as 5 % at least of
+    the largest value before what is below 0 is cut off."""
+    map_correlation: float | None
+    """Smallest correlation of an image's map with the reference's; None where no map varies."""
+    heatmap_psnr_db: float | None
+    """Peak signal-to-noise ratio of all heatmaps, the peak being the set's largest heatmap value; None if equal."""
+    flips: int | None
+    """Images on the other side of the operating point; None without one."""
+    auc: AucChange | None
+    """None without labels."""
+    nonfinite: int
+    """Number of NaN and infinite values in scores and maps."""
+    activation_largest: float | None = None
+    """Largest absolute activation of the trunk, against 65504; known for the FP16 simulation only."""
+    rank_not_judged: str | None = None
+    """Why there is no rank correlation; None where there is one."""
+
+
+@dataclass(frozen=True)
+class LayerDrift:
+    """How far one layer's output is from FP32."""
+
+    layer: str
+    """Name of the node."""
+    error: float
+    """Root mean square of the difference, as a share of the tensor's own; each channel's scale is fitted first,
+    because equalisation before quantisation changes scales on purpose. Infinity where a value is not finite."""
+    entered: float
+    """What this layer adds to the error of the layer before."""
+
+
+def measure_drift(way: str, outputs: Outputs, reference: Reference) -> Drift:
+    """Compare outputs with the reference's for the same images."""
+    truth = reference.outputs
+    tiny = float(np.finfo(np.float32).tiny)
+    floor = max(SMALL * float(truth.scores.max()), tiny)
+    nonfinite = int((~np.isfinite(outputs.scores)).sum() + (~np.isfinite(outputs.maps)).sum())
+    with np.errstate(invalid="ignore", over="ignore"):
+        relative = np.abs(outputs.scores - truth.scores) / np.maximum(truth.scores, floor)
+        map_errors = np.abs(outputs.maps - truth.maps).max((1, 2))
+    sizes = truth.sizes()
+    of_set = max(float(truth.maps.max()), SMALL * float(sizes.max()), tiny)
+    own = np.maximum(sizes, SMALL * of_set)
+    rank = rank_correlation(outputs.scores, truth.scores)
+    drift = Drift(
+        way=way,
+        extreme=reference.extreme,
+        images=len(truth.scores),
+        score_largest=float(relative.max()),
+        score_mean=float(relative.mean()),
+        rank_correlation=rank,
+        map_largest=float((map_errors / own).max()),
+        map_of_set=float(map_errors.max()) / of_set,
+        map_correlation=None,
+        heatmap_psnr_db=None,
+        flips=_flips(outputs, reference),
+        auc=None,
+        nonfinite=nonfinite,
+        rank_not_judged=_why_not_ranked(truth, nonfinite) if rank is None else None,
+    )
+    return drift if nonfinite else _with_finite(drift, outputs, reference)
+
+
+def violations(drift: Drift, precision: str) -> list[str]:
+    """Say which limits of a precision a drift exceeds, such as `scores by 2.0e-02 (limit 1e-02)`."""
+    limits = LIMITS[precision]
+    upper: list[_Check]
+    if drift.extreme:
+        upper = [
+            ("scores at the ends of the input range by", drift.score_largest, limits.extreme),
+            ("maps at the ends of the input range by", drift.map_of_set, limits.extreme),
+        ]
+        return _above(upper)
+    upper = [
+        ("scores by", drift.score_largest, limits.score),
+        ("scores on the mean by", drift.score_mean, limits.score_mean),
+        ("maps by", drift.map_largest, limits.map),
+        ("maps, as a share of the set's largest value, by", drift.map_of_set, limits.map_of_set),
+    ]
+    if drift.auc is not None:
+        upper.append(("the AUC by as much as", max(abs(drift.auc.low), abs(drift.auc.high)), limits.auc))
+    if drift.flips is not None:
+        upper.append(("the decisions of a share of", max(drift.flips - 1, 0) / drift.images, limits.flips))
+    found = _above(upper)
+    rank = drift.rank_correlation
+    if rank is not None and limits.rank is not None and not rank >= limits.rank:
+        found.append(f"the order of the scores (rank correlation {rank:.4f}, limit {limits.rank:g})")
+    return found
+
+
+def check_finite(drift: Drift, precision: str) -> None:
+    """Refuse an artefact that overflows: no reason makes its numbers usable.
+
+    Raises
+    ------
+    GateError
+        If a value is not finite, or an activation exceeds what FP16 holds.
+    """
+    if drift.nonfinite or (drift.activation_largest is not None and not drift.activation_largest <= HALF_MAX):
+        raise GateError(
+            f"{precision} ({drift.way}) overflows: {drift.nonfinite} values are not finite; "
+            "export with a higher precision"
+        )
+
+
+def _with_finite(drift: Drift, outputs: Outputs, reference: Reference) -> Drift:
+    """Add what can be computed of finite answers only."""
+    ours, theirs = (
+        upsample(maps, reference.upsampling, reference.image_size) for maps in (outputs.maps, reference.outputs.maps)
+    )
+    error = float(np.square(ours.astype(np.float64) - theirs).mean())
+    peak = float(theirs.max())
+    return replace(
+        drift,
+        map_correlation=_map_correlation(outputs.maps, reference.outputs.maps),
+        heatmap_psnr_db=float(10 * np.log10(peak * peak / error)) if error > 0 and peak > 0 else None,
+        auc=_auc_change(outputs, reference),
+    )
+
+
+def _why_not_ranked(truth: Outputs, nonfinite: int) -> str:
+    if len(truth.scores) < FEWEST_RANKED:
+        return f"fewer than {FEWEST_RANKED} images"
+    return "values are not finite" if nonfinite else "all scores are equal in FP32"
+
+
+def _map_correlation(ours: Maps, theirs: Maps) -> float | None:
+    pairs = [(one.ravel(), other.ravel()) for one, other in zip(ours, theirs, strict=True)]
+    return min(
+        (float(np.corrcoef(one, other)[0, 1]) for one, other in pairs if np.ptp(one) > 0 and np.ptp(other) > 0),
+        default=None,
+    )
+
+
+def _auc_change(outputs: Outputs, reference: Reference) -> AucChange | None:
+    labels = reference.labels
+    if labels is None:
+        return None
+    return auc_change(outputs.scores, reference.outputs.scores, labels)
+
+
+def _above(checks: list[_Check]) -> list[str]:
+    return [
+        f"{what} {value:.2e} (limit {limit:g})"
+        for what, value, limit in checks
+        if limit is not None and not value <= limit
+    ]
+
+
+def _flips(outputs: Outputs, reference: Reference) -> int | None:
+    point = reference.operating_point
+    if point is None:
+        return None
+    return int(((outputs.scores >= point.threshold) != (reference.outputs.scores >= point.threshold)).sum())

@@ -1,0 +1,1 @@
+"""Network -> ONNX graph, in each precision."""

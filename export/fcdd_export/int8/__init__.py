@@ -1,0 +1,1 @@
+"""How a network becomes INT8: ranges, rounding, and which layers stay out."""

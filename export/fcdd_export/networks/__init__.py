@@ -1,0 +1,1 @@
+"""Published networks, their snapshots, and the modules that are served."""

@@ -1,0 +1,289 @@
+"""config.txt + snapshot.pt of the published training code -> Snapshot. Weights only: nothing is unpickled."""
+
+import hashlib
+import json
+import math
+import pickle
+import warnings
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import torch
+from torch import Tensor, nn
+
+from fcdd_export.networks.served import IMAGE_SIZE, NETWORKS, published_network
+from fcdd_runtime.contract import OperatingPoint, Resize
+from fcdd_runtime.errors import SnapshotError
+
+CONFIG_FILE = "config.txt"
+WEIGHTS_FILE = "snapshot.pt"
+NORMALIZATION_FILE = "normalization.json"
+OPERATING_POINT_FILE = "operating_point.json"
+
+RESIZES = {
+    "none": Resize("squash", IMAGE_SIZE, IMAGE_SIZE),
+    "default": Resize("squash", IMAGE_SIZE, IMAGE_SIZE),
+    "": Resize("squash", IMAGE_SIZE, IMAGE_SIZE),
+    "aug1": Resize("shorter_side_center_crop", IMAGE_SIZE, 248),
+}
+"""What the published test-time pipelines do, by the training option `preproc`."""
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """Statistics of the training normals' pixels, which the published code never stores with a snapshot."""
+
+    mean: tuple[float, ...]
+    """Per RGB channel, of pixels scaled to 0..1."""
+    std: tuple[float, ...]
+    """Per RGB channel, with n - 1; above 0."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A trained network as the published code left it."""
+
+    net: str
+    """Class name of the network, a key of `NETWORKS`."""
+    network: nn.Module
+    """The published network with the snapshot's weights, in evaluation mode, float32."""
+    objective: str
+    resize: Resize
+    gauss_std: float
+    """Standard deviation of the heatmap's Gaussian, image pixels."""
+    quantile: float
+    """Display quantile, in (0, 1]."""
+    sha256: str
+    """Hash of snapshot.pt."""
+    normalization: Normalization | None
+    """Contents of normalization.json beside the snapshot, if it is there."""
+    operating_point: OperatingPoint | None
+    """Contents of operating_point.json beside the snapshot, if it is there."""
+
+
+def load_snapshot(folder: Path) -> Snapshot:
+    """Read a snapshot folder.
+
+    Raises
+    ------
+    SnapshotError
+        If a file is missing, damaged or holds more than tensors, or the network is none that we take, or its
+        weights do not fit it.
+    """
+    if not folder.is_dir():
+        raise SnapshotError(f"{folder} is no folder; give the folder that holds {CONFIG_FILE} and {WEIGHTS_FILE}")
+    config = _read_config(folder / CONFIG_FILE)
+    weights = _existing(folder / WEIGHTS_FILE)
+    return Snapshot(
+        net=config["net"],
+        network=_network(config, _read_state_dict(weights)),
+        objective=config["objective"],
+        resize=_resize(config),
+        gauss_std=_positive_number(config, "gauss_std"),
+        quantile=_quantile(config),
+        sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
+        normalization=_read_normalization(folder / NORMALIZATION_FILE),
+        operating_point=_read_operating_point_beside(folder / OPERATING_POINT_FILE),
+    )
+
+
+def read_operating_point(path: Path) -> OperatingPoint:
+    """Read an operating point from JSON with `threshold`, `sensitivity` (or null) and `source`.
+
+    Raises
+    ------
+    SnapshotError
+        If the file is missing or an entry is unusable.
+    """
+    document = _read_json(path)
+    threshold, sensitivity = document.get("threshold"), document.get("sensitivity")
+    if not _is_finite(threshold) or not (sensitivity is None or (_is_finite(sensitivity) and 0 <= sensitivity <= 1)):
+        raise SnapshotError(f"{path}: give a finite `threshold` and a `sensitivity` between 0 and 1 or null")
+    source = str(document.get("source", path.name))
+    return OperatingPoint(float(threshold), None if sensitivity is None else float(sensitivity), source)
+
+
+def checked_normalization(mean: tuple[float, ...], std: tuple[float, ...], where: str) -> Normalization:
+    """Check statistics given by a user; one number stands for all three channels.
+
+    Raises
+    ------
+    SnapshotError
+        If there are not one or three finite numbers each, a mean is outside 0..1, or a std outside (0, 1].
+    """
+    mean, std = (values * 3 if len(values) == 1 else values for values in (mean, std))
+    numbers = len(mean) == len(std) == 3 and all(_is_finite(value) for value in mean + std)
+    if not numbers or not all(0 <= value <= 1 for value in mean) or not all(0 < value <= 1 for value in std):
+        raise SnapshotError(
+            f"{where}: mean and std are one or three numbers each, of pixels scaled to 0..1; "
+            "a mean lies in [0, 1], a std in (0, 1]"
+        )
+    return Normalization(tuple(float(value) for value in mean), tuple(float(value) for value in std))
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise SnapshotError(f"{path.parent} has no {path.name}; give a folder as the training code wrote it")
+    return path
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    """Find the one JSON line: the file also holds the network's repr before it and free text after it."""
+    text = _existing(path).read_text(encoding="utf-8-sig", errors="replace")
+    for line in text.splitlines():
+        if line.startswith("{"):
+            try:
+                config = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(config, dict) and isinstance(config.get("net"), str):
+                return _checked_config(config, path)
+    raise SnapshotError(f"{path} has no line of JSON with the network's name; give the training code's own config.txt")
+
+
+def _checked_config(config: dict[str, Any], path: Path) -> dict[str, Any]:
+    if config["net"] not in NETWORKS:
+        raise SnapshotError(f"{path} names the network {config['net']!r}; this release takes {', '.join(NETWORKS)}")
+    objectives = NETWORKS[config["net"]].objectives
+    if config.get("objective") not in objectives:
+        raise SnapshotError(
+            f"{path} has the objective {config.get('objective')!r}; {config['net']} is trained with "
+            f"{' or '.join(map(repr, objectives))}"
+        )
+    return config
+
+
+def _read_state_dict(path: Path) -> dict[str, Tensor]:
+    _check_archive(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            document = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise SnapshotError(
+            f"{path} is damaged or holds more than tensors, and is not opened for safety; save plain state dicts"
+        ) from error
+    except Exception as error:  # damaged files make torch raise almost anything
+        raise SnapshotError(f"{path} is damaged or no torch file; copy it again from the training machine") from error
+    weights = document.get("net") if isinstance(document, dict) else None
+    if not isinstance(weights, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()
+    ):
+        raise SnapshotError(f"{path} has no state dict under 'net'; give a snapshot of the published training code")
+    return weights
+
+
+def _check_archive(path: Path) -> None:
+    """Check the sums that torch writes into its archive and does not check itself: a flipped bit is another network."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, zlib.error) as error:
+        raise SnapshotError(f"{path} is truncated or no torch file; copy it again from the training machine") from error
+    if damaged is not None:
+        raise SnapshotError(f"{path} is damaged ({damaged}); copy it again from the training machine")
+
+
+def _network(config: dict[str, Any], weights: dict[str, Tensor]) -> nn.Module:
+    # Without memory behind its tensors: the weights take their places, and are not there twice.
+    with torch.device("meta"):
+        network = published_network(config["net"], bias=bool(config.get("bias", True)))
+    expected = network.state_dict(keep_vars=True)
+    _check_names(config["net"], set(weights), set(expected))
+    for name, tensor in expected.items():
+        _check_tensor(name, weights[name], tensor)
+    _check_repeated(config["net"], weights, expected)
+    fitting = {name: weights[name].to(tensor.dtype).contiguous() for name, tensor in expected.items()}
+    network.load_state_dict(fitting, assign=True)
+    return network.eval()
+
+
+def _check_names(net: str, found: set[str], expected: set[str]) -> None:
+    if any(name.startswith("module.") for name in found):
+        raise SnapshotError("the weights are those of a DataParallel wrapper; save them without the prefix 'module.'")
+    if missing := sorted(expected - found):
+        raise SnapshotError(f"the weights lack {_listed(missing)} of {net}; config.txt and snapshot.pt must match")
+    if extra := sorted(found - expected):
+        raise SnapshotError(f"the weights hold {_listed(extra)}, unknown to {net}; use the matching config.txt")
+
+
+def _check_repeated(net: str, weights: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    """Refuse entries that are one parameter of the network under several names, and yet differ."""
+    first: dict[int, str] = {}
+    for name, tensor in expected.items():
+        other = first.setdefault(id(tensor), name)
+        if not torch.equal(weights[name], weights[other]):
+            raise SnapshotError(
+                f"the weights {other} and {name} are one parameter of {net} and differ; take the snapshot as it was "
+                "saved by the training code"
+            )
+
+
+def _check_tensor(name: str, tensor: Tensor, expected: Tensor) -> None:
+    if tensor.shape != expected.shape:
+        raise SnapshotError(
+            f"the weight {name} has shape {tuple(tensor.shape)} instead of {tuple(expected.shape)}; "
+            "config.txt and snapshot.pt must come from the same training"
+        )
+    plain = tensor.layout == torch.strided and not tensor.is_quantized
+    if not plain or tensor.is_floating_point() != expected.is_floating_point() or tensor.is_complex():
+        raise SnapshotError(f"the weight {name} is no plain tensor of real numbers; save the network in float32")
+    if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        raise SnapshotError(f"the weight {name} holds NaN or infinite values; train again or take an earlier snapshot")
+
+
+def _resize(config: dict[str, Any]) -> Resize:
+    preproc = config.get("preproc") or ""
+    if not isinstance(preproc, str) or preproc not in RESIZES:
+        names = ", ".join(name for name in RESIZES if name)
+        raise SnapshotError(f"config.txt has preproc {preproc!r}, which does not resize to 224 pixels; taken: {names}")
+    return RESIZES[preproc]
+
+
+def _positive_number(config: dict[str, Any], name: str) -> float:
+    value = config.get(name)
+    if not _is_finite(value) or not value > 0:
+        raise SnapshotError(f"config.txt has {name} {value!r}; a positive number is needed")
+    return float(value)
+
+
+def _quantile(config: dict[str, Any]) -> float:
+    quantile = _positive_number(config, "quantile")
+    if quantile > 1:
+        raise SnapshotError(f"config.txt has quantile {quantile}; a number in (0, 1] is needed")
+    return quantile
+
+
+def _read_normalization(path: Path) -> Normalization | None:
+    if not path.exists():
+        return None
+    document = _read_json(path)
+    mean, std = document.get("mean"), document.get("std")
+    if not isinstance(mean, list) or not isinstance(std, list):
+        raise SnapshotError(f"{path}: give lists `mean` and `std`, one number a channel")
+    return checked_normalization(tuple(mean), tuple(std), str(path))
+
+
+def _read_operating_point_beside(path: Path) -> OperatingPoint | None:
+    return read_operating_point(path) if path.exists() else None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SnapshotError(f"{path} is no readable JSON file; write it anew") from error
+    if not isinstance(document, dict):
+        raise SnapshotError(f"{path} holds no JSON object; write it anew")
+    return document
+
+
+def _is_finite(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

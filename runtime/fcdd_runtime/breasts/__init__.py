@@ -1,0 +1,1 @@
+"""Projection, the sternum, which breasts are shown, and cutting them out."""

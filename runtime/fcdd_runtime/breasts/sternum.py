@@ -1,0 +1,139 @@
+"""Where the sternum is: the valley between the breasts in the front surface of the body, seen from the head."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fcdd_runtime.volumes.body_mask import body_mask
+from fcdd_runtime.volumes.volume import FloatArray
+
+SKIN_MM = 10.0
+"""A column's surface is where body begins that goes on for this long, so that ghosts and noise in air are passed."""
+SMOOTHING_MM = 9.0
+"""Width of the moving average over the surface profile."""
+CENTRAL_SHARE = 0.5
+"""Share of the body's width, about its middle, in which the sternum is looked for."""
+MIN_VALLEY_MM = 10.0
+MIN_CONFIDENCE = 0.15
+"""A shallower valley, in mm or against the height of the lower breast, is taken for none."""
+MIN_PEAK_DISTANCE_MM = 20.0
+"""How far, at least, each breast's most anterior point lies beside the valley."""
+MIN_CONTRAST = 2.0
+"""How much brighter than air the body is at least, mean against mean; noise alone has less."""
+FLOOR_SHARE = 0.1
+"""The floor of the valley reaches up to this share of its depth."""
+
+_Profile = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sternum:
+    """The valley between the breasts, in pixels of the projection."""
+
+    midline: int
+    """First column to the patient's left of the valley's centre."""
+    skin_row: int
+    """Row of the skin there."""
+    confidence: float
+    """0..1: depth of the valley against the height of the lower breast above its lateral foot."""
+
+
+def find_sternum(pre_mean: FloatArray, pixel_mm: tuple[float, float]) -> Sternum | None:
+    """Find the sternum in the head-foot mean of the pre-contrast phase.
+
+    Parameters
+    ----------
+    pre_mean : (rows, columns), anterior to posterior and patient right to left
+    pixel_mm : distance of neighbouring rows and of neighbouring columns
+
+    Returns
+    -------
+    None if there is no convincing valley.
+    """
+    body = body_mask(pre_mean)
+    if not _stands_out(pre_mean, body):
+        return None
+    surface = _front_surface(body, pixel_mm[0])
+    height_mm = _smoothed((len(pre_mean) - surface) * pixel_mm[0], round(SMOOTHING_MM / pixel_mm[1]))
+    inside = np.flatnonzero(surface < len(pre_mean))
+    if len(inside) < 3:
+        return None
+    depth = _valley_depth(height_mm)
+    valley = _lowest(depth, int(inside[0]), int(inside[-1]))
+    peaks = int(np.argmax(height_mm[: valley + 1])), valley + int(np.argmax(height_mm[valley:]))
+    confidence = _confidence(height_mm, peaks, float(depth[valley]), (int(inside[0]), int(inside[-1])))
+    beside_mm = min(valley - peaks[0], peaks[1] - valley) * pixel_mm[1]
+    if depth[valley] < MIN_VALLEY_MM or confidence < MIN_CONFIDENCE or beside_mm < MIN_PEAK_DISTANCE_MM:
+        return None
+    first, last = _floor(height_mm, valley, float(depth[valley]))
+    skin_row = int(np.median(surface[first : last + 1]))
+    return Sternum(midline=(first + last) // 2 + 1, skin_row=skin_row, confidence=confidence)
+
+
+def deepest_skin_row(pre_mean: FloatArray, pixel_mm: tuple[float, float], columns: npt.NDArray[np.bool_]) -> int | None:
+    """Return the row of the most posterior skin in some columns; None if most of them show no body.
+
+    Parameters
+    ----------
+    pre_mean, pixel_mm : as in `find_sternum`
+    columns : (columns,), which to look in
+    """
+    body = body_mask(pre_mean)
+    if not columns.any() or not _stands_out(pre_mean, body):
+        return None
+    surface = _front_surface(body, pixel_mm[0])[columns]
+    inside = surface[surface < len(pre_mean)]
+    return int(inside.max()) if 2 * len(inside) > len(surface) else None
+
+
+def _stands_out(pre_mean: FloatArray, body: npt.NDArray[np.bool_]) -> bool:
+    if body.all() or not body.any():
+        return False
+    return float(pre_mean[body].mean()) > MIN_CONTRAST * float(pre_mean[~body].mean())
+
+
+def _front_surface(body: npt.NDArray[np.bool_], row_mm: float) -> npt.NDArray[np.intp]:
+    """Return each column's first row of lasting body; the number of rows where there is none."""
+    rows = len(body)
+    length = min(max(1, round(SKIN_MM / row_mm)), rows)
+    total = np.concatenate([np.zeros((1, body.shape[1]), dtype=np.intp), np.cumsum(body, axis=0)])
+    lasting = total[length:] - total[:-length] >= 0.8 * length
+    starts = body[: len(lasting)] & lasting
+    return np.where(starts.any(axis=0), starts.argmax(axis=0), rows)
+
+
+def _smoothed(profile: _Profile, width: int) -> _Profile:
+    half = max(0, width // 2)
+    padded = np.pad(profile, half, mode="edge")
+    return np.convolve(padded, np.full(2 * half + 1, 1 / (2 * half + 1)), mode="valid")
+
+
+def _valley_depth(height_mm: _Profile) -> _Profile:
+    """Return how far each column lies below the lower of the highest points on its two sides."""
+    from_right_side = np.maximum.accumulate(height_mm)
+    from_left_side = np.maximum.accumulate(height_mm[::-1])[::-1]
+    return np.minimum(from_right_side, from_left_side) - height_mm
+
+
+def _lowest(depth: _Profile, first: int, last: int) -> int:
+    margin = round((last - first + 1) * (1 - CENTRAL_SHARE) / 2)
+    start, stop = first + margin, max(first + margin + 1, last + 1 - margin)
+    return start + int(np.argmax(depth[start:stop]))
+
+
+def _confidence(height_mm: _Profile, peaks: tuple[int, int], depth: float, body: tuple[int, int]) -> float:
+    """Depth of the valley against the height of the lower breast above the lowest point lateral to its peak."""
+    right, left = peaks
+    if height_mm[right] < height_mm[left]:
+        height = height_mm[right] - height_mm[min(body[0], right) : right + 1].min()
+    else:
+        height = height_mm[left] - height_mm[left : max(body[1], left) + 1].min()
+    return float(depth / max(height, depth)) if depth > 0 else 0.0
+
+
+def _floor(height_mm: _Profile, valley: int, depth: float) -> tuple[int, int]:
+    """Return the first and last column of the contiguous floor of the valley."""
+    low = height_mm <= height_mm[valley] + FLOOR_SHARE * depth
+    walls = np.flatnonzero(~low)
+    return int(walls[walls < valley].max(initial=-1)) + 1, int(walls[walls > valley].min(initial=len(low))) - 1

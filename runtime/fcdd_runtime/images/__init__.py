@@ -1,0 +1,1 @@
+"""What goes into a network as an image, and what its map says of that image."""

@@ -1,0 +1,174 @@
+"""Heatmap -> floating point Parametric Map that lies on the projection in patient space."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import highdicom
+import numpy as np
+import numpy.typing as npt
+from highdicom.pm import ParametricMap, RealWorldValueMapping
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.uid import MRImageStorage
+
+from fcdd_runtime.contract import Display, ModelContract
+from fcdd_runtime.images.network_input import image_position, resized_shape
+from fcdd_runtime.pacs.objects import NOT_FOR_DIAGNOSIS, USE_STATEMENT, ResultObjects, set_source, stand_in
+from fcdd_runtime.pacs.source_slice import SourceSlice
+from fcdd_runtime.result import BreastResult
+from fcdd_runtime.study.slices import Plane
+
+Vector = npt.NDArray[np.float64]
+
+_SERIES_NUMBERS = {"R": 9321, "L": 9322}
+
+
+@dataclass(frozen=True)
+class MapGeometry:
+    """Where a heatmap lies in the patient: LPS, mm."""
+
+    origin_mm: Vector
+    """Centre of pixel (0, 0)."""
+    along_row: Vector
+    """Unit vector in which columns follow each other: to the patient's left, as near as the acquisition allows."""
+    down_column: Vector
+    """Unit vector in which rows follow each other: to the back."""
+    pixel_mm: tuple[float, float]
+    """Distance of neighbouring rows and of neighbouring columns."""
+
+
+def parametric_map(breast: BreastResult, source: SourceSlice, objects: ResultObjects) -> ParametricMap:
+    """Return the heatmap as float32 DICOM, every value as the model gave it, no pixel resampled.
+
+    A projection has no place along its own direction. The plane is put where the peak is, so that a viewer which lays
+    it over the source study shows it on the slice that a reader should look at.
+    """
+    contract = objects.result.contract
+    geometry = map_geometry(breast, source.plane, contract)
+    result = ParametricMap(
+        source_images=[_stand_in(breast, source)],
+        pixel_array=np.ascontiguousarray(shown_heatmap(breast, contract)),
+        contains_recognizable_visual_features=False,
+        real_world_value_mappings=[_identity_mapping(breast)],
+        voi_lut_transformations=[_window(contract.display)],
+        transfer_syntax_uid="1.2.840.10008.1.2.1",
+        content_description=f"FCDD heatmap. {NOT_FOR_DIAGNOSIS}",
+        content_label="FCDD_HEATMAP",
+        content_qualification="RESEARCH",
+        image_flavor="VOLUME",
+        derived_pixel_contrast="NONE",
+        **_plane_arguments(geometry, source),
+        **objects.series(f"map {breast.laterality}", _SERIES_NUMBERS[breast.laterality], "FCDD heatmap"),
+    )
+    result.BodyPartExamined, result.Laterality = "BREAST", breast.laterality
+    result.ImageComments = USE_STATEMENT
+    dimensions = objects.uid("dimensions", breast.laterality)
+    result.DimensionOrganizationSequence[0].DimensionOrganizationUID = dimensions
+    result.DimensionIndexSequence[0].DimensionOrganizationUID = dimensions
+    _set_sources(result, source)
+    result.update(source.loss)
+    objects.finish(result, source)
+    return result
+
+
+def shown_heatmap(breast: BreastResult, contract: ModelContract) -> npt.NDArray[np.float32]:
+    """Return the heatmap with the patient's right at the left, also where the network saw it mirrored."""
+    return breast.heatmap[:, ::-1] if _mirrored(breast, contract) else breast.heatmap
+
+
+def map_geometry(breast: BreastResult, plane: Plane, contract: ModelContract) -> MapGeometry:
+    """Return where `shown_heatmap` lies: parallel to the projection, through the voxel of the peak.
+
+    Parameters
+    ----------
+    plane : of the slice that holds the peak; its axes are those of the voxels that were projected
+    """
+    down_column, along_row = _projection_axes(plane)
+    shape = breast.image.shape
+    first = image_position((0, 0), shape, contract.resize)
+    last_column = image_position((0, contract.resize.size - 1), shape, contract.resize)[1]
+    peak_row, peak_column = breast.peak.image_pixel
+    right = peak_column - first[1] if not _mirrored(breast, contract) else last_column - peak_column
+    down = peak_row - first[0]
+    origin = (
+        np.array(breast.peak.patient_mm)
+        - down * breast.pixel_mm[0] * down_column
+        - right * breast.pixel_mm[1] * along_row
+    )
+    resized = resized_shape(shape, contract.resize)
+    rows, columns = (side * length / size for side, length, size in zip(breast.pixel_mm, shape, resized, strict=True))
+    return MapGeometry(origin, along_row, down_column, (rows, columns))
+
+
+def _projection_axes(plane: Plane) -> tuple[Vector, Vector]:
+    """Unit vectors down the rows (to the back) and along the columns (to the left) of the projection.
+
+    Of the three voxel axes the one nearest to head-foot was projected; of the others one runs front to back.
+    """
+    axes = [_unit(plane.normal), _unit(plane.row_step_mm), _unit(plane.column_step_mm)]
+    depth = max(range(3), key=lambda index: abs(axes[index][2]))
+    one, other = (axis for index, axis in enumerate(axes) if index != depth)
+    if abs(one[1]) + abs(other[0]) < abs(other[1]) + abs(one[0]):
+        one, other = other, one
+    return one * np.sign(one[1]), other * np.sign(other[0])
+
+
+def _unit(vector: tuple[float, float, float]) -> Vector:
+    array = np.array(vector)
+    return np.asarray(array / np.linalg.norm(array))
+
+
+def _mirrored(breast: BreastResult, contract: ModelContract) -> bool:
+    return contract.recipe.mirror_left and breast.laterality == "L"
+
+
+def _plane_arguments(geometry: MapGeometry, source: SourceSlice) -> dict[str, Any]:
+    return {
+        "pixel_measures": highdicom.PixelMeasuresSequence(geometry.pixel_mm, slice_thickness=source.thickness_mm),
+        "plane_orientation": highdicom.PlaneOrientationSequence(
+            "PATIENT", [*map(float, geometry.along_row), *map(float, geometry.down_column)]
+        ),
+        "plane_positions": [highdicom.PlanePositionSequence("PATIENT", [*map(float, geometry.origin_mm)])],
+    }
+
+
+def _identity_mapping(breast: BreastResult) -> RealWorldValueMapping:
+    return RealWorldValueMapping(
+        lut_label="anomaly",
+        lut_explanation="Anomaly heatmap",
+        unit=codes.UCUM.NoUnits,
+        value_range=(float(breast.heatmap.min()), float(breast.heatmap.max())),
+        slope=1.0,
+        intercept=0.0,
+    )
+
+
+def _window(display: Display) -> highdicom.VOILUTTransformation:
+    low, span = display.reference_range
+    width = span if span > 0 else 1.0
+    return highdicom.VOILUTTransformation(
+        window_center=low + width / 2, window_width=width, voi_lut_function="LINEAR_EXACT"
+    )
+
+
+def _stand_in(breast: BreastResult, source: SourceSlice) -> Dataset:
+    """Describe the source as a single-frame image, which is all that highdicom needs to know of a frame too."""
+    dataset = stand_in(source)
+    dataset.SOPClassUID = MRImageStorage
+    dataset.Rows, dataset.Columns = breast.image.shape
+    dataset.FrameOfReferenceUID = source.frame_of_reference_uid
+    dataset.PositionReferenceIndicator = source.position_reference
+    row_step, column_step = np.array(source.plane.row_step_mm), np.array(source.plane.column_step_mm)
+    dataset.PixelSpacing = [float(np.linalg.norm(row_step)), float(np.linalg.norm(column_step))]
+    dataset.ImageOrientationPatient = [*_unit(source.plane.column_step_mm), *_unit(source.plane.row_step_mm)]
+    dataset.ImagePositionPatient = list(source.plane.origin_mm)
+    dataset.SliceThickness = source.thickness_mm
+    return dataset
+
+
+def _set_sources(result: ParametricMap, source: SourceSlice) -> None:
+    set_source(result, source)
+    derivation = Dataset()
+    derivation.DerivationCodeSequence = [highdicom.sr.CodedConcept.from_code(codes.DCM.MaximumIntensityProjection)]
+    derivation.SourceImageSequence = result.SourceImageSequence
+    result.PerFrameFunctionalGroupsSequence[0].DerivationImageSequence = [derivation]

@@ -1,0 +1,137 @@
+"""Result -> Comprehensive 3D SR: a measurement report after TID 1500 (PS3.16), as IHE's AI Results profile has it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from highdicom import sr
+from highdicom.coding_schemes import CodingSchemeIdentificationItem
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+
+from fcdd_runtime.contract import ModelContract
+from fcdd_runtime.pacs.objects import USE_STATEMENT, ResultObjects, stand_in
+from fcdd_runtime.pacs.source_slice import SourceSlice
+from fcdd_runtime.result import BreastResult
+from fcdd_runtime.software import NAME, software_version
+
+_SERIES_NUMBER = 9301
+_SCHEME = "99FCDDEDGE"
+_SCORE = Code("score", _SCHEME, "Anomaly score")
+_THRESHOLD = Code("threshold", _SCHEME, "Operating point: flagged at and above this anomaly score")
+_SENSITIVITY = Code("sensitivity", _SCHEME, "Sensitivity that the operating point was set for")
+_FLAG = Code("flag", _SCHEME, "Anomaly score against the operating point")
+_FLAG_VALUES = {
+    True: Code("flagged", _SCHEME, "Flagged: at or above the operating point"),
+    False: Code("not_flagged", _SCHEME, "Not flagged: below the operating point"),
+    None: Code("no_threshold", _SCHEME, "The model has no operating point"),
+}
+"""No standard code says this without saying normal or abnormal, which a score does not."""
+_SIDES = {"L": codes.SCT.Left, "R": codes.SCT.Right}
+
+
+def structured_report(objects: ResultObjects, sources: Sequence[SourceSlice]) -> sr.Comprehensive3DSR:
+    """Report scores, operating point, flags and peaks of all breasts of a study, unverified.
+
+    A breast's peak is a 3D point in the patient (LPS, mm); its score refers to the slice that holds it.
+
+    Parameters
+    ----------
+    sources : for each breast of the result the slice that holds its peak; all have a frame of reference
+    """
+    breasts = objects.result.breasts
+    groups = [_breast_group(breast, source, objects) for breast, source in zip(breasts, sources, strict=True)]
+    report = sr.MeasurementReport(
+        observation_context=_observer(objects),
+        procedure_reported=codes.SCT.MRIOfBreast,
+        imaging_measurements=[_exam_group(objects), *groups],
+        title=codes.DCM.ImagingMeasurementReport,
+    )
+    report[0].ContentSequence.append(_comment(USE_STATEMENT))
+    document = sr.Comprehensive3DSR(
+        evidence=[stand_in(source) for source in sources],
+        content=report[0],
+        is_complete=True,
+        is_final=False,
+        is_verified=False,
+        coding_schemes=[CodingSchemeIdentificationItem(_SCHEME, name=f"Private codes of {NAME}")],
+        **objects.series("report", _SERIES_NUMBER, "FCDD breast report"),
+    )
+    objects.finish(document, sources[0])
+    return document
+
+
+def _observer(objects: ResultObjects) -> sr.ObservationContext:
+    device = sr.DeviceObserverIdentifyingAttributes(
+        uid=objects.device_uid, name=NAME, manufacturer_name=NAME, model_name=objects.result.contract.name
+    )
+    return sr.ObservationContext(observer_device_context=sr.ObserverContext(codes.DCM.Device, device))
+
+
+def _exam_group(objects: ResultObjects) -> sr.MeasurementsAndQualitativeEvaluations:
+    result = objects.result
+    return sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(objects.uid("exam"), "exam: the larger of the breasts' scores"),
+        algorithm_id=_algorithm(result.contract),
+        finding_sites=[sr.FindingSite(codes.SCT.Breast)],
+        measurements=[_number(_SCORE, result.exam_score), *_operating_point(result.contract)],
+        qualitative_evaluations=[sr.QualitativeEvaluation(_FLAG, _FLAG_VALUES[result.flagged])],
+    )
+
+
+def _breast_group(
+    breast: BreastResult, source: SourceSlice, objects: ResultObjects
+) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations:
+    contract = objects.result.contract
+    return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(objects.uid("peak", breast.laterality), f"peak {breast.laterality}"),
+        referenced_region=sr.ImageRegion3D("POINT", np.array([breast.peak.patient_mm]), source.frame_of_reference_uid),
+        algorithm_id=_algorithm(contract),
+        finding_sites=[sr.FindingSite(codes.SCT.Breast, laterality=_SIDES[breast.laterality])],
+        measurements=[_number(_SCORE, breast.score, source), *_operating_point(contract)],
+        qualitative_evaluations=[sr.QualitativeEvaluation(_FLAG, _FLAG_VALUES[_plain(breast.flagged)])],
+    )
+
+
+def _plain(flagged: bool | None) -> bool | None:
+    return None if flagged is None else bool(flagged)
+
+
+def _operating_point(contract: ModelContract) -> list[sr.Measurement]:
+    point = contract.operating_point
+    if point is None:
+        return []
+    sensitivity = [] if point.sensitivity is None else [_number(_SENSITIVITY, point.sensitivity)]
+    return [_number(_THRESHOLD, point.threshold), *sensitivity]
+
+
+def _number(name: Code, value: float, source: SourceSlice | None = None) -> sr.Measurement:
+    images = None
+    if source is not None:
+        frame = source.source.frame_number
+        images = [
+            sr.SourceImageForMeasurement(
+                source.sop_class_uid, source.source.sop_instance_uid, None if frame is None else [frame]
+            )
+        ]
+    return sr.Measurement(name=name, value=float(value), unit=codes.UCUM.NoUnits, referenced_images=images)
+
+
+def _algorithm(contract: ModelContract) -> sr.AlgorithmIdentification:
+    point = contract.operating_point
+    return sr.AlgorithmIdentification(
+        name=f"{NAME} {contract.name}",
+        version=software_version(),
+        manufacturer=NAME,
+        parameters=[
+            f"network {contract.network}, objective {contract.objective}",
+            f"precision {contract.precision}, target {contract.target}",
+            f"snapshot SHA-256 {contract.snapshot_sha256}",
+            f"artefact SHA-256 {contract.artefact_sha256}",
+            *([] if point is None else [f"operating point determined on: {point.source}"]),
+            USE_STATEMENT,
+        ],
+    )
+
+
+def _comment(text: str) -> sr.TextContentItem:
+    return sr.TextContentItem(codes.DCM.Comment, text, sr.RelationshipTypeValues.CONTAINS)

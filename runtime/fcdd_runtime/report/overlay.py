@@ -1,0 +1,163 @@
+"""Breast images with their heatmaps laid over them, at their true proportions.
+
+Three grids meet here: the network's square image, which a heatmap lies on; the breast image, whose pixels need not be
+square; and the display image, whose pixels are. Where the recipe mirrors the left breast for the network, breast image
+and heatmap are mirrored; the display image never is.
+"""
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from fcdd_runtime.contract import ModelContract, Resize
+from fcdd_runtime.images.heatmap import scaled_for_display
+from fcdd_runtime.images.network_input import crop_offset, resized_shape
+from fcdd_runtime.report.colormap import color_table
+from fcdd_runtime.report.look import DEFAULT_LOOK, Colormap, Look
+from fcdd_runtime.result import BreastResult
+from fcdd_runtime.software import INTENDED_USE
+
+FloatArray = npt.NDArray[np.float32]
+Shape = tuple[int, ...]
+"""Rows and columns."""
+
+SIDES = {"R": "Right", "L": "Left"}
+
+OPACITY = 0.5
+"""How much of the picture the hottest colours cover at first, 0..1."""
+_OPAQUE_FROM = 0.5
+"""Normalised heat from which a colour has that full opacity; colder colours let the anatomy through."""
+_MINIMUM_SIDE = 512
+"""A written picture is enlarged by a whole number until its longer side has this many pixels."""
+
+
+def overlay_image(breast: BreastResult, contract: ModelContract, look: Look = DEFAULT_LOOK) -> Image.Image:
+    """Draw a breast with its heatmap, and a caption below that keeps side and purpose with it.
+
+    Returns
+    -------
+    RGB, anterior up, the patient's right at the left, square pixels
+    """
+    picture = blended_image(breast, contract, look)
+    enlargement = -(-_MINIMUM_SIDE // max(picture.size))
+    return _captioned(
+        picture.resize((picture.width * enlargement, picture.height * enlargement), Image.Resampling.BICUBIC), breast
+    )
+
+
+def blended_image(breast: BreastResult, contract: ModelContract, look: Look) -> Image.Image:
+    """Return `display_image` with its heatmap laid over it: RGB, same size."""
+    heat = heat_layer(breast, contract, look).convert("RGBA")
+    heat.putalpha(heat.getchannel("A").point([round(level * OPACITY) for level in range(256)]))
+    return Image.alpha_composite(display_image(breast, contract).convert("RGBA"), heat).convert("RGB")
+
+
+def display_image(breast: BreastResult, contract: ModelContract) -> Image.Image:
+    """Return the breast image with square pixels, the patient's right at the left.
+
+    Returns
+    -------
+    mode L, shape as `display_shape` says
+    """
+    rows, columns = display_shape(breast)
+    image = breast.image[:, ::-1] if _mirrored(breast, contract) else breast.image
+    return Image.fromarray(np.ascontiguousarray(image)).resize((columns, rows), Image.Resampling.BILINEAR)
+
+
+def display_shape(breast: BreastResult) -> Shape:
+    """Return rows and columns of the breast image once its longer pixel side is divided to match the shorter one."""
+    finest = min(breast.pixel_mm)
+    rows, columns = (
+        max(1, round(count * size / finest)) for count, size in zip(breast.image.shape, breast.pixel_mm, strict=True)
+    )
+    return rows, columns
+
+
+def heat_layer(breast: BreastResult, contract: ModelContract, look: Look) -> Image.Image:
+    """Return the heatmap as a layer over `display_image`, of the same size.
+
+    Returns
+    -------
+    mode P: 0 (cold) to 255 (hot) with an RGBA palette, from transparent to opaque; small and quick to write as PNG
+    """
+    scaled = scaled_for_display(breast.heatmap, contract.display, look.scale)
+    heat = heat_on_breast(scaled, breast.image.shape, display_shape(breast), contract.resize)
+    if _mirrored(breast, contract):
+        heat = heat[:, ::-1]
+    layer = Image.fromarray(np.rint(255 * heat).astype(np.uint8))
+    layer.putpalette(_heat_palette(look.colormap), "RGBA")
+    return layer
+
+
+def _heat_palette(colormap: Colormap) -> bytes:
+    alpha = np.clip(np.linspace(0, 255 / _OPAQUE_FROM, 256), 0, 255)
+    return np.column_stack([color_table(colormap), np.rint(alpha).astype(np.uint8)]).tobytes()
+
+
+def peak_mm(breast: BreastResult, contract: ModelContract) -> tuple[float, float]:
+    """Return how far the peak's pixel centre lies below the top and right of the left edge of `display_image`, mm."""
+    row, column = breast.peak.image_pixel
+    if _mirrored(breast, contract):
+        column = breast.image.shape[1] - 1 - column
+    return (row + 0.5) * breast.pixel_mm[0], (column + 0.5) * breast.pixel_mm[1]
+
+
+def heat_on_breast(heat: FloatArray, breast_shape: Shape, target_shape: Shape, resize: Resize) -> FloatArray:
+    """Carry heat from the network's image back to where it belongs in the breast image.
+
+    Parameters
+    ----------
+    heat : float32 (size, size), 0..1, on the network's image
+    breast_shape : rows and columns of the breast image that was resized for the network
+    target_shape : rows and columns of the result, which covers exactly the breast image
+    resize : the rule that made the network's image
+
+    Returns
+    -------
+    float32 `target_shape`, 0..1; 0 where the network did not look
+    """
+    margins = _margins(breast_shape, resize)
+    whole = Image.fromarray(np.pad(heat, margins, mode="edge"))
+    scaled = np.asarray(whole.resize((target_shape[1], target_shape[0]), Image.Resampling.BILINEAR))
+    seen = [_seen(count, margin, resize.size) for count, margin in zip(target_shape, margins, strict=True)]
+    return np.asarray(scaled * np.outer(*seen), np.float32)
+
+
+def seen_part(breast: BreastResult, contract: ModelContract) -> tuple[float, float, float, float]:
+    """Return top, left, bottom and right of what the network saw, as fractions of `display_image`."""
+    size = contract.resize.size
+    (top, below), (before, after) = _margins(breast.image.shape, contract.resize)
+    left, right = (after, before) if _mirrored(breast, contract) else (before, after)
+    height, width = top + size + below, left + size + right
+    return top / height, left / width, (top + size) / height, (left + size) / width
+
+
+def _mirrored(breast: BreastResult, contract: ModelContract) -> bool:
+    return contract.recipe.mirror_left and breast.laterality == "L"
+
+
+def _margins(breast_shape: Shape, resize: Resize) -> list[tuple[int, int]]:
+    """Pixels that the central crop leaves before and after itself, for rows and for columns."""
+    resized = resized_shape(breast_shape, resize)
+    offsets = crop_offset(resized, resize.size)
+    return [(before, length - resize.size - before) for before, length in zip(offsets, resized, strict=True)]
+
+
+def _seen(count: int, margins: tuple[int, int], size: int) -> npt.NDArray[np.bool_]:
+    """Which of `count` pixels along an axis have their centre inside the crop."""
+    centers = (np.arange(count) + 0.5) * (size + sum(margins)) / count
+    inside: npt.NDArray[np.bool_] = (centers >= margins[0]) & (centers < margins[0] + size)
+    return inside
+
+
+def _captioned(picture: Image.Image, breast: BreastResult) -> Image.Image:
+    state = {True: "flagged", False: "not flagged", None: "no operating point"}[breast.flagged]
+    text = f"{SIDES[breast.laterality]} breast   score {breast.score:.4g}   {state}\n{INTENDED_USE}"
+    font = ImageFont.load_default(picture.width / 30)
+    height = round(picture.width / 8)
+    page = Image.new("RGB", (picture.width, picture.height + height))
+    page.paste(picture)
+    ImageDraw.Draw(page).multiline_text(
+        (picture.width / 40, picture.height + height / 2), text, (214, 222, 232), font, anchor="lm"
+    )
+    return page

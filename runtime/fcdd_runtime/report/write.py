@@ -1,0 +1,170 @@
+"""Writers of a study's result: JSON for machines, pictures and one page for people, one CSV over many studies."""
+
+import csv
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fcdd_runtime.contract import ModelContract
+from fcdd_runtime.files import replaced_folder
+from fcdd_runtime.report.look import DEFAULT_LOOK, Look
+from fcdd_runtime.report.markup import PNG_LEVEL
+from fcdd_runtime.report.overlay import overlay_image
+from fcdd_runtime.report.study_page import study_page
+from fcdd_runtime.result import BreastResult, StudyResult
+from fcdd_runtime.software import INTENDED_USE, NAME, software_version
+
+
+@dataclass(frozen=True)
+class SummaryRow:
+    """One breast in `summary.csv`; the fields are its columns."""
+
+    study: str
+    """Folder of the study, as `study_folder_name` gives it."""
+    study_instance_uid: str
+    laterality: str
+    score: float
+    flagged: str
+    """`true`, `false`, or empty if the model has no operating point."""
+    threshold: float | None
+    peak_x_mm: float
+    """Patient coordinates in LPS, as y and z."""
+    peak_y_mm: float
+    peak_z_mm: float
+    sop_instance_uid: str
+    frame_number: int | None
+
+
+def write_study_report(
+    result: StudyResult, folder: Path, look: Look = DEFAULT_LOOK, also: Callable[[Path], None] | None = None
+) -> None:
+    """Write `result.json`, `report.html` and an `overlay_<laterality>.png` for each breast.
+
+    Everything is written beside `folder` first and then renamed, so `folder` is never half written. A folder that an
+    earlier run left is replaced.
+
+    Parameters
+    ----------
+    look : colours of the pictures; the page offers both scales
+    also : writes what else belongs into the folder that it is given, such as DICOM objects
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written; what was there before is then still there.
+    ValueError
+        If a number in the result is NaN or infinite.
+    """
+    with replaced_folder(folder) as fresh:
+        (fresh / "result.json").write_text(result_json(result), encoding="utf-8")
+        for breast in result.breasts:
+            overlay_image(breast, result.contract, look).save(
+                fresh / f"overlay_{breast.laterality}.png", compress_level=PNG_LEVEL
+            )
+        page = study_page(result, study_folder_name(result.study_instance_uid), look)
+        (fresh / "report.html").write_text(page, encoding="utf-8", errors="replace")
+        if also is not None:
+            also(fresh)
+
+
+def study_folder_name(study_instance_uid: str) -> str:
+    """Return a short name that does not give the UID away: the first 12 hexadecimal digits of its SHA-256."""
+    return hashlib.sha256(study_instance_uid.encode()).hexdigest()[:12]
+
+
+def write_summary(rows: Iterable[SummaryRow], path: Path) -> None:
+    """Write a CSV file with a header and one row a breast."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in dataclasses.fields(SummaryRow)])
+        writer.writeheader()
+        writer.writerows(dataclasses.asdict(row) for row in rows)
+
+
+def summary_rows(result: StudyResult) -> tuple[SummaryRow, ...]:
+    """Return a study's rows of the summary, in the order of its breasts."""
+    return tuple(_summary_row(result, breast) for breast in result.breasts)
+
+
+def result_json(result: StudyResult) -> str:
+    """Return the result without its images, as JSON text.
+
+    Raises
+    ------
+    ValueError
+        If a number is NaN or infinite.
+    """
+    return json.dumps(_study_entries(result), indent=2, allow_nan=False) + "\n"
+
+
+def _study_entries(result: StudyResult) -> dict[str, Any]:
+    point = result.contract.operating_point
+    return {
+        "study_instance_uid": result.study_instance_uid,
+        "exam_score": float(result.exam_score),
+        "flagged": _plain_flag(result.flagged),
+        "breasts": [_breast_entries(breast) for breast in result.breasts],
+        "operating_point": None if point is None else dataclasses.asdict(point),
+        "phases": dataclasses.asdict(result.phases),
+        "split": dataclasses.asdict(result.split),
+        "warnings": list(result.warnings),
+        "model": _model_entries(result.contract),
+        "software": {"name": NAME, "version": software_version()},
+        "intended_use": INTENDED_USE,
+    }
+
+
+def _breast_entries(breast: BreastResult) -> dict[str, Any]:
+    return {
+        "laterality": breast.laterality,
+        "score": float(breast.score),
+        "flagged": _plain_flag(breast.flagged),
+        "reference": breast.reference,
+        "peak": {
+            "patient_mm": [float(value) for value in breast.peak.patient_mm],
+            "sop_instance_uid": breast.peak.sop_instance_uid,
+            "frame_number": None if breast.peak.frame_number is None else int(breast.peak.frame_number),
+            "heatmap_pixel": [int(value) for value in breast.peak.heatmap_pixel],
+            "image_pixel": [int(value) for value in breast.peak.image_pixel],
+        },
+    }
+
+
+def _plain_flag(flagged: bool | None) -> bool | None:
+    """Turn a NumPy boolean, which a comparison of scores gives, into one that JSON has a word for."""
+    return None if flagged is None else bool(flagged)
+
+
+def _model_entries(contract: ModelContract) -> dict[str, Any]:
+    return {
+        "name": contract.name,
+        "network": contract.network,
+        "objective": contract.objective,
+        "precision": contract.precision,
+        "target": contract.target,
+        "snapshot_sha256": contract.snapshot_sha256,
+        "artefact_sha256": contract.artefact_sha256,
+        "versions": dict(contract.versions),
+        "notes": list(contract.notes),
+    }
+
+
+def _summary_row(result: StudyResult, breast: BreastResult) -> SummaryRow:
+    point = result.contract.operating_point
+    x, y, z = breast.peak.patient_mm
+    return SummaryRow(
+        study=study_folder_name(result.study_instance_uid),
+        study_instance_uid=result.study_instance_uid,
+        laterality=breast.laterality,
+        score=float(breast.score),
+        flagged="" if breast.flagged is None else str(bool(breast.flagged)).lower(),
+        threshold=None if point is None else point.threshold,
+        peak_x_mm=float(x),
+        peak_y_mm=float(y),
+        peak_z_mm=float(z),
+        sop_instance_uid=breast.peak.sop_instance_uid,
+        frame_number=breast.peak.frame_number,
+    )

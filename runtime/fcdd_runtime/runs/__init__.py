@@ -1,0 +1,1 @@
+"""One call of fcdd-score: many inputs, one list of results."""

@@ -1,0 +1,135 @@
+"""A folder of ready-made MIP images becomes a score an image, for research on images without DICOM."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fcdd_runtime.backends.base import Backend, Maps
+from fcdd_runtime.errors import ImageError
+from fcdd_runtime.files import replaced_file
+from fcdd_runtime.images.heatmap import upsample
+from fcdd_runtime.images.mip_files import find_images, read_image
+from fcdd_runtime.images.network_input import GreyImage, infer_images
+from fcdd_runtime.images.references import Reference, ReferenceOf, folder_references
+
+RESULTS_FILE = "results.json"
+MAPS_FILE = "maps.npz"
+
+
+@dataclass(frozen=True)
+class ImageScores:
+    """Scores of the images of one folder."""
+
+    names: tuple[str, ...]
+    """Paths relative to the folder, with forward slashes, in sorted order; unreadable images are left out."""
+    scores: tuple[float, ...]
+    flagged: tuple[bool | None, ...]
+    maps: Maps
+    """float32 (N, 28, 28)."""
+    failures: tuple[str, ...]
+    """One sentence for each image that could not be used."""
+    references: tuple[str, ...] | None
+    """What each image was compared with: a file's name, or its path in the table; None for one-input networks."""
+
+
+@dataclass(frozen=True)
+class _Image:
+    name: str
+    pixels: GreyImage
+    reference: Reference | None
+
+
+def score_images(folder: Path, backend: Backend, reference: Path | None = None) -> ImageScores:
+    """Score all PNG and TIFF images below a folder.
+
+    Parameters
+    ----------
+    reference : what a two-input network compares the images with, as in `folder_references`; None for the others
+
+    Raises
+    ------
+    ImageError
+        If there is no image, or none can be used, or a reference is missing or superfluous.
+    BackendError
+        If the model cannot be run.
+    """
+    reference_of = _reference_of(folder, backend, reference)
+    names: list[str] = []
+    references: list[str] = []
+    failures: list[str] = []
+    scores, maps = [], []
+    for chunk in _chunks(folder, backend.contract.max_batch_size, reference_of, failures):
+        others = [image.reference for image in chunk if image.reference is not None]
+        names += [image.name for image in chunk]
+        references += [other.name for other in others]
+        chunk_scores, chunk_maps = infer_images(
+            [image.pixels for image in chunk], backend, [other.pixels for other in others] if reference_of else None
+        )
+        scores.append(chunk_scores)
+        maps.append(chunk_maps)
+    if not names:
+        raise ImageError(f"no image in {folder} can be used: {failures[0]}")
+    values = tuple(float(score) for score in np.concatenate(scores))
+    flagged = tuple(backend.contract.flags(value) for value in values)
+    return ImageScores(
+        tuple(names),
+        values,
+        flagged,
+        np.concatenate(maps),
+        tuple(failures),
+        tuple(references) if reference_of else None,
+    )
+
+
+def write_image_scores(result: ImageScores, backend: Backend, folder: Path, save_maps: bool) -> None:
+    """Write `results.json`, and with `save_maps` also `maps.npz`, into an existing folder, each in one step."""
+    rows: list[dict[str, Any]] = [
+        {"image": name, "score": score, "flagged": flagged}
+        for name, score, flagged in zip(result.names, result.scores, result.flagged, strict=True)
+    ]
+    for row, reference in zip(rows, result.references or (), strict=False):
+        row["reference"] = reference
+    with replaced_file(folder / RESULTS_FILE) as path:
+        path.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    # Maps of an earlier call would have other names than these rows.
+    (folder / MAPS_FILE).unlink(missing_ok=True)
+    if save_maps:
+        contract = backend.contract
+        heatmaps = upsample(result.maps, contract.upsampling, contract.resize.size)
+        with replaced_file(folder / MAPS_FILE) as path, path.open("wb") as file:
+            np.savez_compressed(
+                file, names=np.array(result.names), anomaly_map=result.maps, heatmap=heatmaps.astype(np.float32)
+            )
+
+
+def _reference_of(folder: Path, backend: Backend, reference: Path | None) -> ReferenceOf | None:
+    """Say where references come from; None for one-input networks."""
+    if "reference" not in backend.contract.inputs:
+        if reference is not None:
+            raise ImageError(f"{backend.contract.network} takes no reference images; leave --reference out")
+        return None
+    if reference is None:
+        raise ImageError(
+            f"{backend.contract.network} compares every image with a reference; give --reference with an image, or "
+            "with a CSV file of the columns image,reference"
+        )
+    return folder_references(reference, folder)
+
+
+def _chunks(folder: Path, size: int, reference_of: ReferenceOf | None, failures: list[str]) -> Iterator[list[_Image]]:
+    chunk: list[_Image] = []
+    for path in find_images(folder):
+        name = path.relative_to(folder).as_posix()
+        try:
+            chunk.append(_Image(name, read_image(path), reference_of(name) if reference_of else None))
+        except ImageError as error:
+            failures.append(str(error))
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

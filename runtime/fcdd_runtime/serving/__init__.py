@@ -1,0 +1,1 @@
+"""A Triton Inference Server that really answers."""

@@ -1,0 +1,1 @@
+"""Files -> studies: archives, headers, slices, pixels and stacking."""

@@ -1,0 +1,71 @@
+"""Unpacking a zipped study within bounds: a zip comes from outside and may be damaged or made to do harm."""
+
+import zipfile
+from pathlib import Path, PurePosixPath
+
+from fcdd_runtime.errors import StudyError
+from fcdd_runtime.redaction import quoted
+
+MAX_MEMBERS = 200_000
+MAX_BYTES = 32 * 2**30
+"""Most that is unpacked from one zip, bytes."""
+MAX_RATIO = 100
+"""Most that a whole zip may grow; MR images hardly compress to a tenth."""
+
+_CHUNK_BYTES = 2**20
+
+
+def unpack(path: Path, folder: Path) -> None:
+    """Unpack the files of a zip into a folder, flat, under numbered names.
+
+    Raises
+    ------
+    StudyError
+        If it is no zip, damaged, encrypted, or unpacks to more than is plausible.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [member for member in archive.infolist() if not member.is_dir()]
+            _check_sizes(path, members)
+            for number, member in enumerate(members):
+                _write(archive, member, folder / _flat_name(number, member))
+    except StudyError:
+        raise
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, OSError) as error:
+        raise _refused(path, error) from error
+
+
+def _check_sizes(path: Path, members: list[zipfile.ZipInfo]) -> None:
+    unpacked, packed = sum(member.file_size for member in members), path.stat().st_size
+    if len(members) > MAX_MEMBERS or unpacked > MAX_BYTES or unpacked > MAX_RATIO * packed:
+        raise StudyError(
+            f"the zip {quoted(path.name)} would unpack to {len(members)} files of {unpacked / 2**20:.0f} MB in all, "
+            "which no study does; give the folder instead"
+        )
+
+
+def _write(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
+    # A member yields at most the size that it declares, which was checked.
+    with archive.open(member) as packed, target.open("wb") as unpacked:
+        while chunk := packed.read(_CHUNK_BYTES):
+            unpacked.write(chunk)
+
+
+def _flat_name(number: int, member: zipfile.ZipInfo) -> str:
+    """Name a file by its number and the end of its own name, so that no path in the zip leads out of the folder."""
+    return f"{number:06d}_{PurePosixPath(member.filename).name[-60:]}"
+
+
+def _refused(path: Path, error: Exception) -> StudyError:
+    return StudyError(
+        f"the zip {quoted(path.name)} cannot be unpacked ({_kind(error)}); give an undamaged zip without a password"
+    )
+
+
+def _kind(error: Exception) -> str:
+    """Say what is wrong in own words: zipfile repeats names of members."""
+    if isinstance(error, NotImplementedError):
+        return "its compression is not supported"
+    if isinstance(error, OSError):
+        return error.strerror or "it cannot be read"
+    return "it is encrypted" if isinstance(error, RuntimeError) else "it is damaged"

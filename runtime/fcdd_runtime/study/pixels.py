@@ -1,0 +1,277 @@
+"""Pixels of one slice: where they lie in a file, whether they are all there, and decoding them one slice at a time."""
+
+import os
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataset import Dataset
+from pydicom.encaps import get_frame
+from pydicom.pixels.decoders.base import Decoder, get_decoder
+from pydicom.uid import (
+    UID,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+)
+
+from fcdd_runtime.errors import StudyError
+from fcdd_runtime.redaction import quoted
+from fcdd_runtime.volumes.volume import Pixels, is_short_integer
+
+MAX_SLICE_PIXELS = 64 * 2**20
+"""A slice that declares more pixels than this is refused before any memory is taken for it."""
+
+_PLAIN_SYNTAXES = frozenset((ExplicitVRLittleEndian, ImplicitVRLittleEndian))
+_PIXEL_DATA_TAG = (0x7FE0, 0x0010)
+_ITEM_TAG = (0xFFFE, 0xE000)
+_SEQUENCE_DELIMITER_TAG = (0xFFFE, 0xE0DD)
+_UNDEFINED_LENGTH = 0xFFFFFFFF
+
+
+@dataclass(frozen=True)
+class StoredPixels:
+    """Pixel data of one file: all that decoding needs besides the number of the frame."""
+
+    path: Path
+    transfer_syntax: UID
+    offset: int
+    """Where the value of the pixel data element begins in the file, bytes."""
+    vr: str
+    """`OB` or `OW`."""
+    frames: int
+    rows: int
+    columns: int
+    bits_allocated: int
+    bits_stored: int
+    signed: bool
+
+
+def stored_pixels(path: Path, file: BinaryIO, header: Dataset) -> tuple[StoredPixels | None, str]:
+    """Describe the pixel data of a file whose header has just been read, without reading the pixels.
+
+    Parameters
+    ----------
+    path : the file's name, for later
+    file : the file, positioned where reading the header stopped: at the pixel data element
+    header : its header, with file meta information
+
+    Returns
+    -------
+    pixels : None if the header does not describe any
+    damage : why they cannot be read, as the rest of a sentence that begins with the file's name; empty if they can
+    """
+    try:
+        pixels = _described(path, header)
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        return None, "does not describe its pixels (rows, columns, bits)"
+    if damage := _unsupported(header, pixels):
+        return pixels, damage
+    vr, length = _pixel_data_element(file, pixels.transfer_syntax)
+    if length is None:
+        return pixels, "is truncated or has no pixel data"
+    located = replace(pixels, offset=file.tell(), vr=vr)
+    return located, "" if _is_complete(file, located, length) else "is truncated: its pixel data are incomplete"
+
+
+def read_frame(pixels: StoredPixels, frame: int, slope: float, intercept: float) -> Pixels:
+    """Decode one frame, and no other, and apply its rescale.
+
+    Parameters
+    ----------
+    frame : counted from 0; 0 in a single-frame file
+    slope, intercept : the frame's RescaleSlope and RescaleIntercept
+
+    Returns
+    -------
+    (rows, columns) in rescaled scanner units: float32, or integers as stored where the rescale changes nothing
+
+    Raises
+    ------
+    StudyError
+        If the pixels cannot be decoded.
+    """
+    stored = _plain(pixels, frame)
+    if stored is None:
+        stored = _unpacked(pixels, frame)
+    if stored is None:
+        stored = _decoded(pixels, frame)
+    if slope == 1 and intercept == 0:
+        return stored if is_short_integer(stored) else stored.astype(np.float32)
+    return np.asarray(stored * np.float64(slope) + np.float64(intercept), dtype=np.float32)
+
+
+def _described(path: Path, header: Dataset) -> StoredPixels:
+    return StoredPixels(
+        path=path,
+        transfer_syntax=_uid(header.file_meta.TransferSyntaxUID),
+        offset=0,
+        vr="OW",
+        frames=int(header.get("NumberOfFrames") or 1),
+        rows=int(header.Rows),
+        columns=int(header.Columns),
+        bits_allocated=int(header.BitsAllocated),
+        bits_stored=int(header.BitsStored),
+        signed=int(header.PixelRepresentation) == 1,
+    )
+
+
+@lru_cache(maxsize=64)
+def _uid(text: str) -> UID:
+    """Check and wrap a UID; the files of a study share theirs."""
+    return UID(text)
+
+
+def _unsupported(header: Dataset, pixels: StoredPixels) -> str:
+    if pixels.rows * pixels.columns > MAX_SLICE_PIXELS:
+        return f"declares slices of {pixels.rows} x {pixels.columns} pixels, more than any scanner makes"
+    if min(pixels.rows, pixels.columns, pixels.frames) < 1:
+        return "declares no pixels"
+    if header.get("SamplesPerPixel", 1) != 1 or header.get("PhotometricInterpretation") != "MONOCHROME2":
+        return "is not a plain grey image (MONOCHROME2)"
+    if pixels.bits_allocated not in (8, 16, 32) or not 0 < pixels.bits_stored <= pixels.bits_allocated:
+        return f"declares {pixels.bits_stored} of {pixels.bits_allocated} bits per pixel, which is not valid"
+    return ""
+
+
+def _pixel_data_element(file: BinaryIO, transfer_syntax: UID) -> tuple[str, int | None]:
+    """Read the head of the element that the file is positioned at: its VR, and its length if it is pixel data."""
+    order = "<" if transfer_syntax.is_little_endian else ">"
+    head = file.read(8 if transfer_syntax.is_implicit_VR else 12)
+    if len(head) < 8 or struct.unpack(order + "HH", head[:4]) != _PIXEL_DATA_TAG:
+        return "", None
+    if transfer_syntax.is_implicit_VR:
+        return "OW", struct.unpack(order + "I", head[4:])[0]
+    if len(head) < 12:
+        return "", None
+    return head[4:6].decode("latin-1"), struct.unpack(order + "I", head[8:])[0]
+
+
+def _is_complete(file: BinaryIO, pixels: StoredPixels, length: int) -> bool:
+    size = os.fstat(file.fileno()).st_size
+    if pixels.transfer_syntax.is_encapsulated:
+        return length == _UNDEFINED_LENGTH and _fragments_end(file, size)
+    expected = pixels.frames * pixels.rows * pixels.columns * pixels.bits_allocated // 8
+    return expected <= length <= size - pixels.offset
+
+
+def _fragments_end(file: BinaryIO, size: int) -> bool:
+    """Walk over the fragments of encapsulated pixel data; True if they end as they should, within the file."""
+    while len(head := file.read(8)) == 8:
+        group, element, length = struct.unpack("<HHI", head)
+        if (group, element) == _SEQUENCE_DELIMITER_TAG:
+            return True
+        if (group, element) != _ITEM_TAG or file.tell() + length > size:
+            return False
+        file.seek(length, os.SEEK_CUR)
+    return False
+
+
+def _plain(pixels: StoredPixels, frame: int) -> npt.NDArray[np.integer[Any]] | None:
+    """Read an uncompressed little-endian frame of 16-bit pixels straight from the file; None where more is needed.
+
+    Bits beyond BitsStored may hold overlays or miss the sign; pydicom sorts that out, so such a frame is left to it.
+    """
+    if pixels.bits_allocated != 16 or pixels.transfer_syntax not in _PLAIN_SYNTAXES:
+        return None
+    array = np.empty((pixels.rows, pixels.columns), "<i2" if pixels.signed else "<u2")
+    try:
+        with pixels.path.open("rb", buffering=0) as file:
+            file.seek(pixels.offset + frame * array.nbytes)
+            count = file.readinto(array.data)
+    except OSError:
+        return None
+    return array if count == array.nbytes and _fits(array, pixels) else None
+
+
+def _unpacked(pixels: StoredPixels, frame: int) -> npt.NDArray[np.integer[Any]] | None:
+    """Decode a losslessly compressed frame with imagecodecs, which works outside Python's lock; None where it cannot.
+
+    These decoders give the coded values whatever their sign, as 16-bit words; values beyond BitsStored are unusual.
+    """
+    decode = _lossless_decoders().get(pixels.transfer_syntax)
+    if decode is None or pixels.bits_allocated != 16:
+        return None
+    try:
+        with pixels.path.open("rb") as file:
+            file.seek(pixels.offset)
+            data = get_frame(file, frame, number_of_frames=pixels.frames)
+        array = np.asarray(decode(data))
+    except Exception:  # damaged data make decoders raise what they like; pydicom's say what is wrong
+        return None
+    if array.dtype not in (np.uint16, np.int16) or array.shape != (pixels.rows, pixels.columns):
+        return None
+    array = array.view(np.int16 if pixels.signed else np.uint16)
+    return array if _fits(array, pixels) else None
+
+
+@cache
+def _lossless_decoders() -> dict[str, Callable[[bytes], Any]]:
+    """Decoders by transfer syntax; none where imagecodecs, which the extra `dicom` brings, is not installed."""
+    try:
+        import imagecodecs  # noqa: PLC0415
+    except ModuleNotFoundError:
+        return {}
+    return {
+        JPEGLSLossless: imagecodecs.jpegls_decode,
+        JPEGLossless: imagecodecs.ljpeg_decode,
+        JPEGLosslessSV1: imagecodecs.ljpeg_decode,
+    }
+
+
+def _fits(array: npt.NDArray[np.integer[Any]], pixels: StoredPixels) -> bool:
+    """Whether all values fit into BitsStored."""
+    if pixels.bits_stored == pixels.bits_allocated:
+        return True
+    if pixels.signed:
+        half = 1 << (pixels.bits_stored - 1)
+        return -half <= int(array.min()) and int(array.max()) < half
+    return int(array.max()) < 1 << pixels.bits_stored
+
+
+def _decoded(pixels: StoredPixels, frame: int) -> npt.NDArray[np.integer[Any]]:
+    decoder = _decoder(pixels)
+    try:
+        with pixels.path.open("rb") as file:
+            file.seek(pixels.offset)
+            array, _ = decoder.as_array(file, index=frame, raw=True, **_options(pixels))
+    except Exception as error:  # decoders raise what they like on damaged data
+        raise StudyError(
+            f"the pixels of file {quoted(pixels.path.name)} cannot be decoded; export the study again"
+        ) from error
+    return array
+
+
+def _decoder(pixels: StoredPixels) -> Decoder:
+    syntax = pixels.transfer_syntax
+    known = syntax.name if syntax.name != syntax else quoted(syntax)
+    name = f"the transfer syntax of file {quoted(pixels.path.name)} ({known})"
+    try:
+        decoder = get_decoder(pixels.transfer_syntax)
+    except NotImplementedError as error:
+        raise StudyError(f"{name} is not supported; convert it to explicit VR little endian") from error
+    if not decoder.is_available:
+        raise StudyError(f"{name} needs a decoder that is not installed: pip install fcdd-edge[dicom]")
+    return decoder
+
+
+def _options(pixels: StoredPixels) -> dict[str, Any]:
+    return {
+        "rows": pixels.rows,
+        "columns": pixels.columns,
+        "number_of_frames": pixels.frames,
+        "samples_per_pixel": 1,
+        "photometric_interpretation": "MONOCHROME2",
+        "pixel_representation": int(pixels.signed),
+        "bits_allocated": pixels.bits_allocated,
+        "bits_stored": pixels.bits_stored,
+        "pixel_keyword": "PixelData",
+        "pixel_vr": pixels.vr,
+    }

@@ -1,0 +1,102 @@
+"""Slices of one phase -> a Volume on a regular grid, or one sentence that says why not."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from fcdd_runtime.errors import StudyError
+from fcdd_runtime.study.slices import Plane, Slice
+from fcdd_runtime.volumes.volume import Grid, Volume
+
+Points = npt.NDArray[np.float64]
+
+STEP_TOLERANCE = 0.1
+"""How far a slice may lie from its place on the grid, as a share of the slice step or of the pixel size."""
+MIN_SLICES = 8
+"""Fewer are no breast volume but a piece of one, or a stack of pictures."""
+
+
+def volume_from_slices(slices: Sequence[Slice], name: str) -> Volume:
+    """Put the slices of one phase in order along their normal.
+
+    Parameters
+    ----------
+    slices : one for each position, in any order
+    name : what the phase is called in messages
+
+    Raises
+    ------
+    StudyError
+        If a slice is damaged, missing, of another matrix, pixel size or frame of reference, shifted or not parallel.
+    """
+    for one in slices:
+        if one.damage or one.plane is None:
+            raise StudyError(f"{name} cannot be used: {one.name} {one.damage or 'has no position'}")
+    if len(slices) < MIN_SLICES:
+        raise StudyError(
+            f"{name} has {len(slices)} slices, a breast volume at least {MIN_SLICES}; give the whole study"
+        )
+    if len({one.frame_of_reference_uid for one in slices} - {""}) > 1:
+        raise StudyError(
+            f"{name} has slices in different frames of reference, so their positions cannot be compared; export the "
+            "study again"
+        )
+    first = _plane(slices[0])
+    ordered = sorted(slices, key=lambda one: float(np.dot(_plane(one).origin_mm, first.normal)))
+    rows, columns = _matrix(ordered, name)
+    _check_parallel(ordered, name, (rows, columns))
+    origins = np.array([_plane(one).origin_mm for one in ordered])
+    _check_regular(origins, first, name)
+    # DICOM writes decimals of 16 characters; what rounding leaves in the last of them is no difference in space.
+    step = np.round((origins[-1] - origins[0]) / (len(ordered) - 1), 9)
+    grid = Grid(
+        shape=(len(ordered), rows, columns),
+        origin_mm=_plane(ordered[0]).origin_mm,
+        step_mm=((float(step[0]), float(step[1]), float(step[2])), first.row_step_mm, first.column_step_mm),
+    )
+    return Volume(grid, tuple(one.source for one in ordered), lambda index: ordered[index].read())
+
+
+def _plane(one: Slice) -> Plane:
+    if one.plane is None:
+        raise StudyError(f"{one.name} has no position")
+    return one.plane
+
+
+def _matrix(slices: Sequence[Slice], name: str) -> tuple[int, int]:
+    sizes = sorted({(one.pixels.rows, one.pixels.columns) for one in slices if one.pixels is not None})
+    if len(sizes) != 1:
+        listed = " and ".join(_times(size) for size in sizes)
+        raise StudyError(f"{name} mixes matrix sizes ({listed} pixels); export the study again")
+    return sizes[0]
+
+
+def _times(sizes: Sequence[int]) -> str:
+    return " x ".join(map(str, sizes))
+
+
+def _check_parallel(slices: Sequence[Slice], name: str, matrix: tuple[int, int]) -> None:
+    """Compare where each slice's far edges lie with the first slice's; a turn or another pixel size moves them."""
+    steps = np.array([(_plane(one).row_step_mm, _plane(one).column_step_mm) for one in slices])
+    moved = np.linalg.norm(steps - steps[0], axis=2) * np.array(matrix)
+    if (moved > STEP_TOLERANCE * np.linalg.norm(steps[0], axis=1)).any():
+        raise StudyError(f"{name} has slices that are not parallel or differ in pixel size; export the study again")
+
+
+def _check_regular(origins: Points, plane: Plane, name: str) -> None:
+    """Check equal steps along the normal, and no sideways shift from the line through first and last slice."""
+    heights = origins @ np.array(plane.normal)
+    gaps = np.diff(heights)
+    step = float(np.median(gaps))
+    wrong = np.flatnonzero(np.abs(gaps - step) > STEP_TOLERANCE * step)
+    if len(wrong):
+        raise StudyError(
+            f"{name} has a missing slice: two neighbours are {gaps[wrong[0]]:.2f} mm apart where the others are "
+            f"{step:.2f} mm; export the study again"
+        )
+    along = (heights - heights[0]) / (heights[-1] - heights[0])
+    aside = np.linalg.norm(origins - origins[0] - along[:, None] * (origins[-1] - origins[0]), axis=1)
+    pixel = min(np.linalg.norm(plane.row_step_mm), np.linalg.norm(plane.column_step_mm))
+    if aside.max() > STEP_TOLERANCE * pixel:
+        raise StudyError(f"{name} has slices that are shifted against each other; export the study again")

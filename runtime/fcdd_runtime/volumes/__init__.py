@@ -1,0 +1,1 @@
+"""Volumes in patient space: grids, resampling, cells and the body in them."""

@@ -1,0 +1,51 @@
+"""Whether two volumes lie on one grid, so that they can be subtracted voxel by voxel."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from fcdd_runtime.errors import StudyError
+from fcdd_runtime.volumes.volume import Grid, Volume
+
+Points = npt.NDArray[np.float64]
+
+GRID_TOLERANCE_MM = 0.01
+"""How far the corners of two volumes that are subtracted may lie apart, mm."""
+
+
+def check_equal_grids(pre: Volume, post: Volume) -> None:
+    """Make sure that two volumes can be subtracted voxel by voxel.
+
+    Raises
+    ------
+    StudyError
+        If their shapes differ, or a corner of one lies more than GRID_TOLERANCE_MM from that of the other.
+    """
+    if pre.grid.shape[1:] != post.grid.shape[1:]:
+        raise StudyError(
+            f"the pre- and post-contrast phases have unequal matrices, {_times(pre.grid.shape[1:])} and "
+            f"{_times(post.grid.shape[1:])} pixels; give a study in which they are equal"
+        )
+    if pre.grid.shape != post.grid.shape:
+        raise StudyError(
+            f"a slice is missing: the pre-contrast phase has {pre.grid.shape[0]} slices and the post-contrast phase "
+            f"{post.grid.shape[0]}; export the study again"
+        )
+    apart = float(np.linalg.norm(_corners(pre.grid) - _corners(post.grid), axis=1).max())
+    if apart > GRID_TOLERANCE_MM:
+        raise StudyError(
+            f"the pre- and post-contrast phases lie on unequal grids, {apart:.2f} mm apart; give a study in which "
+            "both have the same positions"
+        )
+
+
+def _times(sizes: Sequence[int]) -> str:
+    return " x ".join(map(str, sizes))
+
+
+def _corners(grid: Grid) -> Points:
+    last = [size - 1 for size in grid.shape]
+    return np.array(
+        [grid.patient_mm((i, j, k)) for i in (0, last[0]) for j in (0, last[1]) for k in (0, last[2])], dtype=np.float64
+    )

@@ -1,0 +1,473 @@
+"""DICOM objects written from a result: what they say, where they lie in the patient, and whether dciodvfy agrees."""
+
+import dataclasses
+import logging
+import shutil
+import subprocess
+import sys
+import tempfile
+import warnings
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mock_study import MockStudy, breast_phantom
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from result_builders import SIZE, make_breast, make_contract, make_study
+
+from fcdd_runtime.backends.fake import FakeBackend
+from fcdd_runtime.contract import MipRecipe, ModelContract, Resize
+from fcdd_runtime.errors import MissingExtraError, StudyError
+from fcdd_runtime.pacs.on_demand import dicom_writer
+from fcdd_runtime.pacs.write import write_dicom_results
+from fcdd_runtime.report.look import DEFAULT_LOOK, PUBLISHED_LOOK
+from fcdd_runtime.report.overlay import overlay_image
+from fcdd_runtime.result import StudyResult
+from fcdd_runtime.score_study import score_study
+from fcdd_runtime.study.read import Study, read_studies
+
+CREATED = datetime(2030, 5, 6, 7, 8, 9)
+FILES = ["map_L.dcm", "map_R.dcm", "overlay_L.dcm", "overlay_R.dcm", "sr.dcm"]
+IDENTITY = {
+    "PatientName": "Müller^Eva",
+    "PatientID": "X-77",
+    "PatientBirthDate": "19610203",
+    "PatientSex": "F",
+    "AccessionNumber": "A5",
+    "StudyID": "S9",
+    "StudyDate": "20240102",
+    "StudyTime": "100000",
+    "ReferringPhysicianName": "Doc^Tor",
+    "StudyDescription": "Brust-MRT",
+}
+
+
+def read_study(folder: Path) -> Study:
+    with tempfile.TemporaryDirectory() as scratch:
+        [study], _ = read_studies(folder, Path(scratch))
+    return study
+
+
+def scored(mock: MockStudy, folder: Path, **changes: Any) -> tuple[StudyResult, Study]:
+    mock.write(folder)
+    study = read_study(folder)
+    return score_study(study, FakeBackend(make_contract(**changes))), study
+
+
+def written(result: StudyResult, study: Study, folder: Path) -> dict[str, Dataset]:
+    folder.mkdir()
+    assert write_dicom_results(result, study, folder, DEFAULT_LOOK, CREATED) == ()
+    return {path.name: dcmread(path) for path in sorted(folder.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> tuple[StudyResult, Study, dict[str, Dataset]]:
+    """A scored study of a patient whose name is not ASCII, and its DICOM objects."""
+    folder = tmp_path_factory.mktemp("example")
+    mock = MockStudy(breast_phantom(), attributes={"SpecificCharacterSet": "ISO_IR 100", **IDENTITY})
+    result, study = scored(mock, folder / "study")
+    return result, study, written(result, study, folder / "out")
+
+
+Example = tuple[StudyResult, Study, dict[str, Dataset]]
+
+
+def content(dataset: Dataset, meaning: str) -> list[Dataset]:
+    """All content items below `dataset` whose concept has this meaning."""
+    found = []
+    for item in dataset.get("ContentSequence", []):
+        if item.ConceptNameCodeSequence[0].CodeMeaning == meaning:
+            found.append(item)
+        found += content(item, meaning)
+    return found
+
+
+def groups(report: Dataset) -> list[Dataset]:
+    """The measurement groups: exam, then breasts."""
+    return content(report, "Measurement Group")
+
+
+def number(item: Dataset) -> float:
+    return float(item.MeasuredValueSequence[0].NumericValue)
+
+
+def validation_errors(path: Path, iod: str) -> list[str]:
+    program = shutil.which("dciodvfy")
+    if program is None:
+        pytest.skip("dciodvfy is missing; it is in the Debian package dicom3tools")
+    words = subprocess.run([program, str(path)], capture_output=True, text=True, errors="replace", check=False)
+    lines = [line.strip() for line in (words.stdout + words.stderr).splitlines()]
+    assert iod in lines
+    return [line for line in lines if line.startswith("Error")]
+
+
+IODS = {"map": "ParametricMap", "overlay": "SCImage", "sr": "Comprehensive3DSR"}
+
+
+def assert_valid(folder: Path, names: list[str]) -> None:
+    assert sorted(path.name for path in folder.iterdir()) == names
+    for name in names:
+        assert validation_errors(folder / name, IODS[name.split(".")[0].split("_")[0]]) == []
+
+
+@pytest.mark.parametrize("enhanced", [False, True], ids=["classic", "enhanced"])
+def test_the_objects_of_a_study_are_valid(enhanced: bool, tmp_path: Path) -> None:
+    result, study = scored(MockStudy(breast_phantom(), enhanced=enhanced), tmp_path / "study")
+    written(result, study, tmp_path / "out")
+    assert_valid(tmp_path / "out", FILES)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({}, "not stated by the source images"),
+        ({"DeidentificationMethod": "x" * 65}, "not stated by the source images"),
+        ({"DeidentificationMethodCodeSequence": []}, "not stated by the source images"),
+        ({"DeidentificationMethod": ["first step", "second step"]}, ["first step", "second step"]),
+    ],
+    ids=["nothing", "too long", "empty", "two steps"],
+)
+def test_a_source_whose_identity_was_removed_gives_valid_objects(
+    said: dict[str, Any], expected: str | list[str], tmp_path: Path
+) -> None:
+    attributes = {"PatientIdentityRemoved": "YES", **said}
+    result, study = scored(MockStudy(breast_phantom(), attributes=attributes), tmp_path / "study")
+    for dataset in written(result, study, tmp_path / "out").values():
+        assert (dataset.PatientIdentityRemoved, dataset.DeidentificationMethod) == ("YES", expected)
+    assert_valid(tmp_path / "out", FILES)
+
+
+def test_optional_texts_that_are_too_long_are_left_out_and_nothing_else(tmp_path: Path) -> None:
+    optional = dict.fromkeys(("StudyDescription", "PositionReferenceIndicator", "IssuerOfPatientID"), "x" * 65)
+    written_by = {}
+    for name, attributes in (("with", optional), ("without", {})):
+        result, study = scored(MockStudy(breast_phantom(), attributes=attributes), tmp_path / "study" / name)
+        written_by[name] = written(result, study, tmp_path / name)
+    assert written_by["with"] == written_by["without"]
+    assert_valid(tmp_path / "with", FILES)
+
+
+def test_a_source_file_that_is_gone_is_one_sentence(tmp_path: Path) -> None:
+    result, study = scored(MockStudy(breast_phantom()), tmp_path / "study")
+    shutil.rmtree(tmp_path / "study")
+    with pytest.raises(StudyError, match="can no longer be read"):
+        write_dicom_results(result, study, tmp_path, DEFAULT_LOOK, CREATED)
+
+
+@pytest.mark.parametrize("keep", [(), ("PatientID",)], ids=["nothing", "patient ID"])
+def test_a_source_without_patient_and_study_attributes_gives_valid_objects(
+    keep: tuple[str, ...], tmp_path: Path
+) -> None:
+    MockStudy(breast_phantom()).write(tmp_path / "study")
+    for path in (tmp_path / "study").iterdir():
+        header = dcmread(path)
+        for keyword in IDENTITY:
+            if keyword in header and keyword not in keep:
+                delattr(header, keyword)
+        header.save_as(path)
+    study = read_study(tmp_path / "study")
+    objects = written(score_study(study, FakeBackend(make_contract())), study, tmp_path / "out")
+    assert_valid(tmp_path / "out", FILES)
+    for dataset in objects.values():
+        assert {"PatientName", "PatientBirthDate", "PatientSex", "StudyID", "AccessionNumber"} <= set(dataset.dir())
+
+
+@pytest.mark.parametrize("kind", ["philips_classic_3phase", "philips_enhanced_3phase"])
+def test_the_objects_of_a_real_study_are_valid(kind: str, reference_data: Path, tmp_path: Path) -> None:
+    study = read_study(reference_data / "real_mr" / kind)
+    written(score_study(study, FakeBackend(make_contract())), study, tmp_path / "out")
+    assert_valid(tmp_path / "out", FILES)
+
+
+def test_a_real_study_without_frame_of_reference_gets_its_overlays_and_the_reason(
+    reference_data: Path, tmp_path: Path
+) -> None:
+    study = read_study(reference_data / "real_mr" / "philips_enhanced_4phase")
+    result = score_study(study, FakeBackend(make_contract()))
+    [sentence] = write_dicom_results(result, study, tmp_path, DEFAULT_LOOK)
+    assert "no Frame of Reference UID" in sentence
+    assert_valid(tmp_path, sorted(f"overlay_{breast.laterality}.dcm" for breast in result.breasts))
+
+
+def test_without_a_frame_of_reference_only_overlays_are_written(tmp_path: Path) -> None:
+    result, study = scored(MockStudy(breast_phantom(), attributes={"FrameOfReferenceUID": ""}), tmp_path / "study")
+    (tmp_path / "out").mkdir()
+    [sentence] = write_dicom_results(result, study, tmp_path / "out", DEFAULT_LOOK)
+    for name in ("map_R.dcm", "map_L.dcm", "sr.dcm", "no Frame of Reference UID"):
+        assert name in sentence
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["overlay_L.dcm", "overlay_R.dcm"]
+
+
+def test_every_object_belongs_to_the_patient_and_the_study(example: Example) -> None:
+    _, study, objects = example
+    for dataset in objects.values():
+        assert dataset.StudyInstanceUID == study.study_instance_uid
+        assert {keyword: str(dataset.get(keyword)) for keyword in IDENTITY} == IDENTITY
+
+
+def test_every_object_names_the_slice_of_the_peak(example: Example) -> None:
+    result, study, objects = example
+    peaks = {breast.laterality: breast.peak.sop_instance_uid for breast in result.breasts}
+    for side, uid in peaks.items():
+        for kind in ("map", "overlay"):
+            dataset = objects[f"{kind}_{side}.dcm"]
+            assert dataset.SourceImageSequence[0].ReferencedSOPInstanceUID == uid
+            [series] = dataset.ReferencedSeriesSequence
+            assert series.SeriesInstanceUID == study.series[0].series_instance_uid
+            assert series.ReferencedInstanceSequence[0].ReferencedSOPInstanceUID == uid
+    [evidence] = objects["sr.dcm"].CurrentRequestedProcedureEvidenceSequence
+    assert evidence.StudyInstanceUID == study.study_instance_uid
+    named = {item.ReferencedSOPInstanceUID for item in evidence.ReferencedSeriesSequence[0].ReferencedSOPSequence}
+    assert named == set(peaks.values())
+
+
+def test_in_a_multi_frame_object_the_frame_is_named(tmp_path: Path) -> None:
+    result, study = scored(MockStudy(breast_phantom(), enhanced=True), tmp_path / "study")
+    objects = written(result, study, tmp_path / "out")
+    for breast, group in zip(result.breasts, groups(objects["sr.dcm"])[1:], strict=True):
+        assert breast.peak.frame_number is not None
+        [image] = content(group, "Source of Measurement")
+        for item in (image.ReferencedSOPSequence[0], objects[f"map_{breast.laterality}.dcm"].SourceImageSequence[0]):
+            assert item.ReferencedSOPInstanceUID == breast.peak.sop_instance_uid
+            assert int(item.ReferencedFrameNumber) == breast.peak.frame_number
+
+
+def test_every_object_says_that_it_is_not_for_diagnosis_and_which_algorithm_made_it(example: Example) -> None:
+    result, _, objects = example
+    for dataset in objects.values():
+        assert "not for diagnostic use" in dataset.SeriesDescription
+        ours = dataset.ContributingEquipmentSequence[0]
+        assert (ours.Manufacturer, ours.ManufacturerModelName) == ("fcdd-edge", result.contract.name)
+        assert ours.SoftwareVersions
+        assert ours.DeviceUID
+        assert "Research use only" in ours.ContributionDescription
+
+
+def test_the_report_holds_score_flag_operating_point_side_and_peak_of_each_breast(example: Example) -> None:
+    result, study, objects = example
+    report = objects["sr.dcm"]
+    assert report.ContentTemplateSequence[0].TemplateIdentifier == "1500"
+    assert (report.VerificationFlag, report.CompletionFlag) == ("UNVERIFIED", "COMPLETE")
+    assert "Not for diagnostic use" in content(report, "Comment")[0].TextValue
+    for breast, group in zip(result.breasts, groups(report)[1:], strict=True):
+        assert [number(item) for item in content(group, "Anomaly score")] == [pytest.approx(breast.score)]
+        [threshold] = content(group, "Operating point: flagged at and above this anomaly score")
+        assert number(threshold) == 0.4
+        [flag] = content(group, "Anomaly score against the operating point")
+        assert flag.ConceptCodeSequence[0].CodeValue == ("flagged" if breast.flagged else "not_flagged")
+        side = {"L": codes.SCT.Left, "R": codes.SCT.Right}[breast.laterality]
+        assert content(group, "Laterality")[0].ConceptCodeSequence[0].CodeValue == side.value
+        [point] = content(group, "Image Region")
+        assert point.GraphicType == "POINT"
+        assert list(point.GraphicData) == pytest.approx(breast.peak.patient_mm, abs=1e-4)
+        assert point.ReferencedFrameOfReferenceUID == study.series[0].frame_of_reference_uid
+    assert number(content(groups(report)[0], "Anomaly score")[0]) == pytest.approx(result.exam_score)
+
+
+def test_the_report_identifies_the_algorithm_by_its_hashes(example: Example) -> None:
+    result, _, objects = example
+    for group in groups(objects["sr.dcm"]):
+        assert content(group, "Algorithm Name")[0].TextValue == f"fcdd-edge {result.contract.name}"
+        assert content(group, "Algorithm Version")
+        parameters = " ".join(item.TextValue for item in content(group, "Algorithm Parameters"))
+        assert result.contract.snapshot_sha256 in parameters
+        assert result.contract.artefact_sha256 in parameters
+
+
+def test_without_an_operating_point_the_report_says_so_and_names_no_threshold(tmp_path: Path) -> None:
+    result, study = scored(MockStudy(breast_phantom()), tmp_path / "study", operating_point=None)
+    report = written(result, study, tmp_path / "out")["sr.dcm"]
+    assert not content(report, "Operating point: flagged at and above this anomaly score")
+    for flag in content(report, "Anomaly score against the operating point"):
+        assert flag.ConceptCodeSequence[0].CodeValue == "no_threshold"
+    assert validation_errors(tmp_path / "out" / "sr.dcm", "Comprehensive3DSR") == []
+
+
+def test_the_overlay_shows_the_picture_at_its_size_in_the_patient(example: Example, tmp_path: Path) -> None:
+    result, study, objects = example
+    for breast in result.breasts:
+        dataset = objects[f"overlay_{breast.laterality}.dcm"]
+        picture = overlay_image(breast, result.contract)
+        assert np.array_equal(dataset.pixel_array, np.asarray(picture))
+        assert list(dataset.PatientOrientation) == ["L", "P"]
+        assert dataset.Laterality == breast.laterality
+        width = breast.image.shape[1] * breast.pixel_mm[1]
+        assert list(dataset.PixelSpacing) == pytest.approx([width / picture.width] * 2, abs=1e-6)
+    write_dicom_results(result, study, tmp_path, PUBLISHED_LOOK, CREATED)
+    jet = dcmread(tmp_path / "overlay_L.dcm").pixel_array
+    assert np.array_equal(jet, np.asarray(overlay_image(result.breasts[1], result.contract, PUBLISHED_LOOK)))
+
+
+def test_the_map_holds_every_value_as_the_model_gave_it(example: Example) -> None:
+    result, _, objects = example
+    for breast in result.breasts:
+        dataset = objects[f"map_{breast.laterality}.dcm"]
+        values = np.frombuffer(dataset.FloatPixelData, "<f4").reshape(dataset.Rows, dataset.Columns)
+        assert np.array_equal(values, breast.heatmap)
+        assert dataset.Laterality == breast.laterality
+        assert dataset.ContentQualification == "RESEARCH"
+
+
+def test_a_heatmap_that_is_the_same_everywhere_is_written(example: Example, tmp_path: Path) -> None:
+    result, study, _ = example
+    flat = tuple(dataclasses.replace(one, heatmap=np.zeros((SIZE, SIZE), np.float32)) for one in result.breasts)
+    written(dataclasses.replace(result, breasts=flat), study, tmp_path / "out")
+    assert_valid(tmp_path / "out", FILES)
+
+
+def map_position(dataset: Dataset, patient_mm: tuple[float, float, float]) -> tuple[float, float, float]:
+    """Row and column of the map that a point projects to, and its distance from the map's plane, mm."""
+    shared, frame = dataset.SharedFunctionalGroupsSequence[0], dataset.PerFrameFunctionalGroupsSequence[0]
+    cosines = np.array(shared.PlaneOrientationSequence[0].ImageOrientationPatient, float)
+    spacing = np.array(shared.PixelMeasuresSequence[0].PixelSpacing, float)
+    along, down = cosines[:3], cosines[3:]
+    offset = np.array(patient_mm) - np.array(frame.PlanePositionSequence[0].ImagePositionPatient, float)
+    return offset @ down / spacing[0], offset @ along / spacing[1], offset @ np.cross(along, down)
+
+
+def network_position(pixel: tuple[int, int], shape: tuple[int, ...], resize: Resize) -> list[float]:
+    """Where a breast image pixel lies in the network's image, from the definition of the resize rule."""
+    if resize.rule == "squash":
+        return [(at + 0.5) * resize.size / side - 0.5 for at, side in zip(pixel, shape, strict=True)]
+    resized = [int(resize.shorter_side * side / min(shape)) for side in shape]
+    return [
+        (at + 0.5) * length / side - 0.5 - round((length - resize.size) / 2)
+        for at, side, length in zip(pixel, shape, resized, strict=True)
+    ]
+
+
+OBLONG = dataclasses.replace(breast_phantom(), spacing_mm=(4.0, 2.0, 2.5))
+ORIENTATIONS = [
+    MockStudy(OBLONG),
+    MockStudy(OBLONG, backwards="zx"),
+    MockStudy(OBLONG, backwards="y"),
+    MockStudy(OBLONG, axes="xzy"),
+    MockStudy(OBLONG, axes="yzx", backwards="y"),
+    MockStudy(OBLONG, turned_degrees=12),
+]
+
+
+@pytest.mark.parametrize("mock", ORIENTATIONS, ids=lambda mock: f"{mock.axes}-{mock.backwards}-{mock.turned_degrees:g}")
+@pytest.mark.parametrize("resize", [Resize("squash", SIZE, SIZE), Resize("shorter_side_center_crop", SIZE, 256)])
+@pytest.mark.parametrize("mirror", [False, True], ids=["", "mirrored"])
+def test_the_map_lies_on_the_projection(mock: MockStudy, resize: Resize, mirror: bool, tmp_path: Path) -> None:
+    """One peak defines the map's place; another one, traced by the projection itself, must be where the map says."""
+    contract = make_contract(resize=resize, recipe=MipRecipe(mirror_left=mirror))
+    mock.write(tmp_path / "study")
+    study = read_study(tmp_path / "study")
+    one, other = (score_study(study, FakeBackend(contract, cell)) for cell in ((8, 7), (19, 22)))
+    objects = written(one, study, tmp_path / "out")
+    for here, there in zip(one.breasts, other.breasts, strict=True):
+        dataset = objects[f"map_{here.laterality}.dcm"]
+        assert here.pixel_mm == pytest.approx((2.0, 2.5))
+        assert here.peak.image_pixel != there.peak.image_pixel
+        row, column = network_position(there.peak.image_pixel, there.image.shape, resize)
+        if mirror and here.laterality == "L":
+            column = SIZE - 1 - column
+        assert map_position(dataset, there.peak.patient_mm)[:2] == pytest.approx((row, column), abs=0.01)
+        assert map_position(dataset, here.peak.patient_mm)[2] == pytest.approx(0, abs=1e-3)
+        values = np.frombuffer(dataset.FloatPixelData, "<f4").reshape(SIZE, SIZE)
+        hottest = np.unravel_index(int(values.argmax()), values.shape)
+        assert map_position(dataset, here.peak.patient_mm)[:2] == pytest.approx(hottest, abs=1.5 * 8 + 1)
+
+
+def test_the_map_shows_the_patients_right_at_its_left(example: Example) -> None:
+    _, _, objects = example
+    for side in "LR":
+        shared = objects[f"map_{side}.dcm"].SharedFunctionalGroupsSequence[0]
+        cosines = [float(value) for value in shared.PlaneOrientationSequence[0].ImageOrientationPatient]
+        assert cosines == pytest.approx([1, 0, 0, 0, 1, 0])
+
+
+def test_the_same_result_gives_the_same_objects_to_the_byte(example: Example, tmp_path: Path) -> None:
+    result, study, _ = example
+    for name in ("one", "two"):
+        written(result, study, tmp_path / name)
+    for name in FILES:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_another_moment_keeps_the_identifiers_and_another_score_does_not(example: Example, tmp_path: Path) -> None:
+    result, study, objects = example
+    uids = {name: dataset.SOPInstanceUID for name, dataset in objects.items()}
+    assert len(set(uids.values())) == len({dataset.SeriesInstanceUID for dataset in objects.values()}) == len(FILES)
+    write_dicom_results(result, study, tmp_path, DEFAULT_LOOK)
+    assert {path.name: dcmread(path).SOPInstanceUID for path in tmp_path.iterdir()} == uids
+    right = dataclasses.replace(result.breasts[0], score=9.5)
+    changed = written(dataclasses.replace(result, breasts=(right, *result.breasts[1:])), study, tmp_path / "changed")
+    assert not set(uids.values()) & {dataset.SOPInstanceUID for dataset in changed.values()}
+
+
+def test_the_objects_carry_the_moment_they_were_made(example: Example) -> None:
+    _, _, objects = example
+    for dataset in objects.values():
+        assert (dataset.ContentDate, dataset.ContentTime) == ("20300506", "070809")
+        assert dataset.InstanceCreationDate == "20300506"
+
+
+def test_nothing_of_the_patient_reaches_log_or_screen(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    mock = MockStudy(breast_phantom(), attributes={"PatientName": "Onlyonename", "PatientBirthDate": "birthday"})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result, study = scored(mock, tmp_path / "study")
+    caplog.clear()
+    caplog.set_level(logging.DEBUG)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        written(result, study, tmp_path / "out")
+    words = caplog.text + "".join(capfd.readouterr()) + "".join(str(one.message) for one in caught)
+    slices = [breast.peak.sop_instance_uid for breast in result.breasts]
+    for secret in ("Onlyonename", "birthday", study.study_instance_uid, *slices):
+        assert secret not in words
+
+
+def test_a_unilateral_result_gives_the_objects_of_one_breast(example: Example, tmp_path: Path) -> None:
+    result, study, _ = example
+    written(dataclasses.replace(result, breasts=result.breasts[1:]), study, tmp_path / "out")
+    assert_valid(tmp_path / "out", ["map_L.dcm", "overlay_L.dcm", "sr.dcm"])
+
+
+def test_a_result_of_another_study_is_refused(example: Example, tmp_path: Path) -> None:
+    _, study, _ = example
+    with pytest.raises(StudyError, match="not in the study"):
+        write_dicom_results(make_study(make_breast("L")), study, tmp_path, DEFAULT_LOOK)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_highdicom_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert dicom_writer() is write_dicom_results
+    for name in [name for name in sys.modules if name.startswith("fcdd_runtime.pacs.") and "on_demand" not in name]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "highdicom", None)
+    with pytest.raises(MissingExtraError, match=r"fcdd-edge\[dicom\]"):
+        dicom_writer()
+
+
+def test_a_map_without_a_reference_range_has_a_window(tmp_path: Path) -> None:
+    contract: ModelContract = make_contract()
+    contract = dataclasses.replace(contract, display=dataclasses.replace(contract.display, reference_range=(0.0, 0.0)))
+    MockStudy(breast_phantom()).write(tmp_path / "study")
+    study = read_study(tmp_path / "study")
+    objects = written(score_study(study, FakeBackend(contract)), study, tmp_path / "out")
+    window = objects["map_L.dcm"].SharedFunctionalGroupsSequence[0].FrameVOILUTSequence[0]
+    assert float(window.WindowWidth) > 0
+
+
+def test_images_made_of_lossy_ones_say_so_and_stay_valid(tmp_path: Path) -> None:
+    attributes = {
+        "LossyImageCompression": "01",
+        "LossyImageCompressionRatio": "8.5",
+        "LossyImageCompressionMethod": "ISO_15444_1",
+    }
+    result, study = scored(MockStudy(breast_phantom(), attributes=attributes), tmp_path / "study")
+    objects = written(result, study, tmp_path / "out")
+    for name in ("map_L.dcm", "overlay_L.dcm"):
+        assert (objects[name].LossyImageCompression, objects[name].LossyImageCompressionRatio) == ("01", 8.5)
+        assert validation_errors(tmp_path / "out" / name, IODS[name.split("_")[0]]) == []
+    assert "LossyImageCompression" not in objects["sr.dcm"]

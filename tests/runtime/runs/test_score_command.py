@@ -1,0 +1,439 @@
+"""fcdd-score as a user calls it: files, words and exit codes."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from mock_study import MockStudy, breast_phantom, cropped
+from PIL import Image
+
+from fcdd_export.gate.drawn import drawn_images
+from fcdd_runtime.cli import score
+from fcdd_runtime.errors import ServerUnreachableError
+from fcdd_runtime.report.write import study_folder_name
+from fcdd_runtime.score_study import score_study
+
+
+def run(*arguments: Any) -> Result:
+    return CliRunner().invoke(score, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def model(repository: Path) -> Path:
+    return repository / "small_fp32"
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> MockStudy:
+    mock = MockStudy(breast_phantom())
+    mock.write(tmp_path / "study")
+    return mock
+
+
+def result_of(out: Path, mock: MockStudy) -> Any:
+    return json.loads((out / study_folder_name(mock.study_instance_uid) / "result.json").read_text())
+
+
+def assert_one_sentence(result: Result, code: int) -> None:
+    assert result.exit_code == code, result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    assert result.stderr.startswith("Error: ")
+    assert "Traceback" not in result.output
+
+
+def test_a_study_gets_its_report_and_a_row_a_breast(model: Path, study: MockStudy, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = run(tmp_path / "study", "--model", model, "--out", out)
+    assert result.exit_code == 0, result.output
+    folder = out / study_folder_name(study.study_instance_uid)
+    assert {path.name for path in folder.iterdir()} == {"result.json", "report.html", "overlay_R.png", "overlay_L.png"}
+    assert f"{folder.name}/report.html" in (out / "index.html").read_text()
+    document = result_of(out, study)
+    assert document["study_instance_uid"] == study.study_instance_uid
+    assert [breast["laterality"] for breast in document["breasts"]] == ["R", "L"]
+    assert document["exam_score"] == max(breast["score"] for breast in document["breasts"])
+    assert document["model"]["name"] == "small_fp32"
+    with (out / "summary.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["laterality"], float(row["score"])) for row in rows] == [
+        (breast["laterality"], breast["score"]) for breast in document["breasts"]
+    ]
+    assert f"{folder / 'report.html'}" in result.output
+
+
+def test_the_server_scores_a_study_as_this_process_does(
+    model: Path, server: str, study: MockStudy, tmp_path: Path
+) -> None:
+    for out, option in (("local", ["--model", model]), ("served", ["--url", f"{server}/small_fp32"])):
+        assert run(tmp_path / "study", *option, "--out", tmp_path / out).exit_code == 0
+    local, served = (result_of(tmp_path / out, study) for out in ("local", "served"))
+    for ours, theirs in zip(local["breasts"], served["breasts"], strict=True):
+        assert theirs["score"] == pytest.approx(ours["score"], rel=1e-5)
+        assert theirs["peak"] == ours["peak"]
+
+
+def test_a_bad_study_does_not_stop_the_others(model: Path, study: MockStudy, tmp_path: Path) -> None:
+    MockStudy(breast_phantom(phases=1), study="one phase").write(tmp_path / "bad")
+    result = run(tmp_path / "bad", tmp_path / "study", "--model", model, "--out", tmp_path / "out")
+    assert_one_sentence(result, code=1)
+    assert result.stderr.count("Error: ") == 1
+    assert result_of(tmp_path / "out", study)["exam_score"] > 0
+    assert [path.name for path in (tmp_path / "out").iterdir() if path.is_dir()] == [
+        study_folder_name(study.study_instance_uid)
+    ]
+
+
+def index_and_summary(out: Path) -> tuple[str, list[dict[str, str]]]:
+    with (out / "summary.csv").open() as file:
+        return (out / "index.html").read_text(), list(csv.DictReader(file))
+
+
+def test_several_inputs_that_all_fail_are_listed_with_their_reasons(model: Path, tmp_path: Path) -> None:
+    one_phase(tmp_path / "one")
+    no_dicom(tmp_path / "two")
+    result = run(tmp_path / "one", tmp_path / "two", "--model", model, "--out", tmp_path / "out")
+    assert_one_sentence(result, code=2)
+    page, rows = index_and_summary(tmp_path / "out")
+    assert rows == []
+    for words in ("input 1", "only one phase was found", "input 2", "holds no DICOM file"):
+        assert words in page
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"index.html", "summary.csv"}
+
+
+def test_several_studies_of_one_input_that_all_fail_are_listed(model: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        MockStudy(breast_phantom(phases=1), study=name).write(tmp_path / "in" / name)
+    assert_one_sentence(run(tmp_path / "in", "--model", model, "--out", tmp_path / "out"), code=2)
+    page, _ = index_and_summary(tmp_path / "out")
+    assert ("input 1, study 1" in page, "input 1, study 2" in page) == (True, True)
+
+
+def test_a_failed_input_stands_in_the_index_beside_the_scored_ones(
+    model: Path, study: MockStudy, tmp_path: Path
+) -> None:
+    MockStudy(breast_phantom(phases=1), study="one phase").write(tmp_path / "bad")
+    assert run(tmp_path / "bad", tmp_path / "study", "--model", model, "--out", tmp_path / "out").exit_code == 1
+    page, rows = index_and_summary(tmp_path / "out")
+    assert ("input 1" in page, "only one phase was found" in page) == (True, True)
+    assert [row["laterality"] for row in rows] == ["R", "L"]
+
+
+def test_a_run_that_ends_early_lists_what_it_did_not_reach(
+    model: Path, study: MockStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = [tmp_path / "study", *(tmp_path / name for name in "bc")]
+    for path in inputs[1:]:
+        MockStudy(breast_phantom(), study=path.name).write(path)
+    left = iter([score_study])
+
+    def losing_the_server(*arguments: Any) -> Any:
+        for scoring in left:
+            return scoring(*arguments)
+        raise ServerUnreachableError("the server is gone")
+
+    monkeypatch.setattr("fcdd_runtime.runs.run.score_study", losing_the_server)
+    assert_one_sentence(run(*inputs, "--model", model, "--out", tmp_path / "out"), code=2)
+    page, rows = index_and_summary(tmp_path / "out")
+    assert [name in page for name in ("input 1<", "input 2<", "input 3<")] == [False, True, True]
+    assert page.count("the run ended before it was scored") == 2
+    assert len(rows) == 2
+
+
+def test_lists_of_an_earlier_call_do_not_stay_beside_a_failure(model: Path, study: MockStudy, tmp_path: Path) -> None:
+    assert run(tmp_path / "study", "--model", model, "--out", tmp_path / "out").exit_code == 0
+    no_dicom(tmp_path / "bad")
+    assert run(tmp_path / "bad", "--model", model, "--out", tmp_path / "out").exit_code == 2
+    assert not (tmp_path / "out" / "index.html").exists()
+    assert not (tmp_path / "out" / "summary.csv").exists()
+
+
+def empty(folder: Path) -> None:
+    folder.mkdir()
+
+
+def no_dicom(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "notes.txt").write_text("nothing to see")
+
+
+def no_mr(folder: Path) -> None:
+    MockStudy(breast_phantom(), attributes={"Modality": "CT", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.2"}).write(folder)
+
+
+def truncated_file(folder: Path) -> None:
+    path = MockStudy(breast_phantom()).write(folder)[3]
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def one_phase(folder: Path) -> None:
+    MockStudy(breast_phantom(phases=1)).write(folder)
+
+
+def missing_slice(folder: Path) -> None:
+    MockStudy(breast_phantom()).write(folder)[4].unlink()
+
+
+def mixed_matrix_sizes(folder: Path) -> None:
+    files = MockStudy(breast_phantom()).write(folder)
+    cropped = breast_phantom()
+    object.__setattr__(cropped, "voxels", cropped.voxels[:, :, :-2])
+    odd = MockStudy(cropped).write(folder / "odd")
+    shutil.copy(odd[4], files[4])
+    shutil.rmtree(folder / "odd")
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (empty, "is empty"),
+        (no_dicom, "no DICOM"),
+        (no_mr, "no MR image"),
+        (truncated_file, "truncated|shorter|pixel data"),
+        (one_phase, "phase"),
+        (missing_slice, "slice"),
+        (mixed_matrix_sizes, "size|matrix|grid|slice"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_an_unusable_study_is_one_sentence_and_leaves_nothing(
+    make: Any, words: str, model: Path, tmp_path: Path
+) -> None:
+    make(tmp_path / "input")
+    result = run(tmp_path / "input", "--model", model, "--out", tmp_path / "out")
+    assert_one_sentence(result, code=2)
+    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+    assert any(word in result.stderr for word in words.split("|")), result.stderr
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_same_study_twice_is_refused(model: Path, study: MockStudy, tmp_path: Path) -> None:
+    shutil.copytree(tmp_path / "study", tmp_path / "copy")
+    result = run(tmp_path / "study", tmp_path / "copy", "--model", model, "--out", tmp_path / "out")
+    assert_one_sentence(result, code=1)
+    assert "earlier input" in result.stderr
+
+
+def test_a_study_may_come_as_a_zip(model: Path, study: MockStudy, tmp_path: Path) -> None:
+    shutil.make_archive(str(tmp_path / "zipped"), "zip", tmp_path / "study")
+    assert run(tmp_path / "zipped.zip", "--model", model, "--out", tmp_path / "a").exit_code == 0
+    assert run(tmp_path / "study", "--model", model, "--out", tmp_path / "b").exit_code == 0
+    assert result_of(tmp_path / "a", study) == result_of(tmp_path / "b", study)
+
+
+def write_images(folder: Path, count: int) -> list[str]:
+    names = [f"group{index % 2}/image{index:02d}.png" for index in range(count)]
+    for name, image in zip(names, drawn_images(count)[:, 0], strict=True):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / name)
+    return sorted(names)
+
+
+def test_a_folder_of_images_gets_one_list_of_scores(model: Path, tmp_path: Path) -> None:
+    names = write_images(tmp_path / "images", 11)
+    result = run(tmp_path / "images", "--model", model, "--out", tmp_path / "out", "--save-maps")
+    assert result.exit_code == 0, result.output
+    rows = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert [row["image"] for row in rows] == names
+    assert all(row["flagged"] == (row["score"] >= 0.5) for row in rows)
+    with np.load(tmp_path / "out" / "maps.npz") as maps:
+        assert maps["names"].tolist() == names
+        assert (maps["anomaly_map"].shape, maps["anomaly_map"].dtype) == ((11, 28, 28), np.float32)
+        assert (maps["heatmap"].shape, maps["heatmap"].dtype) == ((11, 224, 224), np.float32)
+        np.testing.assert_allclose(maps["anomaly_map"].mean((1, 2)), [row["score"] for row in rows], rtol=1e-5)
+
+
+def test_without_an_operating_point_nothing_is_flagged_or_cleared(repository: Path, tmp_path: Path) -> None:
+    write_images(tmp_path / "images", 2)
+    assert run(tmp_path / "images", "--model", repository / "small_fp16", "--out", tmp_path / "out").exit_code == 0
+    rows = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert [row["flagged"] for row in rows] == [None, None]
+
+
+def test_a_bad_image_is_reported_and_the_others_are_scored(model: Path, tmp_path: Path) -> None:
+    names = write_images(tmp_path / "images", 3)
+    (tmp_path / "images" / "broken.png").write_text("no image")
+    result = run(tmp_path / "images", "--model", model, "--out", tmp_path / "out")
+    assert_one_sentence(result, code=1)
+    assert "broken.png" in result.stderr
+    assert [row["image"] for row in json.loads((tmp_path / "out" / "results.json").read_text())] == names
+
+
+def test_the_self_test_passes_on_an_untouched_model_over_both_ways(model: Path, server: str) -> None:
+    for option in (["--model", model], ["--url", f"{server}/small_fp32"]):
+        result = run("--self-test", *option)
+        assert (result.exit_code, "3 golden images" in result.output) == (0, True), result.output
+
+
+def test_a_model_file_that_was_changed_is_not_opened(model: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(model, tmp_path / "model")
+    artefact = folder / "1" / "model.onnx"
+    artefact.write_bytes(artefact.read_bytes()[:-1] + b"\0")
+    assert_one_sentence(run("--self-test", "--model", folder), code=2)
+
+
+def test_a_model_that_answers_otherwise_fails_the_self_test_with_exit_code_3(repository: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(repository / "small_fp32", tmp_path / "model")
+    shutil.copy(repository / "cnn_fp32" / "golden.npz", folder)
+    result = run("--self-test", "--model", folder)
+    assert_one_sentence(result, code=3)
+    assert "not the model that was verified" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("study", "--out", "out"),
+        ("study", "--model", "m"),
+        ("study", "--model", "m", "--url", "grpc://h:1/m", "--out", "out"),
+        ("study", "--model", "m", "--self-test"),
+    ],
+)
+def test_wrong_usage_ends_with_2(arguments: tuple[str, ...]) -> None:
+    result = run(*arguments)
+    assert (result.exit_code, "Usage:" in result.stderr) == (2, True)
+
+
+def test_a_server_out_of_reach_ends_with_2_and_writes_nothing(study: MockStudy, tmp_path: Path) -> None:
+    result = run(tmp_path / "study", "--url", "grpc://127.0.0.1:9/m", "--out", tmp_path / "out")
+    assert_one_sentence(result, code=2)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_study_that_now_fails_loses_its_earlier_result(model: Path, study: MockStudy, tmp_path: Path) -> None:
+    command = (tmp_path / "study", "--model", model, "--out", tmp_path / "out")
+    assert run(*command).exit_code == 0
+    for path in sorted((tmp_path / "study").iterdir())[5:]:
+        path.unlink()
+    result = run(*command)
+    assert_one_sentence(result, code=2)
+    assert "its earlier result was removed" in result.stderr
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_maps_of_an_earlier_call_do_not_stay_beside_other_scores(model: Path, tmp_path: Path) -> None:
+    write_images(tmp_path / "images", 2)
+    assert run(tmp_path / "images", "--model", model, "--out", tmp_path / "out", "--save-maps").exit_code == 0
+    assert run(tmp_path / "images", "--model", model, "--out", tmp_path / "out").exit_code == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["results.json"]
+
+
+@pytest.mark.parametrize("arguments", [("", "--model", "m", "--out", "out"), ("x", "--model", "", "--out", "out")])
+def test_an_empty_path_is_not_the_current_folder(arguments: tuple[str, ...]) -> None:
+    result = run(*arguments)
+    assert (result.exit_code, "empty path" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
+def test_an_interrupted_run_leaves_no_unpacked_study(
+    number: int, code: int, model: Path, study: MockStudy, tmp_path: Path
+) -> None:
+    shutil.make_archive(str(tmp_path / "zipped"), "zip", tmp_path / "study")
+    (tmp_path / "scratch").mkdir()
+    script = (
+        "import os, sys\n"
+        "import fcdd_runtime.cli as cli, fcdd_runtime.runs.run as run\n"
+        f"run.score_study = lambda *_: os.kill(os.getpid(), {int(number)})\n"
+        "cli.score()\n"
+    )
+    arguments = [tmp_path / "zipped.zip", "--model", model, "--out", tmp_path / "out"]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *map(str, arguments)],
+        env={**os.environ, "TMPDIR": str(tmp_path / "scratch")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (code, "")
+    assert list((tmp_path / "scratch").glob("fcdd-*")) == []
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_no_line_on_the_terminal_names_a_patient_a_date_or_a_uid(model: Path, tmp_path: Path) -> None:
+    identity = {"PatientName": "Doe^Jane", "PatientID": "PID4711", "StudyDate": "20260131", "AccessionNumber": "A99"}
+    good, bad = (MockStudy(breast_phantom(phases=count), study=f"{count}", attributes=identity) for count in (3, 1))
+    for name, mock in (("20260131_Doe_Jane", good), ("bad_Doe_Jane", bad)):
+        for path in mock.write(tmp_path / name):
+            path.rename(path.with_name(f"MR.{mock.study_instance_uid}.{path.name}"))
+    [broken, *_] = (tmp_path / "20260131_Doe_Jane").iterdir()
+    shutil.copy(broken, broken.with_name("1.2.840.99999.20260131.1"))
+    broken.with_name("1.2.840.99999.20260131.1").write_bytes(broken.read_bytes()[:700])
+    inputs = [tmp_path / "20260131_Doe_Jane", tmp_path / "bad_Doe_Jane", tmp_path / "no_Doe_Jane"]
+    result = run(*inputs, "--model", model, "--out", tmp_path / "out", "--dicom")
+    assert result.exit_code == 1, result.output
+    text = (result.stdout + result.stderr).replace(str(tmp_path / "out"), "")
+    assert "input 2" in text
+    for secret in ("Doe", "Jane", "4711", "20260131", "A99", good.study_instance_uid, "1.2.840"):
+        assert secret not in text, text
+
+
+def test_dicom_objects_lie_beside_the_report_on_request(model: Path, study: MockStudy, tmp_path: Path) -> None:
+    result = run(tmp_path / "study", "--model", model, "--out", tmp_path / "out", "--dicom", "--colormap", "jet")
+    assert result.exit_code == 0, result.output
+    folder = tmp_path / "out" / study_folder_name(study.study_instance_uid)
+    objects = {"sr.dcm", "overlay_R.dcm", "overlay_L.dcm", "map_R.dcm", "map_L.dcm"}
+    assert {path.name for path in folder.glob("*.dcm")} == objects
+
+
+def test_phases_may_be_chosen_by_hand(model: Path, study: MockStudy, tmp_path: Path) -> None:
+    result = run(tmp_path / "study", "--model", model, "--out", tmp_path / "out", "--pre", "5/1", "--post", "5/3")
+    assert result.exit_code == 0, result.output
+    phases = result_of(tmp_path / "out", study)["phases"]
+    assert ("phase 1" in phases["pre"], "phase 3" in phases["post"]) == (True, True)
+
+
+def test_phases_of_each_breast_may_be_chosen_by_hand(model: Path, tmp_path: Path) -> None:
+    phantom = breast_phantom()
+    for number, columns in ((5, (0, 46)), (6, (46, 96))):
+        MockStudy(cropped(phantom, *columns), series_number=number).write(tmp_path / "in" / str(number))
+    choices = ("--pre", "5/1", "--post", "5/2", "--pre", "6/1", "--post", "6/2")
+    documents = []
+    for out, options in ((tmp_path / "found", ()), (tmp_path / "chosen", choices)):
+        result = run(tmp_path / "in", "--model", model, "--out", out, *options)
+        assert result.exit_code == 0, result.output
+        documents.append(result_of(out, MockStudy(phantom)))
+    found, chosen = documents
+    assert (chosen["breasts"], chosen["split"]) == (found["breasts"], found["split"])
+    assert chosen["phases"]["method"] == "chosen by hand"
+
+
+def test_loss_by_compression_is_said_in_the_result_and_on_the_terminal(model: Path, tmp_path: Path) -> None:
+    mock = MockStudy(breast_phantom(), attributes={"LossyImageCompression": "01"})
+    mock.write(tmp_path / "study")
+    result = run(tmp_path / "study", "--model", model, "--out", tmp_path / "out")
+    assert result.stderr.startswith("Warning: input 1: The images of series 5 were compressed with loss")
+    assert "compressed with loss" in result_of(tmp_path / "out", mock)["warnings"][0]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--pre", "5/1"),
+        ("--pre", "5/1", "--post", "five"),
+        ("--pre", "5/1", "--post", "5/2", "--pre", "6/1"),
+        ("--pre", "5/1", "--post", "5/2") * 3,
+    ],
+)
+def test_half_a_choice_of_phases_or_a_wrong_one_ends_with_2(
+    options: tuple[str, ...], model: Path, tmp_path: Path
+) -> None:
+    assert run("x", "--model", model, "--out", tmp_path / "out", *options).exit_code == 2
+
+
+def test_files_called_by_numbers_leave_the_numbers_of_a_sentence_alone(model: Path, tmp_path: Path) -> None:
+    files = MockStudy(breast_phantom(phases=1)).write(tmp_path / "study")
+    for number, path in enumerate(files, start=1):
+        path.rename(path.with_name(str(number)))
+    result = run(tmp_path / "study", "--model", model, "--out", tmp_path / "out")
+    assert_one_sentence(result, code=2)
+    assert "series 5 (1 phases)" in result.stderr
