@@ -14,14 +14,13 @@ from fcdd_runtime.images.heatmap import scaled_for_display
 from fcdd_runtime.images.network_input import crop_offset, resized_shape
 from fcdd_runtime.report.colormap import color_table
 from fcdd_runtime.report.look import DEFAULT_LOOK, Colormap, Look
+from fcdd_runtime.report.words import SIDES, state_in_words
 from fcdd_runtime.result import BreastResult
 from fcdd_runtime.software import INTENDED_USE
 
 FloatArray = npt.NDArray[np.float32]
 Shape = tuple[int, ...]
 """Rows and columns."""
-
-SIDES = {"R": "Right", "L": "Left"}
 
 OPACITY = 0.5
 """How much of the picture the hottest colours cover at first, 0..1."""
@@ -151,7 +150,7 @@ def _seen(count: int, margins: tuple[int, int], size: int) -> npt.NDArray[np.boo
 
 
 def _captioned(picture: Image.Image, breast: BreastResult) -> Image.Image:
-    state = {True: "flagged", False: "not flagged", None: "no operating point"}[breast.flagged]
+    state = state_in_words(breast.flagged)
     text = f"{SIDES[breast.laterality]} breast   score {breast.score:.4g}   {state}\n{INTENDED_USE}"
     font = ImageFont.load_default(picture.width / 30)
     height = round(picture.width / 8)

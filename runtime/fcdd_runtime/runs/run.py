@@ -21,6 +21,7 @@ from fcdd_runtime.phases.manual import ManualPhases
 from fcdd_runtime.redaction import for_terminal, quoted
 from fcdd_runtime.report.index_page import FailedEntry, IndexEntry, index_entry, write_index
 from fcdd_runtime.report.look import Look
+from fcdd_runtime.report.words import state_in_words
 from fcdd_runtime.report.write import SummaryRow, study_folder_name, summary_rows, write_study_report, write_summary
 from fcdd_runtime.result import StudyResult
 from fcdd_runtime.runs.images import score_images, write_image_scores
@@ -200,8 +201,7 @@ class ScoreRun:
 
 def _line(result: StudyResult, folder: Path) -> str:
     scores = "  ".join(f"{breast.laterality} {breast.score:.6g}" for breast in result.breasts)
-    flag = {True: "flagged", False: "not flagged", None: "no operating point"}[result.flagged]
-    return f"{folder.name}  {scores}  {flag}  {folder / 'report.html'}"
+    return f"{folder.name}  {scores}  {state_in_words(result.flagged)}  {folder / 'report.html'}"
 
 
 def _shortened(notes: list[str]) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ from fcdd_runtime.report import write as report
 from fcdd_runtime.report.colormap import color_table
 from fcdd_runtime.report.look import DEFAULT_LOOK, LOOKS, PUBLISHED_LOOK, Look, Scale
 from fcdd_runtime.report.overlay import OPACITY, display_image, heat_layer, overlay_image, peak_mm
-from fcdd_runtime.report.study_page import position_in_words
+from fcdd_runtime.report.words import position_in_words
 from fcdd_runtime.report.write import study_folder_name, summary_rows, write_study_report, write_summary
 from fcdd_runtime.result import Peak, PhaseChoice, SplitChoice, StudyResult
 from fcdd_runtime.score_study import score_study
@@ -438,7 +438,7 @@ def test_untrusted_text_is_shown_and_never_becomes_markup(tmp_path: Path) -> Non
         study_instance_uid=HOSTILE,
         phases=PhaseChoice(HOSTILE, HOSTILE, HOSTILE, 2),
         split=SplitChoice(HOSTILE, 0.5, 0.0),
-        warnings=(HOSTILE, "$study ${script} $$"),
+        warnings=(HOSTILE, "{{ study }} {% raw %} {# x #}"),
         contract=make_contract(
             name=HOSTILE,
             network=HOSTILE,
@@ -449,10 +449,10 @@ def test_untrusted_text_is_shown_and_never_becomes_markup(tmp_path: Path) -> Non
     )
     page = page_of(study, tmp_path)
     parser = PageParser(page)
-    assert "alert(" not in re.sub(r"&lt;script&gt;alert\(&quot;x&quot;\)", "", page)
+    assert "alert(" not in re.sub(r"&lt;script&gt;alert\(&#34;x&#34;\)", "", page)
     assert len(parser.attributes("script")) == 1
     assert parser.text().count(HOSTILE) >= 10
-    assert "$study ${script} $$" in parser.text()
+    assert "{{ study }} {% raw %} {# x #}" in parser.text()
     assert json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))["study_instance_uid"] == HOSTILE
 
 
