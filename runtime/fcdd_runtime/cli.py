@@ -19,7 +19,7 @@ from fcdd_runtime.commands import PathOption, ending_in_order, reporting_errors
 from fcdd_runtime.errors import BackendError, GateError
 from fcdd_runtime.pacs.on_demand import dicom_writer
 from fcdd_runtime.phases.manual import manual_phases
-from fcdd_runtime.report.look import LOOKS, Colormap
+from fcdd_runtime.report.colormap import DEFAULT_LOOK, LOOKS, Colormap
 from fcdd_runtime.runs.run import RunOptions, ScoreRun
 from fcdd_runtime.serving.server import RunningServer, ServerOptions, running_server
 
@@ -43,7 +43,9 @@ from fcdd_runtime.serving.server import RunningServer, ServerOptions, running_se
     help="For networks that compare two images: what to compare with. For studies one image, instead of the other "
     "breast; for an image folder one image, or a CSV file with the columns image,reference.",
 )
-@click.option("--colormap", type=click.Choice(sorted(LOOKS)), default="inferno", help="jet is the published one.")
+@click.option(
+    "--colormap", type=click.Choice(sorted(LOOKS)), default=DEFAULT_LOOK.colormap, help="jet is the published one."
+)
 @click.option("--save-maps", is_flag=True, help="For image folders: also write maps.npz.")
 @click.option("--self-test", "only_test", is_flag=True, help="Re-check the model against its golden vectors; no INPUT.")
 @reporting_errors

@@ -7,7 +7,7 @@ from result_builders import make_breast, make_contract, make_study
 
 from browser.chromium import Page
 from browser.conftest import ARTIFACTS, assert_quiet_and_alone, assert_readable
-from fcdd_runtime.report.look import PUBLISHED_LOOK
+from fcdd_runtime.report.colormap import PUBLISHED_LOOK
 from fcdd_runtime.report.write import write_study_report
 
 OPACITY_SHOWN = "[...document.querySelectorAll('.heat')].map((one) => Number(getComputedStyle(one).opacity))"

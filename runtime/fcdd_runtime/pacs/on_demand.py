@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fcdd_runtime.errors import MissingExtraError
-from fcdd_runtime.report.look import Look
+from fcdd_runtime.report.colormap import Look
 from fcdd_runtime.result import StudyResult
 from fcdd_runtime.study.read import Study
 

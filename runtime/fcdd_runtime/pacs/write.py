@@ -16,7 +16,7 @@ from fcdd_runtime.pacs.parametric_map import parametric_map
 from fcdd_runtime.pacs.secondary_capture import secondary_capture
 from fcdd_runtime.pacs.source_slice import SourceSlice, read_source_slice
 from fcdd_runtime.pacs.structured_report import structured_report
-from fcdd_runtime.report.look import Look
+from fcdd_runtime.report.colormap import Look
 from fcdd_runtime.result import StudyResult
 from fcdd_runtime.study.read import Study
 

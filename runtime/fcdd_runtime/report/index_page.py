@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from fcdd_runtime.files import replaced_file
-from fcdd_runtime.report.look import DEFAULT_LOOK, Look
+from fcdd_runtime.report.colormap import DEFAULT_LOOK, Look
 from fcdd_runtime.report.overlay import blended_image
 from fcdd_runtime.report.pages import RESULT_PAGES, data_uri
 from fcdd_runtime.report.words import NOT_SCORED, STATES, State

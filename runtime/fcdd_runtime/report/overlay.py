@@ -12,8 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from fcdd_runtime.contract import ModelContract, Resize
 from fcdd_runtime.images.heatmap import scaled_for_display
 from fcdd_runtime.images.network_input import crop_offset, resized_shape
-from fcdd_runtime.report.colormap import color_table
-from fcdd_runtime.report.look import DEFAULT_LOOK, Colormap, Look
+from fcdd_runtime.report.colormap import DEFAULT_LOOK, Colormap, Look, color_table
 from fcdd_runtime.report.words import SIDES, state_in_words
 from fcdd_runtime.result import BreastResult
 from fcdd_runtime.software import INTENDED_USE

@@ -11,8 +11,7 @@ from PIL import Image
 
 from fcdd_runtime.contract import ModelContract, OperatingPoint
 from fcdd_runtime.images.heatmap import display_range
-from fcdd_runtime.report.colormap import color_table
-from fcdd_runtime.report.look import DEFAULT_LOOK, Look
+from fcdd_runtime.report.colormap import DEFAULT_LOOK, Look, color_table
 from fcdd_runtime.report.overlay import OPACITY, display_image, heat_layer, peak_mm, seen_part
 from fcdd_runtime.report.pages import RESULT_PAGES, data_uri
 from fcdd_runtime.result import BreastResult, StudyResult

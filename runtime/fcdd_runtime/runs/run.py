@@ -19,8 +19,8 @@ from fcdd_runtime.images.references import Reference, recorded_reference
 from fcdd_runtime.pacs.on_demand import WriteDicom
 from fcdd_runtime.phases.manual import ManualPhases
 from fcdd_runtime.redaction import for_terminal, quoted
+from fcdd_runtime.report.colormap import Look
 from fcdd_runtime.report.index_page import FailedEntry, IndexEntry, index_entry, write_index
-from fcdd_runtime.report.look import Look
 from fcdd_runtime.report.words import state_in_words
 from fcdd_runtime.report.write import SummaryRow, study_folder_name, summary_rows, write_study_report, write_summary
 from fcdd_runtime.result import StudyResult

@@ -21,7 +21,7 @@ from fcdd_runtime.errors import ContractError, GateError, ImageError, StudyError
 from fcdd_runtime.images.mip_files import read_image
 from fcdd_runtime.images.network_input import stack_images
 from fcdd_runtime.images.references import Reference, recorded_reference
-from fcdd_runtime.report.look import DEFAULT_LOOK
+from fcdd_runtime.report.colormap import DEFAULT_LOOK
 from fcdd_runtime.report.write import result_json
 from fcdd_runtime.result import StudyResult
 from fcdd_runtime.runs.images import ImageScores, score_images, write_image_scores

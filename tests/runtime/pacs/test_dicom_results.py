@@ -24,7 +24,7 @@ from fcdd_runtime.contract import MipRecipe, ModelContract, Resize
 from fcdd_runtime.errors import MissingExtraError, StudyError
 from fcdd_runtime.pacs.on_demand import dicom_writer
 from fcdd_runtime.pacs.write import write_dicom_results
-from fcdd_runtime.report.look import DEFAULT_LOOK, PUBLISHED_LOOK
+from fcdd_runtime.report.colormap import DEFAULT_LOOK, PUBLISHED_LOOK
 from fcdd_runtime.report.overlay import overlay_image
 from fcdd_runtime.result import StudyResult
 from fcdd_runtime.score_study import score_study

@@ -15,7 +15,7 @@ from result_builders import make_contract
 
 from fcdd_runtime.backends.fake import FakeBackend
 from fcdd_runtime.pacs.write import write_dicom_results
-from fcdd_runtime.report.look import DEFAULT_LOOK
+from fcdd_runtime.report.colormap import DEFAULT_LOOK
 from fcdd_runtime.score_study import score_study
 from fcdd_runtime.study.read import read_studies
 

@@ -25,8 +25,7 @@ from fcdd_runtime.contract import Display, MipRecipe, OperatingPoint, Resize
 from fcdd_runtime.images.network_input import resize_image
 from fcdd_runtime.phases.choose import Phases
 from fcdd_runtime.report import write as report
-from fcdd_runtime.report.colormap import color_table
-from fcdd_runtime.report.look import DEFAULT_LOOK, LOOKS, PUBLISHED_LOOK, Look, Scale
+from fcdd_runtime.report.colormap import DEFAULT_LOOK, LOOKS, PUBLISHED_LOOK, Look, Scale, color_table
 from fcdd_runtime.report.overlay import OPACITY, display_image, heat_layer, overlay_image, peak_mm
 from fcdd_runtime.report.words import position_in_words
 from fcdd_runtime.report.write import study_folder_name, summary_rows, write_study_report, write_summary
