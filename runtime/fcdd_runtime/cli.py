@@ -17,7 +17,7 @@ from fcdd_runtime.backends.base import Backend
 from fcdd_runtime.backends.golden import GoldenVectors, read_golden, self_test
 from fcdd_runtime.commands import PathOption, ending_in_order, reporting_errors
 from fcdd_runtime.errors import BackendError, GateError
-from fcdd_runtime.pacs.on_demand import dicom_writer
+from fcdd_runtime.pacs import dicom_writer
 from fcdd_runtime.phases.manual import manual_phases
 from fcdd_runtime.report.colormap import DEFAULT_LOOK, LOOKS, Colormap
 from fcdd_runtime.runs.run import RunOptions, ScoreRun

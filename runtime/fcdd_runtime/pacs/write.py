@@ -1,4 +1,4 @@
-"""Result -> DICOM objects beside the report. Needs highdicom; `dicom_writer` imports this module on demand."""
+"""Result -> DICOM objects beside the report. Needs highdicom."""
 
 import logging
 import warnings

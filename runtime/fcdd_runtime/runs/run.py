@@ -16,7 +16,7 @@ from fcdd_runtime.errors import FcddError, ImageError, ServerUnreachableError, S
 from fcdd_runtime.files import replaced_file
 from fcdd_runtime.images.mip_files import is_image_folder
 from fcdd_runtime.images.references import Reference, recorded_reference
-from fcdd_runtime.pacs.on_demand import WriteDicom
+from fcdd_runtime.pacs import WriteDicom
 from fcdd_runtime.phases.manual import ManualPhases
 from fcdd_runtime.redaction import for_terminal, quoted
 from fcdd_runtime.report.colormap import Look

@@ -22,7 +22,7 @@ from result_builders import SIZE, make_breast, make_contract, make_study
 from fcdd_runtime.backends.fake import FakeBackend
 from fcdd_runtime.contract import MipRecipe, ModelContract, Resize
 from fcdd_runtime.errors import MissingExtraError, StudyError
-from fcdd_runtime.pacs.on_demand import dicom_writer
+from fcdd_runtime.pacs import dicom_writer
 from fcdd_runtime.pacs.write import write_dicom_results
 from fcdd_runtime.report.colormap import DEFAULT_LOOK, PUBLISHED_LOOK
 from fcdd_runtime.report.overlay import overlay_image
@@ -442,7 +442,7 @@ def test_a_result_of_another_study_is_refused(example: Example, tmp_path: Path) 
 
 def test_without_highdicom_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert dicom_writer() is write_dicom_results
-    for name in [name for name in sys.modules if name.startswith("fcdd_runtime.pacs.") and "on_demand" not in name]:
+    for name in [name for name in sys.modules if name.startswith("fcdd_runtime.pacs.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "highdicom", None)
     with pytest.raises(MissingExtraError, match=r"fcdd-edge\[dicom\]"):
