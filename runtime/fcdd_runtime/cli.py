@@ -5,8 +5,7 @@ import itertools
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +63,13 @@ def score(
     # pydicom's log repeats odd values of headers, which can be a patient's.
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
     run_options = None if out is None else _run_options(out, **options)
-    with ending_in_order(), _opened(model, url) as (backend, golden):
-        if run_options is None:
-            _report_self_test(backend, golden())
-        else:
-            sys.exit(ScoreRun(backend, run_options).score_all(inputs))
+    with ending_in_order():
+        opened, golden = _open(model, url)
+        with opened as backend:
+            if run_options is None:
+                _report_self_test(backend, golden())
+            else:
+                sys.exit(ScoreRun(backend, run_options).score_all(inputs))
 
 
 @click.command(context_settings={"show_default": True})
@@ -92,21 +93,13 @@ def serve(repo: Path, host: str, log: Path, canary_interval: float, **ports: int
         _watch(server, canary_interval)
 
 
-@contextmanager
-def _opened(model: Path | None, url: str | None) -> Iterator[tuple[Backend, Callable[[], GoldenVectors]]]:
+def _open(model: Path | None, url: str | None) -> tuple[Backend, Callable[[], GoldenVectors]]:
     """Open the model, and say where its golden vectors come from."""
     if url is not None:
         served = open_url(url)
-        try:
-            yield served, served.golden
-        finally:
-            served.close()
-    elif model is not None:
-        local = open_folder(model)
-        try:
-            yield local, lambda: read_golden(model)
-        finally:
-            local.close()
+        return served, served.golden
+    assert model is not None
+    return open_folder(model), functools.partial(read_golden, model)
 
 
 def _report_self_test(backend: Backend, golden: GoldenVectors) -> None:

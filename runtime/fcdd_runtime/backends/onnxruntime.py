@@ -5,16 +5,14 @@ from typing import Any
 
 import onnxruntime
 
-from fcdd_runtime.backends.base import Batch, Maps, Scores, checked_answer
+from fcdd_runtime.backends.base import Backend, Batch, Maps, Scores, checked_answer
 from fcdd_runtime.contract import ModelContract, read_contract
 from fcdd_runtime.errors import BackendError, ContractError, one_line
 from fcdd_runtime.files import sha256_of
 
 
-class OnnxRuntimeBackend:
+class OnnxRuntimeBackend(Backend):
     """Runs the ONNX file of an exported model folder. May be used by several threads at once."""
-
-    contract: ModelContract
 
     def __init__(self, folder: Path):
         """Open a model folder.

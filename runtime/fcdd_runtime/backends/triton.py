@@ -9,7 +9,7 @@ import numpy as np
 from tritonclient import grpc as triton
 from tritonclient.utils import InferenceServerException
 
-from fcdd_runtime.backends.base import Batch, Maps, Scores, checked_answer
+from fcdd_runtime.backends.base import Backend, Batch, Maps, Scores, checked_answer
 from fcdd_runtime.backends.golden import GoldenVectors, golden_from_bytes
 from fcdd_runtime.contract import CONTRACT_PARAMETER, GOLDEN_PARAMETER, ModelContract
 from fcdd_runtime.errors import BackendError, BadAnswerError, ContractError, ServerUnreachableError, one_line
@@ -24,13 +24,11 @@ CHANNEL_OPTIONS = [
 ]
 
 
-class TritonBackend:
+class TritonBackend(Backend):
     """Runs a model by its address, `grpc://HOST:PORT/MODEL`. May be used by several threads at once.
 
     The contract comes from the server's model configuration, so a client needs no files.
     """
-
-    contract: ModelContract
 
     def __init__(self, url: str, deadline_s: float):
         """Connect and read the contract.

@@ -239,11 +239,8 @@ def _wait_until_ready(server: RunningServer) -> None:
 
 def _canary(url: str) -> None:
     # A connection of its own each time: an open one would hold up the server's stop.
-    backend = open_url(url, deadline_s=CANARY_DEADLINE_S)
-    try:
+    with open_url(url, deadline_s=CANARY_DEADLINE_S) as backend:
         self_test(backend, backend.golden().first())
-    finally:
-        backend.close()
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:

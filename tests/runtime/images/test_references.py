@@ -13,7 +13,7 @@ from mock_study import MockStudy, breast_phantom, cropped
 from PIL import Image
 from result_builders import make_contract
 
-from fcdd_runtime.backends.base import Batch, Maps, Scores
+from fcdd_runtime.backends.base import Backend, Batch, Maps, Scores
 from fcdd_runtime.backends.golden import GoldenVectors, golden_from_bytes, golden_to_bytes, self_test
 from fcdd_runtime.cli import score
 from fcdd_runtime.contract import ModelContract
@@ -34,7 +34,7 @@ PHANTOM = breast_phantom()
 
 
 @dataclasses.dataclass
-class ComparingBackend:
+class ComparingBackend(Backend):
     """Answers the mean difference between every image and its reference, which differs for every pair."""
 
     contract: ModelContract = TWO

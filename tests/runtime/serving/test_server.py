@@ -77,9 +77,8 @@ def test_it_says_ready_answers_and_stops_cleanly_on_sigterm(small_repository: Pa
     with serving(small_repository) as served:
         address = served.ready.removeprefix("ready ")
         assert served.ready.startswith("ready grpc://127.0.0.1:")
-        backend = open_url(f"{address}/small_fp16")
-        scores, _ = backend.infer({"mip": drawn_images(2)})
-        backend.close()
+        with open_url(f"{address}/small_fp16") as backend:
+            scores, _ = backend.infer({"mip": drawn_images(2)})
         assert np.isfinite(scores).all()
         below = children(served.process.pid)
         served.process.send_signal(signal.SIGTERM)
