@@ -14,13 +14,17 @@ import click
 from fcdd_runtime.backends import open_folder, open_url
 from fcdd_runtime.backends.base import Backend
 from fcdd_runtime.backends.golden import GoldenVectors, read_golden, self_test
-from fcdd_runtime.commands import PathOption, ending_in_order, reporting_errors
+from fcdd_runtime.commands import PathOption, complain, ending_in_order, log_format_option, reporting_errors
 from fcdd_runtime.errors import BackendError, GateError
+from fcdd_runtime.log_lines import EventLog
 from fcdd_runtime.pacs import dicom_writer
 from fcdd_runtime.phases.manual import manual_phases
+from fcdd_runtime.redaction import Redacted, for_log
 from fcdd_runtime.report.colormap import DEFAULT_LOOK, LOOKS, Colormap
 from fcdd_runtime.runs.run import RunOptions, ScoreRun
 from fcdd_runtime.serving.server import RunningServer, ServerOptions, running_server
+
+LOG = EventLog("fcdd_runtime")
 
 
 @click.command(context_settings={"show_default": True})
@@ -47,6 +51,7 @@ from fcdd_runtime.serving.server import RunningServer, ServerOptions, running_se
 )
 @click.option("--save-maps", is_flag=True, help="For image folders: also write maps.npz.")
 @click.option("--self-test", "only_test", is_flag=True, help="Re-check the model against its golden vectors; no INPUT.")
+@log_format_option
 @reporting_errors
 def score(
     inputs: tuple[Path, ...], model: Path | None, url: str | None, out: Path | None, only_test: bool, **options: Any
@@ -66,6 +71,9 @@ def score(
     with ending_in_order():
         opened, golden = _open(model, url)
         with opened as backend:
+            contract = backend.contract
+            model_fields = {"model": Redacted(contract.name), "artefact_sha256": Redacted(contract.artefact_sha256)}
+            LOG.info("backend opened", **model_fields, served=url is not None)
             if run_options is None:
                 _report_self_test(backend, golden())
             else:
@@ -80,6 +88,7 @@ def score(
 @click.option("--metrics-port", type=click.IntRange(1, 65535), default=8002)
 @click.option("--log", type=PathOption(), default=Path("fcdd-serve.log"), help="Triton's own output.")
 @click.option("--canary-interval", type=click.FloatRange(1), default=10, help="Seconds between health checks.")
+@log_format_option
 @reporting_errors
 def serve(repo: Path, host: str, log: Path, canary_interval: float, **ports: int) -> None:
     """Serve a model repository with Triton until SIGTERM or Ctrl-C.
@@ -128,7 +137,7 @@ def _run_options(
         manual=manual_phases(*itertools.chain(*zip(pre, post, strict=True))) if pre else None,
         write_dicom=dicom_writer() if dicom else None,
         say=click.echo,
-        complain=functools.partial(click.echo, err=True),
+        complain=complain,
         reference=reference,
     )
 
@@ -138,9 +147,10 @@ def _watch(server: RunningServer, interval: float) -> None:
         time.sleep(interval)
         try:
             server.check()
-        except GateError:
-            raise
-        except BackendError:
+        except (BackendError, GateError) as error:
+            LOG.warning("canary failed", sentence=for_log(error))
+            if isinstance(error, GateError):
+                raise
             # A busy machine may be late once; a dead model stays silent.
             time.sleep(1)
             server.check()

@@ -23,7 +23,9 @@ from pathlib import Path
 from fcdd_runtime.backends import open_url
 from fcdd_runtime.backends.golden import self_test
 from fcdd_runtime.errors import BackendError, FcddError, GateError, MissingExtraError
+from fcdd_runtime.log_lines import EventLog
 
+LOG = EventLog("fcdd_runtime")
 START_LIMIT_S = 180.0
 """For loading and warming up all models; TensorRT engines of several gigabytes take a minute."""
 STOP_LIMIT_S = 20.0
@@ -98,6 +100,7 @@ def running_server(options: ServerOptions) -> Iterator[RunningServer]:
     BackendError
         If the repository holds no model, a port is taken, or the server does not come up in time.
     """
+    started = time.monotonic()
     models = complete_models(options.repository)
     for port in (options.http_port, options.grpc_port, options.metrics_port):
         _check_port(options.host, port)
@@ -107,9 +110,11 @@ def running_server(options: ServerOptions) -> Iterator[RunningServer]:
         server = RunningServer(process, urls, options.log, log_start=log.tell())
         try:
             _wait_until_ready(server)
+            LOG.info("server started", models=len(models), seconds=round(time.monotonic() - started, 3))
             yield server
         finally:
             _stop(process)
+            LOG.info("server stopped", exit_code=process.returncode)
 
 
 def complete_models(repository: Path) -> list[Path]:

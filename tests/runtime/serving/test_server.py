@@ -1,5 +1,6 @@
 """fcdd-serve with the real Triton server, as a process of its own."""
 
+import json
 import os
 import shutil
 import signal
@@ -88,6 +89,15 @@ def test_it_says_ready_answers_and_stops_cleanly_on_sigterm(small_repository: Pa
     with pytest.raises(ServerUnreachableError):
         open_url(f"{address}/small_fp16")
     assert "Started GRPCInferenceService" in served.log.read_text()
+
+
+def test_its_log_lines_tell_start_and_stop(small_repository: Path) -> None:
+    with serving(small_repository, "--log-format", "json") as served:
+        served.process.send_signal(signal.SIGTERM)
+        output, errors = served.process.communicate(timeout=60)
+    assert output == ""
+    started, stopped = (json.loads(line) for line in errors.splitlines())
+    assert (started["event"], started["models"], stopped["event"]) == ("server started", 1, "server stopped")
 
 
 def test_it_ends_when_the_models_process_has_died(small_repository: Path) -> None:
