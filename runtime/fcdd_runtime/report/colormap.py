@@ -57,23 +57,17 @@ _CUBE_LIMIT = (6 / 29) ** 3
 @cache
 def color_table(colormap: Colormap = DEFAULT_LOOK.colormap) -> npt.NDArray[np.uint8]:
     """Return a colour map, coldest colour first: sRGB, uint8 (256, 3), read-only."""
-    table = _jet() if colormap == "jet" else _even_inferno()
+    if colormap == "jet":
+        values = np.linspace(0, 1, LEVELS)
+        channels = [np.interp(values, *np.array(corners).T) for corners in _JET]
+        table: npt.NDArray[np.uint8] = np.rint(255 * np.stack(channels, axis=-1)).astype(np.uint8)
+    else:
+        anchors = _lab_from_rgb(np.array([list(bytes.fromhex(anchor[1:])) for anchor in _ANCHORS], dtype=np.uint8))
+        path = _interpolated(anchors, np.linspace(0, 1, len(anchors)), np.linspace(0, 1, 4 * LEVELS))
+        distance = np.concatenate([[0.0], np.linalg.norm(np.diff(path, axis=0), axis=1).cumsum()])
+        table = _rgb_from_lab(_interpolated(path, distance, np.linspace(0, distance[-1], LEVELS)))
     table.setflags(write=False)
     return table
-
-
-def _jet() -> npt.NDArray[np.uint8]:
-    values = np.linspace(0, 1, LEVELS)
-    channels = [np.interp(values, *np.array(corners).T) for corners in _JET]
-    table: npt.NDArray[np.uint8] = np.rint(255 * np.stack(channels, axis=-1)).astype(np.uint8)
-    return table
-
-
-def _even_inferno() -> npt.NDArray[np.uint8]:
-    anchors = _lab_from_rgb(np.array([list(bytes.fromhex(anchor[1:])) for anchor in _ANCHORS], dtype=np.uint8))
-    path = _interpolated(anchors, np.linspace(0, 1, len(anchors)), np.linspace(0, 1, 4 * LEVELS))
-    distance = np.concatenate([[0.0], np.linalg.norm(np.diff(path, axis=0), axis=1).cumsum()])
-    return _rgb_from_lab(_interpolated(path, distance, np.linspace(0, distance[-1], LEVELS)))
 
 
 def _lab_from_rgb(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
