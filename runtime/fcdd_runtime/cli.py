@@ -22,7 +22,7 @@ from fcdd_runtime.phases.manual import manual_phases
 from fcdd_runtime.redaction import Redacted, for_log
 from fcdd_runtime.report.colormap import DEFAULT_LOOK, LOOKS, Colormap
 from fcdd_runtime.runs.run import RunOptions, ScoreRun
-from fcdd_runtime.serving.server import RunningServer, ServerOptions, running_server
+from fcdd_runtime.serving.server import ServerOptions, running_server
 
 LOG = EventLog("fcdd_runtime")
 
@@ -71,13 +71,15 @@ def score(
     with ending_in_order():
         opened, golden = _open(model, url)
         with opened as backend:
-            contract = backend.contract
-            model_fields = {"model": Redacted(contract.name), "artefact_sha256": Redacted(contract.artefact_sha256)}
-            LOG.info("backend opened", **model_fields, served=url is not None)
-            if run_options is None:
-                _report_self_test(backend, golden())
-            else:
+            name, digest = Redacted(backend.contract.name), Redacted(backend.contract.artefact_sha256)
+            LOG.info("backend opened", model=name, artefact_sha256=digest, served=url is not None)
+            if run_options is not None:
                 sys.exit(ScoreRun(backend, run_options).score_all(inputs))
+            result = self_test(backend, golden())
+            click.echo(
+                f"{name}: {result.images} golden images, score error {result.score_error:.1e}, "
+                f"map error {result.map_error:.1e}, limit {result.limit:.0e}: ok"
+            )
 
 
 @click.command(context_settings={"show_default": True})
@@ -99,7 +101,17 @@ def serve(repo: Path, host: str, log: Path, canary_interval: float, **ports: int
     options = ServerOptions(repository=repo, host=host, log=log, **ports)
     with ending_in_order(exit_code=0), running_server(options) as server:
         click.echo(f"ready grpc://{host}:{ports['grpc_port']}")
-        _watch(server, canary_interval)
+        while True:
+            time.sleep(canary_interval)
+            try:
+                server.check()
+            except (BackendError, GateError) as error:
+                LOG.warning("canary failed", sentence=for_log(error))
+                if isinstance(error, GateError):
+                    raise
+                # A busy machine may be late once; a dead model stays silent.
+                time.sleep(1)
+                server.check()
 
 
 def _open(model: Path | None, url: str | None) -> tuple[Backend, Callable[[], GoldenVectors]]:
@@ -109,14 +121,6 @@ def _open(model: Path | None, url: str | None) -> tuple[Backend, Callable[[], Go
         return served, served.golden
     assert model is not None
     return open_folder(model), functools.partial(read_golden, model)
-
-
-def _report_self_test(backend: Backend, golden: GoldenVectors) -> None:
-    result = self_test(backend, golden)
-    click.echo(
-        f"{backend.contract.name}: {result.images} golden images, score error {result.score_error:.1e}, "
-        f"map error {result.map_error:.1e}, limit {result.limit:.0e}: ok"
-    )
 
 
 def _run_options(
@@ -140,17 +144,3 @@ def _run_options(
         complain=complain,
         reference=reference,
     )
-
-
-def _watch(server: RunningServer, interval: float) -> None:
-    while True:
-        time.sleep(interval)
-        try:
-            server.check()
-        except (BackendError, GateError) as error:
-            LOG.warning("canary failed", sentence=for_log(error))
-            if isinstance(error, GateError):
-                raise
-            # A busy machine may be late once; a dead model stays silent.
-            time.sleep(1)
-            server.check()

@@ -25,7 +25,7 @@ from fcdd_runtime.report.colormap import Look
 from fcdd_runtime.report.index_page import FailedEntry, IndexEntry, index_entry, write_index
 from fcdd_runtime.report.words import state_in_words
 from fcdd_runtime.report.write import SummaryRow, study_folder_name, summary_rows, write_study_report, write_summary
-from fcdd_runtime.runs.images import score_images, write_image_scores
+from fcdd_runtime.runs.image_folder import score_images, write_image_scores
 from fcdd_runtime.score_study import score_study
 from fcdd_runtime.study.read import Study, read_studies
 

@@ -24,7 +24,7 @@ from fcdd_runtime.images.references import Reference, recorded_reference
 from fcdd_runtime.report.colormap import DEFAULT_LOOK
 from fcdd_runtime.report.write import result_json
 from fcdd_runtime.result import StudyResult
-from fcdd_runtime.runs.images import ImageScores, score_images, write_image_scores
+from fcdd_runtime.runs.image_folder import ImageScores, score_images, write_image_scores
 from fcdd_runtime.runs.run import RunOptions, ScoreRun
 from fcdd_runtime.score_study import score_study
 from fcdd_runtime.study.read import read_studies

@@ -314,7 +314,7 @@ def test_the_map_holds_every_value_as_the_model_gave_it(example: Example) -> Non
 
 def test_a_heatmap_that_is_the_same_everywhere_is_written(example: Example, tmp_path: Path) -> None:
     result, study, _ = example
-    flat = tuple(dataclasses.replace(one, heatmap=np.zeros((SIZE, SIZE), np.float32)) for one in result.breasts)
+    flat = tuple(dataclasses.replace(breast, heatmap=np.zeros((SIZE, SIZE), np.float32)) for breast in result.breasts)
     written(dataclasses.replace(result, breasts=flat), study, tmp_path / "out")
     assert_valid(tmp_path / "out", FILES)
 
@@ -359,9 +359,9 @@ def test_the_map_lies_on_the_projection(mock: MockStudy, resize: Resize, mirror:
     contract = make_contract(resize=resize, recipe=MipRecipe(mirror_left=mirror))
     mock.write(tmp_path / "study")
     study = read_study(tmp_path / "study")
-    one, other = (score_study(study, FakeBackend(contract, cell)) for cell in ((8, 7), (19, 22)))
-    objects = written(one, study, tmp_path / "out")
-    for here, there in zip(one.breasts, other.breasts, strict=True):
+    result, other = (score_study(study, FakeBackend(contract, cell)) for cell in ((8, 7), (19, 22)))
+    objects = written(result, study, tmp_path / "out")
+    for here, there in zip(result.breasts, other.breasts, strict=True):
         dataset = objects[f"map_{here.laterality}.dcm"]
         assert here.pixel_mm == pytest.approx((2.0, 2.5))
         assert here.peak.image_pixel != there.peak.image_pixel
@@ -421,7 +421,7 @@ def test_nothing_of_the_patient_reaches_log_or_screen(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         written(result, study, tmp_path / "out")
-    words = caplog.text + "".join(capfd.readouterr()) + "".join(str(one.message) for one in caught)
+    words = caplog.text + "".join(capfd.readouterr()) + "".join(str(warning.message) for warning in caught)
     slices = [breast.peak.sop_instance_uid for breast in result.breasts]
     for secret in ("Onlyonename", "birthday", study.study_instance_uid, *slices):
         assert secret not in words

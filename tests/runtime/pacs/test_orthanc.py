@@ -55,7 +55,7 @@ def test_an_archive_keeps_the_results_with_their_study_and_gives_them_back_uncha
     [patient] = json.loads(orthanc.rest("/patients?expand"))
     [study] = json.loads(orthanc.rest("/studies?expand"))
     assert patient["MainDicomTags"]["PatientName"] == "Pacs^Test"
-    modalities = [one["MainDicomTags"]["Modality"] for one in json.loads(orthanc.rest("/series?expand"))]
+    modalities = [series["MainDicomTags"]["Modality"] for series in json.loads(orthanc.rest("/series?expand"))]
     assert sorted(modalities) == ["MR", "OT", "OT", "OT", "OT", "SR"]
 
     uids = {}

@@ -211,7 +211,7 @@ def test_where_folders_cannot_be_exchanged_a_failure_of_the_last_rename_puts_the
             raise OSError("the rename failed")
         return rename(source, target)
 
-    monkeypatch.setattr(files, "_exchanged", lambda one, other: False)
+    monkeypatch.setattr(files, "_exchanged", lambda folder, other: False)
     monkeypatch.setattr(Path, "rename", failing)
     with pytest.raises(OSError, match="the rename failed"):
         write_study_report(make_study(make_breast("L", score=2.5)), folder)
@@ -325,7 +325,7 @@ def test_scoring_with_mirrored_left_breasts_shows_the_same_picture_as_without(mo
     assert np.array_equal(np.asarray(display_image(*plain)), np.asarray(display_image(*mirrored)))
     assert peak_mm(*plain) == peak_mm(*mirrored) == (121.0, 143.0)
     assert plain[0].peak.patient_mm == mirrored[0].peak.patient_mm == (142.0, 0.0, 4.0)
-    heat = [hottest(heat_layer(*one, DEFAULT_LOOK)) for one in shown]
+    heat = [hottest(heat_layer(*breast, DEFAULT_LOOK)) for breast in shown]
     assert heat[0] == pytest.approx(heat[1], abs=1)
     assert heat[0] == pytest.approx((60, 71), abs=4)
 

@@ -144,7 +144,7 @@ def test_it_listens_on_loopback_alone(small_repository: Path) -> None:
 def listening_addresses(pid: int) -> list[str]:
     """Local addresses, as the kernel writes them, on which a process or one below it listens."""
     pids = [pid, *children(pid)]
-    inodes = {str(link.readlink()) for one in pids for link in open_files(one)}
+    inodes = {str(link.readlink()) for pid in pids for link in open_files(pid)}
     tables = (Path("/proc/net/tcp").read_text() + Path("/proc/net/tcp6").read_text()).splitlines()
     rows = [line.split() for line in tables]
     return [row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in inodes]
