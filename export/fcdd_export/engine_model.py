@@ -41,7 +41,7 @@ class EngineOptions:
 
 
 def engine_model(model: VerifiedModel, settings: EngineSettings) -> VerifiedModel:
-    """Build the engine of a model from the graph that was verified, and run its golden vectors if there is a GPU for it.
+    """Build the engine of a model from the graph that was verified; run its golden vectors if there is a GPU for it.
 
     Parameters
     ----------
