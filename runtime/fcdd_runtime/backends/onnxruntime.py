@@ -1,5 +1,7 @@
 """ONNX Runtime in this process, on the machine's GPU where it has one that ONNX Runtime can use, else on the CPU."""
 
+import contextlib
+import io
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +82,19 @@ def _options() -> onnxruntime.SessionOptions:
 
 def _providers() -> list[Any]:
     """CUDA where it is built in, without TF32, which would change scores silently; the CPU otherwise."""
-    cuda = [("CUDAExecutionProvider", {"use_tf32": "0"})]
-    available = onnxruntime.get_available_providers()
-    return [*(cuda if "CUDAExecutionProvider" in available else []), "CPUExecutionProvider"]
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        return ["CPUExecutionProvider"]
+    _load_cuda()
+    return [("CUDAExecutionProvider", {"use_tf32": "0"}), "CPUExecutionProvider"]
+
+
+def _load_cuda() -> None:
+    """Load CUDA and cuDNN from NVIDIA's wheels, if they are installed.
+
+    ONNX Runtime (1.21 or later) finds them there when it is told to; otherwise it runs on the CPU without an error.
+    """
+    preload = getattr(onnxruntime, "preload_dlls", None)
+    if preload is not None:
+        # It prints what it does not find, such as libraries that our models do not need.
+        with contextlib.redirect_stdout(io.StringIO()):
+            preload()
