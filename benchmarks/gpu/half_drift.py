@@ -18,15 +18,15 @@ import onnx
 import onnxruntime
 import torch
 
-from fcdd_benchmarks.labelled_images import read_labelled_images
-from fcdd_benchmarks.machine import machine_facts
-from fcdd_export.drawn import drawn_images, extreme_images
-from fcdd_export.half_simulation import half_simulation, half_tensors, simulated_outputs
-from fcdd_export.outputs import cpu_session, session_outputs
-from fcdd_export.verify import Inputs, Outputs, Reference, measure_drift, violations
-from fcdd_runtime.batch import stack_images
+from fcdd_benchmarks.accuracy.labelled_images import read_labelled_images
+from fcdd_benchmarks.timing.machine import machine_facts
+from fcdd_export.gate.drawn import drawn_images, extreme_images
+from fcdd_export.gate.drift import Inputs, Outputs, Reference, measure_drift, violations
+from fcdd_export.gate.half_simulation import half_simulation, half_tensors, simulated_outputs
+from fcdd_export.gate.outputs import cpu_session, session_outputs
 from fcdd_runtime.commands import PathOption
 from fcdd_runtime.contract import ModelContract, read_contract
+from fcdd_runtime.images.network_input import stack_images
 from gpu.onnx_in_torch import TorchModel
 
 PACKAGES = ("fcdd-edge", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "nvidia-cudnn-cu13", "numpy")

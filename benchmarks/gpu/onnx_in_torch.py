@@ -11,8 +11,8 @@ from onnx import helper, numpy_helper
 from torch import Tensor
 from torch.nn import functional as F
 
-from fcdd_export.outputs import chunks_of
-from fcdd_export.verify import Inputs, Outputs
+from fcdd_export.gate.drift import Inputs, Outputs
+from fcdd_export.gate.outputs import chunks_of
 
 TYPES = {onnx.TensorProto.FLOAT: torch.float32, onnx.TensorProto.FLOAT16: torch.float16}
 Operation = Callable[..., Tensor]

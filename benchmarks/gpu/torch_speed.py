@@ -15,8 +15,8 @@ import onnx
 import torch
 from torch import Tensor
 
-from fcdd_benchmarks.machine import machine_facts
-from fcdd_export.drawn import drawn_images
+from fcdd_benchmarks.timing.machine import machine_facts
+from fcdd_export.gate.drawn import drawn_images
 from fcdd_runtime.commands import PathOption
 from fcdd_runtime.contract import read_contract
 from gpu.half_drift import PACKAGES, cudnn_settings, cudnn_version

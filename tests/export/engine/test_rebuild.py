@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from fcdd_export import engine, engine_model
 from fcdd_export.cli import main
+from fcdd_export.engine import build, model
+from fcdd_runtime.backends.gpu import Gpu
 from fcdd_runtime.contract import read_contract
 from fcdd_runtime.files import sha256_of
-from fcdd_runtime.gpu import Gpu
 from support import ExportSnapshot, WriteSnapshot
 
 WITHOUT_TORCH = """
@@ -70,7 +70,7 @@ def test_an_engine_for_all_gpus_is_built_but_not_proven_on_one_that_it_is_not_fo
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hopper = Gpu("NVIDIA H200", "9.0", "580.159.04", "13.0")
-    for module in (engine, engine_model):
+    for module in (build, model):
         monkeypatch.setattr(module, "find_gpu", lambda: hopper)
     refused = run(folder, "--target", "tensorrt-rtx")
     assert refused.exit_code == 2 and "does not run on compute capability 9.0" in refused.output

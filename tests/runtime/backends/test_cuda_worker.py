@@ -14,17 +14,17 @@ import numpy.typing as npt
 import pytest
 from result_builders import make_contract
 
-from fcdd_runtime.backends.pool import WorkerPool
+from fcdd_runtime.backends.tensorrt.pool import WorkerPool
 from fcdd_runtime.errors import BackendError
 
 if TYPE_CHECKING:
-    from fcdd_runtime.backends.cuda import CudaWorker, Device, TensorSpec
+    from fcdd_runtime.backends.tensorrt.cuda import CudaWorker, Device, TensorSpec
 
 try:
     import pycuda.driver as cuda
 
-    from fcdd_runtime.backends import cuda as ours
-    from fcdd_runtime.backends import tensorrt
+    from fcdd_runtime.backends.tensorrt import backend as tensorrt
+    from fcdd_runtime.backends.tensorrt import cuda as ours
 except ImportError:  # also where pycuda is installed without a driver
     pytest.skip("needs an NVIDIA GPU and pycuda", allow_module_level=True)
 
