@@ -18,6 +18,7 @@ from fcdd_runtime.contract import GOLDEN_FILE, EngineSource, read_contract
 from fcdd_runtime.errors import ContractError
 
 SOURCE_FILE = "engine_source.onnx"
+NOT_RUN = "not run: no GPU here that the engine is for; the runtime runs them first"
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class EngineOptions:
 
 
 def engine_model(model: VerifiedModel, settings: EngineSettings) -> VerifiedModel:
-    """Build the engine of a model from the graph that was verified, and run its golden vectors if there is a GPU.
+    """Build the engine of a model from the graph that was verified; run its golden vectors if there is a GPU for it.
 
     Parameters
     ----------
@@ -66,7 +67,13 @@ def engine_model(model: VerifiedModel, settings: EngineSettings) -> VerifiedMode
     )
     files = {**engine.files(), SOURCE_FILE: source}
     built = replace(model, contract=contract, files=files, record=replace(model.record, engine=_facts(engine.identity)))
-    return _proven(built) if find_gpu() else built
+    return _proven(built) if _runs_here(engine.identity) else built
+
+
+def _runs_here(identity: EngineIdentity) -> bool:
+    """Whether there is a GPU that the engine is for: one for all GPUs can be built on another one, too."""
+    gpu = find_gpu()
+    return gpu is not None and gpu.compute_capability in identity.compute_capabilities
 
 
 def _facts(identity: EngineIdentity) -> dict[str, str]:
@@ -74,7 +81,7 @@ def _facts(identity: EngineIdentity) -> dict[str, str]:
     profile = identity.profile
     return {
         "built by": identity.describe(),
-        "golden vectors": "run on this GPU" if find_gpu() else "not run: no GPU here; the runtime runs them first",
+        "golden vectors": "run on this GPU" if _runs_here(identity) else NOT_RUN,
         "batch": f"{profile.smallest} to {profile.largest}, tuned for {profile.best}",
         "ONNX SHA-256": identity.onnx_sha256,
         "engine SHA-256": identity.engine_sha256,

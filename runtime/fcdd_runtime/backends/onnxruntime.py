@@ -1,5 +1,7 @@
 """ONNX Runtime in this process, on the machine's GPU where it has one that ONNX Runtime can use, else on the CPU."""
 
+import contextlib
+import io
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +42,8 @@ class OnnxRuntimeBackend(Backend):
         # is slow: heatmaps took up to 12 ms a batch instead of 0.3. Inference itself takes as long as before.
         options = onnxruntime.SessionOptions()
         options.add_session_config_entry("session.force_spinning_stop", "1")
-        providers: list[Any] = ["CPUExecutionProvider"]
-        if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-            # TF32 would change scores silently.
-            providers.insert(0, ("CUDAExecutionProvider", {"use_tf32": "0"}))
         try:
-            self._session = onnxruntime.InferenceSession(artefact, options, providers=providers)
+            self._session = onnxruntime.InferenceSession(artefact, options, providers=_providers())
         except Exception as error:
             raise BackendError(
                 f"ONNX Runtime {onnxruntime.__version__} cannot open {folder} ({one_line(error)})"
@@ -68,3 +66,19 @@ class OnnxRuntimeBackend(Backend):
     def close(self) -> None:
         """Release the model."""
         del self._session
+
+
+def _providers() -> list[Any]:
+    """CUDA where it is built in, without TF32, which would change scores silently; the CPU otherwise.
+
+    ONNX Runtime (1.21 or later) finds CUDA and cuDNN in NVIDIA's wheels when it is told to; otherwise it runs on the
+    CPU without an error.
+    """
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        return ["CPUExecutionProvider"]
+    preload = getattr(onnxruntime, "preload_dlls", None)
+    if preload is not None:
+        # It prints what it does not find, such as libraries that our models do not need.
+        with contextlib.redirect_stdout(io.StringIO()):
+            preload()
+    return [("CUDAExecutionProvider", {"use_tf32": "0"}), "CPUExecutionProvider"]

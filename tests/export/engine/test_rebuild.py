@@ -12,6 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fcdd_export.cli import main
+from fcdd_export.engine import build, model
+from fcdd_runtime.backends.gpu import Gpu
 from fcdd_runtime.contract import read_contract
 from fcdd_runtime.files import sha256_of
 from support import ExportSnapshot, WriteSnapshot
@@ -62,6 +64,20 @@ def test_the_engine_is_of_the_verified_graph_and_says_that_it_is_unproven(folder
     assert identity["engine_sha256"] == sha256_of((folder / "2" / "model.plan").read_bytes())
     assert identity["proven"] is False
     assert identity["profile"] == {"smallest": 1, "best": 2, "largest": 8}
+
+
+def test_an_engine_for_all_gpus_is_built_but_not_proven_on_one_that_it_is_not_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hopper = Gpu("NVIDIA H200", "9.0", "580.159.04", "13.0")
+    for module in (build, model):
+        monkeypatch.setattr(module, "find_gpu", lambda: hopper)
+    refused = run(folder, "--target", "tensorrt-rtx")
+    assert refused.exit_code == 2 and "does not run on compute capability 9.0" in refused.output
+    assert run(folder, "--target", "tensorrt-rtx", "--hardware-compatible").exit_code == 0
+    identity = json.loads((folder / "2" / "engine.json").read_text())
+    assert (identity["proven"], identity["gpu"]["compute_capability"]) == (False, "9.0")
+    assert "not run" in json.loads((folder / "export_report.json").read_text())["engine"]["golden vectors"]
 
 
 def test_the_report_keeps_what_was_measured_of_the_graph(folder: Path) -> None:

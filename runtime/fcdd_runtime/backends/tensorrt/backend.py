@@ -75,7 +75,9 @@ class TensorRTBackend(Backend):
         return checked_answer(outputs["score"], outputs["anomaly_map"], len(batch["mip"]), self.contract)
 
     def close(self) -> None:
-        """Wait for running calls, then free the GPU."""
+        """Wait for running calls, then free the GPU. A second call does nothing."""
+        if self._runtime is None:
+            return
         with self._device.current():
             self._workers.close()
         self._release()
