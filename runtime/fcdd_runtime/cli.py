@@ -22,7 +22,7 @@ from fcdd_runtime.phases.manual import manual_phases
 from fcdd_runtime.redaction import Redacted, for_log
 from fcdd_runtime.report.colormap import DEFAULT_LOOK, LOOKS, Colormap
 from fcdd_runtime.runs.run import RunOptions, ScoreRun
-from fcdd_runtime.serving.server import ServerOptions, running_server
+from fcdd_runtime.serving.triton_process import ServerOptions, running_server
 
 LOG = EventLog("fcdd_runtime")
 
