@@ -21,28 +21,23 @@ def find_peak(heatmap: Heatmaps, breast: BreastImage, contract: ModelContract) -
     heatmap : float32 (size, size)
     breast : the image that the heatmap belongs to, before resizing
     """
-    row, column = np.unravel_index(int(np.argmax(heatmap)), heatmap.shape)
-    top, left, bottom, right = _cell_around((int(row), int(column)), breast, contract)
+    row, column = (int(index) for index in np.unravel_index(int(np.argmax(heatmap)), heatmap.shape))
+    shape, jump = breast.pixels.shape, contract.upsampling.jump
+    first = image_position((row - jump, column - jump), shape, contract.resize)
+    last = image_position((row + jump, column + jump), shape, contract.resize)
+    # The map cell in the breast image: within it, and never empty.
+    top, left = (min(max(round(value), 0), side - 1) for value, side in zip(first, shape, strict=True))
+    bottom, right = (min(max(round(value), 0), side - 1) + 1 for value, side in zip(last, shape, strict=True))
     window = breast.enhancement[top:bottom, left:right]
     highest = np.argwhere(window == window.max()) + np.array([top, left])
-    centre = image_position((int(row), int(column)), breast.pixels.shape, contract.resize)
+    centre = image_position((row, column), shape, contract.resize)
     nearest = highest[int(np.argmin(np.linalg.norm((highest - centre) * breast.pixel_mm, axis=1)))]
     image_pixel = int(nearest[0]), int(nearest[1])
     source = breast.source(*image_pixel)
     return Peak(
-        heatmap_pixel=(int(row), int(column)),
+        heatmap_pixel=(row, column),
         image_pixel=image_pixel,
         patient_mm=breast.patient_mm(*image_pixel),
         sop_instance_uid=source.sop_instance_uid,
         frame_number=source.frame_number,
     )
-
-
-def _cell_around(pixel: tuple[int, int], breast: BreastImage, contract: ModelContract) -> tuple[int, int, int, int]:
-    """Top, left, bottom, right (exclusive) in breast image pixels, within the image and never empty."""
-    shape, jump = breast.pixels.shape, contract.upsampling.jump
-    first = image_position((pixel[0] - jump, pixel[1] - jump), shape, contract.resize)
-    last = image_position((pixel[0] + jump, pixel[1] + jump), shape, contract.resize)
-    top, left = (min(max(round(value), 0), side - 1) for value, side in zip(first, shape, strict=True))
-    bottom, right = (min(max(round(value), 0), side - 1) for value, side in zip(last, shape, strict=True))
-    return top, left, bottom + 1, right + 1

@@ -35,7 +35,8 @@ class ResultObjects:
 
         The same result gives the same objects; another score, model or release gives others.
         """
-        return str(generate_uid(entropy_srcs=[self._fingerprint, *what]))
+        fingerprint = hashlib.sha256(result_json(self.result).encode()).hexdigest()
+        return str(generate_uid(entropy_srcs=[fingerprint, *what]))
 
     @cached_property
     def device_uid(self) -> str:
@@ -89,10 +90,6 @@ class ResultObjects:
         dataset.InstanceCreationTime = self.created.strftime("%H%M%S")
         for equipment in dataset.ContributingEquipmentSequence:
             equipment.ContributionDateTime = self.created.strftime("%Y%m%d%H%M%S")
-
-    @cached_property
-    def _fingerprint(self) -> str:
-        return hashlib.sha256(result_json(self.result).encode()).hexdigest()
 
 
 def stand_in(source: SourceSlice) -> Dataset:

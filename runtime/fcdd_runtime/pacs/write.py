@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from fcdd_runtime.pacs.objects import ResultObjects
 from fcdd_runtime.pacs.parametric_map import parametric_map
 from fcdd_runtime.pacs.secondary_capture import secondary_capture
-from fcdd_runtime.pacs.source_slice import SourceSlice, read_source_slice
+from fcdd_runtime.pacs.source_slice import read_source_slice
 from fcdd_runtime.pacs.structured_report import structured_report
 from fcdd_runtime.report.colormap import Look
 from fcdd_runtime.result import StudyResult
@@ -48,7 +48,14 @@ def write_dicom_results(
     objects = ResultObjects(result, created or datetime.now())
     with _silent():
         sources = [read_source_slice(breast.peak, study) for breast in result.breasts]
-        for name, dataset in _datasets(objects, sources, look):
+        datasets: dict[str, Dataset] = {}
+        for breast, source in zip(result.breasts, sources, strict=True):
+            datasets[f"overlay_{breast.laterality}.dcm"] = secondary_capture(breast, source, objects, look)
+            if source.frame_of_reference_uid:
+                datasets[f"map_{breast.laterality}.dcm"] = parametric_map(breast, source, objects)
+        if all(source.frame_of_reference_uid for source in sources):
+            datasets["sr.dcm"] = structured_report(objects, sources)
+        for name, dataset in datasets.items():
             dataset.save_as(folder / name, enforce_file_format=True)
     lacking = [
         f"map_{breast.laterality}.dcm"
@@ -61,15 +68,6 @@ def write_dicom_results(
         f"{', '.join(lacking)} and sr.dcm were not written: the source images have no Frame of Reference UID, "
         "without which a position in the patient has no meaning.",
     )
-
-
-def _datasets(objects: ResultObjects, sources: Sequence[SourceSlice], look: Look) -> Iterator[tuple[str, Dataset]]:
-    for breast, source in zip(objects.result.breasts, sources, strict=True):
-        yield f"overlay_{breast.laterality}.dcm", secondary_capture(breast, source, objects, look)
-        if source.frame_of_reference_uid:
-            yield f"map_{breast.laterality}.dcm", parametric_map(breast, source, objects)
-    if all(source.frame_of_reference_uid for source in sources):
-        yield "sr.dcm", structured_report(objects, sources)
 
 
 @contextmanager
