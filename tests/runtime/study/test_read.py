@@ -67,13 +67,13 @@ def test_every_slice_reads_back_as_its_known_rescaled_voxels(
     (study,), notes = read(tmp_path / "study")
     assert notes == []
     assert len(slices_of(study)) == 20
-    for one in slices_of(study):
-        assert one.plane is not None
-        assert one.temporal_position is not None
-        z = round((one.plane.origin_mm[2] - phantom.first_voxel_mm[2]) / phantom.spacing_mm[0])
-        voxels = one.read()
+    for image_slice in slices_of(study):
+        assert image_slice.plane is not None
+        phase = int(image_slice.phase_values["TemporalPositionIdentifier"]) - 1
+        z = round((image_slice.plane.origin_mm[2] - phantom.first_voxel_mm[2]) / phantom.spacing_mm[0])
+        voxels = image_slice.read()
         assert voxels.dtype == np.float32
-        np.testing.assert_array_equal(voxels, phantom.voxels[int(one.temporal_position) - 1, z])
+        np.testing.assert_array_equal(voxels, phantom.voxels[phase, z])
 
 
 def test_bits_above_the_stored_ones_do_not_count(tmp_path: Path) -> None:
