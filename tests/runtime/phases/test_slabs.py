@@ -9,7 +9,7 @@ import pytest
 from mock_study import MockStudy, breast_phantom, cropped
 from pydicom import dcmread
 
-from fcdd_runtime.breasts.cut import BreastImage
+from fcdd_runtime.breasts.split import BreastImage
 from fcdd_runtime.contract import MipRecipe
 from fcdd_runtime.errors import StudyError
 from fcdd_runtime.phases.choose import Phases, split_phases

@@ -11,8 +11,8 @@ from mock_study import MockStudy, Phantom, breast_phantom, cropped
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from fcdd_runtime.breasts.cut import BreastImage, split_breasts
 from fcdd_runtime.breasts.projection import Projection, project
+from fcdd_runtime.breasts.split import BreastImage, split_breasts
 from fcdd_runtime.contract import MipRecipe
 from fcdd_runtime.errors import StudyError
 from fcdd_runtime.phases.choose import split_phases
