@@ -60,7 +60,9 @@ def find_sternum(pre_mean: FloatArray, pixel_mm: tuple[float, float]) -> Sternum
     if len(inside) < 3:
         return None
     right_edge, left_edge = int(inside[0]), int(inside[-1])
-    height_mm = _smoothed((len(pre_mean) - surface) * pixel_mm[0], round(SMOOTHING_MM / pixel_mm[1]))
+    half = round(SMOOTHING_MM / pixel_mm[1]) // 2
+    padded = np.pad((len(pre_mean) - surface) * pixel_mm[0], half, mode="edge")
+    height_mm = np.convolve(padded, np.full(2 * half + 1, 1 / (2 * half + 1)), mode="valid")
 
     # How far each column lies below the lower of the highest points on its two sides.
     from_right, from_left = np.maximum.accumulate(height_mm), np.maximum.accumulate(height_mm[::-1])[::-1]
@@ -114,12 +116,6 @@ def _front_surface(body: npt.NDArray[np.bool_], row_mm: float) -> npt.NDArray[np
     lasting = total[length:] - total[:-length] >= 0.8 * length
     starts = body[: len(lasting)] & lasting
     return np.where(starts.any(axis=0), starts.argmax(axis=0), rows)
-
-
-def _smoothed(heights_mm: _Heights, width: int) -> _Heights:
-    half = max(0, width // 2)
-    padded = np.pad(heights_mm, half, mode="edge")
-    return np.convolve(padded, np.full(2 * half + 1, 1 / (2 * half + 1)), mode="valid")
 
 
 def _confidence(height_mm: _Heights, peaks: tuple[int, int], depth: float, body: tuple[int, int]) -> float:

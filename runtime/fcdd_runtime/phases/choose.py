@@ -28,7 +28,7 @@ from fcdd_runtime.phases.manual import ManualPhases, check_sides_alike, find_man
 from fcdd_runtime.result import PhaseChoice
 from fcdd_runtime.study.read import Study
 from fcdd_runtime.volumes.grids import check_equal_grids
-from fcdd_runtime.volumes.resample import is_shifted, resampled
+from fcdd_runtime.volumes.resample import is_shifted, resample
 from fcdd_runtime.volumes.volume import Volume
 
 
@@ -184,7 +184,7 @@ def _volumes(pre: Phase, post: Phase, recipe: MipRecipe) -> tuple[Volume, Volume
         if not recipe.resample or not is_shifted(after.grid, before.grid):
             raise StudyError(f"{error}, or {CHOOSE}") from error
         shift = f"The grid of {post.name} is shifted against that of {pre.name}, so it was interpolated onto that."
-        return before, resampled(after, before.grid), (shift,)
+        return before, resample(after, before.grid), (shift,)
     return before, after, ()
 
 

@@ -153,7 +153,13 @@ def choose_dynamics(dynamics: list[Dynamic]) -> tuple[Dynamic, ...]:
             )
     several = [dynamic for dynamic in candidates if len(dynamic.phases) > 1]
     if not several:
-        raise StudyError(_no_pair(candidates))
+        names = "; ".join(dynamic.name for dynamic in candidates)
+        if len(candidates) == 1:
+            raise StudyError(f"only one phase was found, {names}; a pre- and a post-contrast phase are needed")
+        raise StudyError(
+            "no pre- and post-contrast pair was found; none of these series belong together, choose with --pre and "
+            f"--post if two of them do: {names}"
+        )
     ordered = all(dynamic.method is not None for dynamic in several)
     if ordered and len(several) == 1:
         return (several[0],)
@@ -175,12 +181,12 @@ def in_one_acquisition(first: Stack, second: Stack) -> bool:
     return _belong_together(first.slices[0], second.slices[0]) and in_one_region(first.box_mm, second.box_mm)
 
 
-_Item = TypeVar("_Item")
+_Grouped = TypeVar("_Grouped")
 
 
-def _group(items: Iterable[_Item], alike: Callable[[_Item, _Item], bool]) -> list[list[_Item]]:
+def _group(items: Iterable[_Grouped], alike: Callable[[_Grouped, _Grouped], bool]) -> list[list[_Grouped]]:
     """Put each item to the first group whose first item it is like."""
-    groups: list[list[_Item]] = []
+    groups: list[list[_Grouped]] = []
     for item in items:
         group = next((group for group in groups if alike(group[0], item)), None)
         if group is None:
@@ -275,13 +281,3 @@ def _range(stack: Stack, attribute: PhaseAttribute) -> tuple[float, float] | Non
     values = [image_slice.phase_value(attribute) for phase in stack.order.phases for image_slice in phase]
     known = [value for value in values if value is not None]
     return (min(known), max(known)) if len(known) == len(values) else None
-
-
-def _no_pair(dynamics: list[Dynamic]) -> str:
-    names = "; ".join(dynamic.name for dynamic in dynamics)
-    if len(dynamics) == 1:
-        return f"only one phase was found, {names}; a pre- and a post-contrast phase are needed"
-    return (
-        "no pre- and post-contrast pair was found; none of these series belong together, choose with --pre and "
-        f"--post if two of them do: {names}"
-    )

@@ -3,6 +3,12 @@
 A vendor's attribute is one row, also if it is a private tag: headers are read for it, and phases are ordered and
 checked by it. The table lies in `study`, which reads the values and imports nothing from above; all that `phases` knows
 of an attribute, it takes from the same rows.
+
+A number of the phase in (0019,xxA2), say, in the block that its creator calls ACME DYNAMICS, is trusted before all
+others as the first row:
+
+    number = Element(PrivateTag(0x0019, 0xA2, "ACME DYNAMICS"))
+    PhaseAttribute("Acme phase", "Acme phase", (number,), (number,), "number", tolerance=0.0, numbers_phases=True)
 """
 
 from dataclasses import dataclass
@@ -59,14 +65,6 @@ class PhaseAttribute:
         """Names of its elements that stand in a file's own header."""
         own = [element for element in (*self.single_frame, *self.multi_frame) if element.group is None]
         return [name for element in own for name in (element.name, element.date) if name is not None]
-
-    def elements(self, in_frames: bool) -> tuple[Element, ...]:
-        """Where it is in a multi-frame file, or in a single-frame one."""
-        return self.multi_frame if in_frames else self.single_frame
-
-    def called(self, in_frames: bool) -> str:
-        """What messages call it in a multi-frame file, or in a single-frame one."""
-        return self.frame_name if in_frames else self.name
 
 
 _CONTENT = "FrameContentSequence"
@@ -139,10 +137,9 @@ def clocks() -> list[PhaseAttribute]:
 
 def phase_values(header: SliceHeader) -> dict[str, float]:
     """Return what a slice says of each attribute, by the attribute's name; without those that say nothing valid."""
-    in_frames = header.frame_number is not None
     values = {}
     for attribute in TABLE:
-        for element in attribute.elements(in_frames):
+        for element in attribute.single_frame if header.frame_number is None else attribute.multi_frame:
             elements = header.file if element.group is None else header.group(element.group)
             content = value_in(elements, element.name)
             if content is None or content == "":

@@ -30,6 +30,8 @@ from fcdd_runtime.volumes.volume import Pixels, is_short_integer
 MAX_SLICE_PIXELS = 64 * 2**20
 """A slice that declares more pixels than this is refused before any memory is taken for it."""
 
+_uid = lru_cache(maxsize=64)(UID)
+"""Checks and wraps a UID; the files of a study share theirs."""
 _PLAIN_SYNTAXES = frozenset((ExplicitVRLittleEndian, ImplicitVRLittleEndian))
 
 
@@ -114,12 +116,6 @@ def read_frame(pixels: StoredPixels, frame: int, slope: float, intercept: float)
     if slope == 1 and intercept == 0:
         return stored if is_short_integer(stored) else stored.astype(np.float32)
     return np.asarray(stored * np.float64(slope) + np.float64(intercept), dtype=np.float32)
-
-
-@lru_cache(maxsize=64)
-def _uid(text: str) -> UID:
-    """Check and wrap a UID; the files of a study share theirs."""
-    return UID(text)
 
 
 def _unsupported(header: Dataset, pixels: StoredPixels) -> str:

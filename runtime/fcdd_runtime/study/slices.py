@@ -20,7 +20,8 @@ from fcdd_runtime.study.pixels import StoredPixels, read_frame, stored_pixels
 from fcdd_runtime.study.protocol import Protocol
 from fcdd_runtime.volumes.volume import Pixels, SliceSource
 
-Vector = tuple[float, float, float]
+PatientVector = tuple[float, float, float]
+"""x, y and z: LPS, mm."""
 
 _KEYWORDS = [
     *("TransferSyntaxUID", "MediaStorageSOPClassUID"),  # of the file meta information
@@ -42,15 +43,15 @@ MAX_RESCALE = 1e12
 class Plane:
     """Where a slice lies in patient space: LPS, mm."""
 
-    origin_mm: Vector
+    origin_mm: PatientVector
     """Centre of pixel (0, 0)."""
-    row_step_mm: Vector
+    row_step_mm: PatientVector
     """From one row to the next."""
-    column_step_mm: Vector
+    column_step_mm: PatientVector
     """From one column to the next."""
 
     @cached_property
-    def normal(self) -> Vector:
+    def normal(self) -> PatientVector:
         """Unit vector across the slice."""
         (a, b, c), (d, e, f) = self.column_step_mm, self.row_step_mm
         x, y, z = b * f - c * e, c * d - a * f, a * e - b * d
@@ -94,7 +95,7 @@ class Slice:
 
     def name_of(self, attribute: PhaseAttribute) -> str:
         """What messages call an attribute, in the kind of file that the slice is from."""
-        return attribute.called(in_frames=self.source.frame_number is not None)
+        return attribute.name if self.source.frame_number is None else attribute.frame_name
 
     def read(self) -> Pixels:
         """Read the pixels: (rows, columns) in rescaled scanner units.
