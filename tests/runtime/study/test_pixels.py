@@ -94,6 +94,6 @@ def test_compressed_frames_have_pydicoms_pixels(syntax: str, tmp_path: Path) -> 
     (study,), _ = read_studies(tmp_path / "study", tmp_path)
     slices = study.series[0].slices
     with mock.patch.object(pixels_module, "_decode_by_pydicom", side_effect=AssertionError("not needed")):
-        found = [one.read() for one in slices]
+        found = [image_slice.read() for image_slice in slices]
     with mock.patch.object(pixels_module, "_decode_losslessly", lambda *_: None):
-        np.testing.assert_array_equal(np.stack(found), np.stack([one.read() for one in slices]))
+        np.testing.assert_array_equal(np.stack(found), np.stack([image_slice.read() for image_slice in slices]))
