@@ -12,7 +12,7 @@ CALIBRATION = "INT8 calibration"
 
 SCORE_STAGES = (
     SCORING_STARTS,
-    Watched("list", "fcdd_runtime.study.read", "_files"),
+    Watched("list", "fcdd_runtime.study.read", "_find_files"),
     STUDY_STARTS,
     Watched("phases", "fcdd_runtime.score_study", "split_phases"),
     Watched(DECODE, "fcdd_runtime.study.slices", "read_frame"),

@@ -1,14 +1,14 @@
-"""Projection -> 8-bit images of the right and the left breast, each with the way back to the patient."""
+"""Left/right split: a projection -> 8-bit images of the right and the left breast, with the way back to the patient."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from fcdd_runtime.breasts.projection import Projection
-from fcdd_runtime.breasts.sternum import Sternum, deepest_skin_row, find_sternum
-from fcdd_runtime.breasts.which_sides import check_two_sides, only_side
+from fcdd_runtime.breasts.sternum import find_deepest_skin_row, find_sternum
+from fcdd_runtime.breasts.which_sides import check_two_sides, find_only_side
 from fcdd_runtime.contract import MipRecipe
 from fcdd_runtime.errors import StudyError
 from fcdd_runtime.result import SplitChoice
@@ -24,11 +24,11 @@ MIN_ENHANCEMENT = 0.1
 
 STERNUM_REACH_MM = 40.0
 """The sternum lies within this distance of an assumed midline; its skin is the deepest between the breasts."""
-MAX_GAP_MM = 10.0
+MAX_BESIDE_MM = 10.0
 """A field of view of one breast that ends further from the midline does not show the skin over the sternum."""
 
 _SIDES = {"R": "right", "L": "left"}
-_Grey = npt.NDArray[np.uint8]
+_HALVED = "No sternum was found, so the image was halved at its centre and not cut behind the chest wall."
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class BreastImage:
 
     laterality: str
     """`R` or `L`: the patient's side."""
-    pixels: _Grey
+    pixels: npt.NDArray[np.uint8]
     """(rows, columns), 0..255: anterior up; patient right at the left, or medial at the left where mirrored."""
     projection: Projection
     """What the image was cut from."""
@@ -73,7 +73,7 @@ class BreastImage:
 
 
 @dataclass(frozen=True)
-class _Box:
+class _Part:
     """The part of a projection that shows one breast; it begins at row 0."""
 
     laterality: str
@@ -110,13 +110,31 @@ def split_breasts(
     StudyError
         If the projection is less than two columns wide, nothing enhances, or it is unclear which breasts are shown.
     """
-    columns = projection.maximum.shape[1]
+    rows, columns = projection.maximum.shape
     if columns < 2:
         raise StudyError("the projection is one column wide and cannot be split; give a bilateral axial field of view")
     sternum = find_sternum(projection.pre_mean, projection.pixel_mm)
-    boxes, choice = _boxes(projection, recipe, sternum, laterality)
-    images = _images(boxes, recipe)
-    return images, replace(choice, warnings=(*choice.warnings, *_warnings(images, recipe)))
+    side = find_only_side(projection, sternum, laterality)
+    warnings: tuple[str, ...] = ()
+    if sternum is not None:
+        middle, end_row = sternum.midline, _posterior_cut(projection, sternum.skin_row, recipe)
+        midline_mm = projection.x_mm(middle - 0.5)
+        parts = [_Part("R", projection, 0, middle, end_row), _Part("L", projection, middle, columns, end_row)]
+    elif side is not None:
+        midline_mm = 0.0
+        parts = [_whole(side.laterality, projection, midline_mm, recipe)]
+        warnings = _check_cut(parts)
+    else:
+        middle = columns // 2
+        midline_mm = projection.x_mm(middle - 0.5)
+        parts = [_Part("R", projection, 0, middle, rows), _Part("L", projection, middle, columns, rows)]
+        warnings = (_HALVED,)
+    method, confidence = ("image centre", 0.0) if sternum is None else ("sternum", sternum.confidence)
+    if side is not None:
+        method, confidence = side.method, side.confidence
+        parts = [part for part in parts if part.laterality == side.laterality]
+    images = _window(parts, recipe)
+    return images, SplitChoice(method, confidence, midline_mm, warnings + _check_images(images, recipe))
 
 
 def separate_breasts(
@@ -134,67 +152,21 @@ def separate_breasts(
         If nothing enhances, or headers and positions contradict each other.
     """
     confidence = check_two_sides(right, left, lateralities)
-    midline = (right.x_mm(right.maximum.shape[1] - 0.5) + left.x_mm(-0.5)) / 2
-    boxes = [_single("R", right, midline, recipe), _single("L", left, midline, recipe)]
-    images = _images(boxes, recipe)
-    return images, SplitChoice("separate series", confidence, midline, (*_uncut(boxes), *_warnings(images, recipe)))
+    midline_mm = (right.x_mm(right.maximum.shape[1] - 0.5) + left.x_mm(-0.5)) / 2
+    parts = [_whole("R", right, midline_mm, recipe), _whole("L", left, midline_mm, recipe)]
+    images = _window(parts, recipe)
+    warnings = _check_cut(parts) + _check_images(images, recipe)
+    return images, SplitChoice("separate series", confidence, midline_mm, warnings)
 
 
-_HALVED = "No sternum was found, so the image was halved at its centre and not cut behind the chest wall."
-
-
-def _boxes(
-    projection: Projection, recipe: MipRecipe, sternum: Sternum | None, laterality: str
-) -> tuple[list[_Box], SplitChoice]:
-    columns = projection.maximum.shape[1]
-    side = only_side(projection, sternum, laterality)
-    warnings: tuple[str, ...] = ()
-    if sternum is not None:
-        boxes = _beside_sternum(projection, recipe, sternum)
-        midline = projection.x_mm(sternum.midline - 0.5)
-    elif side is not None:
-        boxes, midline = [_single(side.laterality, projection, 0.0, recipe)], 0.0
-        warnings = tuple(_uncut(boxes))
-    else:
-        boxes = _halves(projection)
-        midline, warnings = projection.x_mm(columns // 2 - 0.5), (_HALVED,)
-    if side is not None:
-        shown = [box for box in boxes if box.laterality == side.laterality]
-        return shown, SplitChoice(side.method, side.confidence, midline, warnings)
-    method, confidence = ("image centre", 0.0) if sternum is None else ("sternum", sternum.confidence)
-    return boxes, SplitChoice(method, confidence, midline, warnings)
-
-
-def _beside_sternum(projection: Projection, recipe: MipRecipe, sternum: Sternum) -> list[_Box]:
-    last_row = _posterior_cut(projection, sternum.skin_row, recipe)
-    return [
-        _Box("R", projection, 0, sternum.midline, last_row),
-        _Box("L", projection, sternum.midline, projection.maximum.shape[1], last_row),
-    ]
-
-
-def _halves(projection: Projection) -> list[_Box]:
-    rows, columns = projection.maximum.shape
-    return [_Box("R", projection, 0, columns // 2, rows), _Box("L", projection, columns // 2, columns, rows)]
-
-
-def _single(laterality: str, projection: Projection, midline_x_mm: float, recipe: MipRecipe) -> _Box:
+def _whole(laterality: str, projection: Projection, midline_x_mm: float, recipe: MipRecipe) -> _Part:
     """Take a projection of one breast, cut behind the skin over the sternum where that can be seen at its edge."""
     rows, columns = projection.maximum.shape
     away = np.abs(np.array([projection.x_mm(column) for column in range(columns)]) - midline_x_mm)
-    near = (away <= STERNUM_REACH_MM) & (away.min() <= MAX_GAP_MM)
-    skin_row = deepest_skin_row(projection.pre_mean, projection.pixel_mm, near)
-    last_row = rows if skin_row is None else _posterior_cut(projection, skin_row, recipe)
-    return _Box(laterality, projection, 0, columns, last_row)
-
-
-def _uncut(boxes: Sequence[_Box]) -> Iterator[str]:
-    for box in boxes:
-        if box.end_row == len(box.projection.maximum):
-            yield (
-                f"The image of the {_SIDES[box.laterality]} breast was not cut behind the chest wall, because the skin "
-                "over the sternum is not in its field of view."
-            )
+    near = (away <= STERNUM_REACH_MM) & (away.min() <= MAX_BESIDE_MM)
+    skin_row = find_deepest_skin_row(projection.pre_mean, projection.pixel_mm, near)
+    end_row = rows if skin_row is None else _posterior_cut(projection, skin_row, recipe)
+    return _Part(laterality, projection, 0, columns, end_row)
 
 
 def _posterior_cut(projection: Projection, skin_row: int, recipe: MipRecipe) -> int:
@@ -203,49 +175,56 @@ def _posterior_cut(projection: Projection, skin_row: int, recipe: MipRecipe) -> 
     return min(max(1, skin_row + margin), len(projection.maximum))
 
 
-def _images(boxes: Sequence[_Box], recipe: MipRecipe) -> tuple[BreastImage, ...]:
-    high = _window_high(boxes, recipe)
-    return tuple(_image(box, high, recipe) for box in boxes)
+def _window(parts: Sequence[_Part], recipe: MipRecipe) -> tuple[BreastImage, ...]:
+    """Map `window_low` to 0, and the recipe's quantile of the values in all parts to 255.
 
-
-def _window_high(boxes: Sequence[_Box], recipe: MipRecipe) -> float:
-    """Return the recipe's quantile of the subtraction values in all boxes."""
-    values = np.concatenate([box.maximum.ravel() for box in boxes]).astype(np.float64)
+    Linearly, rounded half up, clipped.
+    """
+    values = np.concatenate([part.maximum.ravel() for part in parts]).astype(np.float64)
     high = float(np.quantile(values, recipe.window_high_quantile))
     if high <= recipe.window_low:
         raise StudyError(
             f"nothing enhances: the post-contrast phase is nowhere more than {recipe.window_low:g} brighter than the "
             "pre-contrast phase; give the phases before and after contrast"
         )
-    return high
+    images = []
+    for part in parts:
+        grey = np.floor((part.maximum.astype(np.float64) - recipe.window_low) / (high - recipe.window_low) * 255 + 0.5)
+        mirrored = recipe.mirrors(part.laterality)
+        pixels = np.clip(grey, 0, 255).astype(np.uint8)[:, :: -1 if mirrored else 1]
+        images.append(BreastImage(part.laterality, pixels, part.projection, part.first_column, mirrored))
+    return tuple(images)
 
 
-def _image(box: _Box, high: float, recipe: MipRecipe) -> BreastImage:
-    """Map `window_low` to 0 and `high` to 255, linearly, rounded half up, clipped."""
-    height = high - recipe.window_low
-    grey = np.floor((box.maximum.astype(np.float64) - recipe.window_low) / height * 255 + 0.5)
-    mirrored = recipe.mirror_left and box.laterality == "L"
-    pixels = np.clip(grey, 0, 255).astype(np.uint8)[:, :: -1 if mirrored else 1]
-    return BreastImage(box.laterality, pixels, box.projection, box.first_column, mirrored)
+def _check_cut(parts: Sequence[_Part]) -> tuple[str, ...]:
+    """Warn of projections of one breast that are not cut behind the chest wall."""
+    return tuple(
+        f"The image of the {_SIDES[part.laterality]} breast was not cut behind the chest wall, because the skin over "
+        "the sternum is not in its field of view."
+        for part in parts
+        if part.end_row == len(part.projection.maximum)
+    )
 
 
-def _warnings(images: Sequence[BreastImage], recipe: MipRecipe) -> Iterator[str]:
+def _check_images(images: Sequence[BreastImage], recipe: MipRecipe) -> tuple[str, ...]:
+    """Warn of an oblique acquisition, and of breasts that hardly enhance."""
+    warnings = []
     for degrees in {image.projection.obliqueness_degrees for image in images}:
         if degrees > MAX_OBLIQUE_DEGREES:
-            yield (
+            warnings.append(
                 f"The acquisition is turned by {degrees:.0f} degrees against the patient's axes; the projection runs "
                 "along its own nearest axis."
             )
     brightest = [float(np.quantile(image.enhancement, recipe.window_high_quantile)) for image in images]
-    height = max(brightest) - recipe.window_low
+    highest = max(brightest) - recipe.window_low
     for image, value in zip(images, brightest, strict=True):
-        side = _SIDES[image.laterality]
-        if value - recipe.window_low < MIN_ENHANCEMENT * height:
-            yield f"The {side} breast enhances nowhere, as if it had no signal; its score may mean nothing."
-        if value - recipe.window_low < MIN_WINDOW * _body_level(image.projection):
-            yield f"The {side} breast hardly enhances against its signal before contrast; its image may show noise."
-
-
-def _body_level(projection: Projection) -> float:
-    body = projection.pre_mean[body_mask(projection.pre_mean)]
-    return float(body.mean(dtype=np.float64)) if body.size else 0.0
+        side, height = _SIDES[image.laterality], value - recipe.window_low
+        if height < MIN_ENHANCEMENT * highest:
+            warnings.append(f"The {side} breast enhances nowhere, as if it had no signal; its score may mean nothing.")
+        pre_mean = image.projection.pre_mean
+        body = pre_mean[body_mask(pre_mean)]
+        if height < MIN_WINDOW * (float(body.mean(dtype=np.float64)) if body.size else 0.0):
+            warnings.append(
+                f"The {side} breast hardly enhances against its signal before contrast; its image may show noise."
+            )
+    return tuple(warnings)

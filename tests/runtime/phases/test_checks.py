@@ -1,6 +1,9 @@
-"""What a result says about its source images: loss by compression, and positions in time that some slices lack."""
+"""Checks speak when they are called; what a result says about its source images, such as loss and absent numbers."""
 
+import inspect
+import pkgutil
 from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from pydicom.uid import (
     JPEGLSNearLossless,
 )
 
+from fcdd_runtime import phases as phases_package
 from fcdd_runtime.contract import MipRecipe
 from fcdd_runtime.errors import StudyError
 from fcdd_runtime.phases.choose import Phases, split_phases
@@ -51,6 +55,17 @@ def edit(paths: Iterable[Path], **values: Any) -> None:
 
 def phase(paths: list[Path], number: int) -> list[Path]:
     return paths[number * SLICES : (number + 1) * SLICES]
+
+
+def test_a_check_that_is_called_has_checked_whatever_is_done_with_its_answer() -> None:
+    modules = [
+        import_module(f"fcdd_runtime.phases.{module.name}") for module in pkgutil.iter_modules(phases_package.__path__)
+    ]
+    checks = [
+        value for module in modules for name, value in inspect.getmembers(module, inspect.isfunction) if "check" in name
+    ]
+    assert len(checks) > 10
+    assert not [check.__name__ for check in checks if inspect.isgeneratorfunction(check)]
 
 
 @pytest.mark.parametrize("enhanced", [False, True])

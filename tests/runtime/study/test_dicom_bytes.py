@@ -11,7 +11,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from fcdd_runtime.errors import StudyError
 from fcdd_runtime.images.mip_files import is_image_folder
-from fcdd_runtime.study.mark import begins_like_dicom, has_dicom_mark, is_dicom
+from fcdd_runtime.study.dicom_bytes import begins_like_dicom, has_dicom_mark, is_dicom
 from fcdd_runtime.study.read import read_studies
 
 UNREADABLE = Path("/proc/self/mem")

@@ -11,8 +11,8 @@ from mock_study import MockStudy, Phantom, breast_phantom, cropped
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from fcdd_runtime.breasts.cut import BreastImage, split_breasts
 from fcdd_runtime.breasts.projection import Projection, project
+from fcdd_runtime.breasts.split import BreastImage, split_breasts
 from fcdd_runtime.contract import MipRecipe
 from fcdd_runtime.errors import StudyError
 from fcdd_runtime.phases.choose import split_phases
@@ -38,8 +38,8 @@ def phantom_projection() -> Projection:
 
 
 def breasts_of(mock: MockStudy, folder: Path, *further: MockStudy) -> tuple[tuple[BreastImage, ...], SplitChoice]:
-    for number, one in enumerate((mock, *further)):
-        one.write(folder / str(number))
+    for number, series in enumerate((mock, *further)):
+        series.write(folder / str(number))
     (study,), _ = read_studies(folder, folder)
     return breast_images(split_phases(study, MipRecipe()), MipRecipe())
 
@@ -174,10 +174,10 @@ def test_an_acquisition_turned_or_flipped_gives_the_same_images_sides_and_peak(
     turned, choice = breasts_of(mock, tmp_path / "turned")
     assert choice.method == straight_choice.method == "sternum"
     assert choice.midline_x_mm == pytest.approx(straight_choice.midline_x_mm)
-    for one, other in zip(turned, straight, strict=True):
-        assert one.laterality == other.laterality
-        np.testing.assert_array_equal(one.pixels, other.pixels)
-        assert one.patient_mm(*brightest(one)) == pytest.approx(other.patient_mm(*brightest(other)), abs=1e-5)
+    for breast, other in zip(turned, straight, strict=True):
+        assert breast.laterality == other.laterality
+        np.testing.assert_array_equal(breast.pixels, other.pixels)
+        assert breast.patient_mm(*brightest(breast)) == pytest.approx(other.patient_mm(*brightest(other)), abs=1e-5)
 
 
 @pytest.mark.parametrize("degrees", [-12.0, 12.0])
