@@ -15,7 +15,7 @@ from fcdd_export.convert import ExportRequest, export_models
 from fcdd_export.gate.prove import VerificationImages
 from fcdd_export.networks.snapshot import NORMALIZATION_FILE, Normalization, load_snapshot
 from fcdd_runtime.contract import MipRecipe, OperatingPoint, Precision
-from fcdd_runtime.serving.server import ServerOptions, running_server
+from fcdd_runtime.serving.triton_process import ServerOptions, running_server
 from support import (
     DATA,
     REFERENCE_VARIABLE,

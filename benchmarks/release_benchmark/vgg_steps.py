@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from fcdd_runtime.serving.server import ServerOptions, running_server
+from fcdd_runtime.serving.triton_process import ServerOptions, running_server
 from release_benchmark.random_network import write_random_vgg
 from release_benchmark.setting import Setting, run
 

@@ -101,9 +101,8 @@ def train(out: Path) -> None:
 @reporting_errors
 def evaluate(model: Path, out: Path | None) -> None:
     """Evaluate an exported model on the test studies, which were used for nothing else."""
-    backend = open_folder(model)
-    report = evaluation(findings_of(list(examples_of(SPLITS["test"])), backend), backend.contract)
-    backend.close()
+    with open_folder(model) as backend:
+        report = evaluation(findings_of(list(examples_of(SPLITS["test"])), backend), backend.contract)
     click.echo(json.dumps(report, indent=2))
     if out is not None:
         _write_json(out, report)

@@ -2,16 +2,19 @@
 
 import shlex
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import click
 
 from fcdd_export.repository.report import summary_line
-from fcdd_runtime.commands import PathOption, ending_in_order, reporting_errors
+from fcdd_runtime.commands import PathOption, ending_in_order, log_format_option, reporting_errors
 from fcdd_runtime.contract import CONTRACT_FILE
 from fcdd_runtime.errors import MissingExtraError
+from fcdd_runtime.log_lines import EventLog
 
+LOG = EventLog("fcdd_export")
 OPTIONS_OF_A_BUILD = {*("snapshot", "target", "repo", "keep_versions", "version_compatible", "hardware_compatible")}
 EXPORT_PACKAGES = {"torch", "onnx", "onnxruntime", "onnxscript", "rich", "tomli"}
 
@@ -61,6 +64,7 @@ EXPORT_PACKAGES = {"torch", "onnx", "onnxruntime", "onnxscript", "rich", "tomli"
 @click.option("--version-compatible", is_flag=True, help="Let later releases of TensorRT load the engine.")
 @click.option("--hardware-compatible", is_flag=True, help="Build for all GPUs from Ampere on, not this one alone.")
 @click.option("--max-batch-size", type=click.IntRange(1, 1024), default=32)
+@log_format_option
 @click.pass_context
 @reporting_errors
 def main(context: click.Context, /, snapshot: Path | None, **options: Any) -> None:
@@ -70,12 +74,15 @@ def main(context: click.Context, /, snapshot: Path | None, **options: Any) -> No
     an exported model's folder, its TensorRT engine is built, which needs no PyTorch. Research use only.
     """
     command = shlex.join(["fcdd-export", *sys.argv[1:]])
+    started = time.monotonic()
+    LOG.info("export started")
     with ending_in_order():
         if snapshot is not None and (snapshot / CONTRACT_FILE).is_file():
             _check_options_of_a_build(context)
             lines = _built(snapshot, command, options)
         else:
             lines = _exported(snapshot, command, options)
+        LOG.info("export ended", models=len(lines), seconds=round(time.monotonic() - started, 3))
         for line in lines:
             click.echo(line)
 

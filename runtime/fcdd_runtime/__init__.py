@@ -1,10 +1,9 @@
 """DICOM breast MRI study -> FCDD anomaly scores and heatmaps. Research use only, not a medical device.
 
-backend = open_url("grpc://127.0.0.1:8001/fcdd_fp16")    # or open_folder(Path("triton_repo/fcdd_fp16"))
 studies, notes = read_studies(Path("study"), scratch)
-result = score_study(studies[0], backend)
+with open_url("grpc://127.0.0.1:8001/fcdd_fp16") as backend:    # or open_folder(Path("triton_repo/fcdd_fp16"))
+    result = score_study(studies[0], backend)
 write_study_report(result, Path("out"))
-backend.close()
 """
 
 from fcdd_runtime.backends import open_folder, open_url

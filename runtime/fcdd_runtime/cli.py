@@ -5,8 +5,7 @@ import itertools
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,17 @@ import click
 from fcdd_runtime.backends import open_folder, open_url
 from fcdd_runtime.backends.base import Backend
 from fcdd_runtime.backends.golden import GoldenVectors, read_golden, self_test
-from fcdd_runtime.commands import PathOption, ending_in_order, reporting_errors
+from fcdd_runtime.commands import PathOption, complain, ending_in_order, log_format_option, reporting_errors
 from fcdd_runtime.errors import BackendError, GateError
-from fcdd_runtime.pacs.on_demand import dicom_writer
+from fcdd_runtime.log_lines import EventLog
+from fcdd_runtime.pacs import dicom_writer
 from fcdd_runtime.phases.manual import manual_phases
-from fcdd_runtime.report.look import LOOKS, Colormap
+from fcdd_runtime.redaction import Redacted, for_log
+from fcdd_runtime.report.colormap import DEFAULT_LOOK, LOOKS, Colormap
 from fcdd_runtime.runs.run import RunOptions, ScoreRun
-from fcdd_runtime.serving.server import RunningServer, ServerOptions, running_server
+from fcdd_runtime.serving.triton_process import ServerOptions, running_server
+
+LOG = EventLog("fcdd_runtime")
 
 
 @click.command(context_settings={"show_default": True})
@@ -43,9 +46,12 @@ from fcdd_runtime.serving.server import RunningServer, ServerOptions, running_se
     help="For networks that compare two images: what to compare with. For studies one image, instead of the other "
     "breast; for an image folder one image, or a CSV file with the columns image,reference.",
 )
-@click.option("--colormap", type=click.Choice(sorted(LOOKS)), default="inferno", help="jet is the published one.")
+@click.option(
+    "--colormap", type=click.Choice(sorted(LOOKS)), default=DEFAULT_LOOK.colormap, help="jet is the published one."
+)
 @click.option("--save-maps", is_flag=True, help="For image folders: also write maps.npz.")
 @click.option("--self-test", "only_test", is_flag=True, help="Re-check the model against its golden vectors; no INPUT.")
+@log_format_option
 @reporting_errors
 def score(
     inputs: tuple[Path, ...], model: Path | None, url: str | None, out: Path | None, only_test: bool, **options: Any
@@ -62,11 +68,18 @@ def score(
     # pydicom's log repeats odd values of headers, which can be a patient's.
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
     run_options = None if out is None else _run_options(out, **options)
-    with ending_in_order(), _opened(model, url) as (backend, golden):
-        if run_options is None:
-            _report_self_test(backend, golden())
-        else:
-            sys.exit(ScoreRun(backend, run_options).score_all(inputs))
+    with ending_in_order():
+        opened, golden = _open(model, url)
+        with opened as backend:
+            name, digest = Redacted(backend.contract.name), Redacted(backend.contract.artefact_sha256)
+            LOG.info("backend opened", model=name, artefact_sha256=digest, served=url is not None)
+            if run_options is not None:
+                sys.exit(ScoreRun(backend, run_options).score_all(inputs))
+            result = self_test(backend, golden())
+            click.echo(
+                f"{name}: {result.images} golden images, score error {result.score_error:.1e}, "
+                f"map error {result.map_error:.1e}, limit {result.limit:.0e}: ok"
+            )
 
 
 @click.command(context_settings={"show_default": True})
@@ -77,6 +90,7 @@ def score(
 @click.option("--metrics-port", type=click.IntRange(1, 65535), default=8002)
 @click.option("--log", type=PathOption(), default=Path("fcdd-serve.log"), help="Triton's own output.")
 @click.option("--canary-interval", type=click.FloatRange(1), default=10, help="Seconds between health checks.")
+@log_format_option
 @reporting_errors
 def serve(repo: Path, host: str, log: Path, canary_interval: float, **ports: int) -> None:
     """Serve a model repository with Triton until SIGTERM or Ctrl-C.
@@ -87,32 +101,26 @@ def serve(repo: Path, host: str, log: Path, canary_interval: float, **ports: int
     options = ServerOptions(repository=repo, host=host, log=log, **ports)
     with ending_in_order(exit_code=0), running_server(options) as server:
         click.echo(f"ready grpc://{host}:{ports['grpc_port']}")
-        _watch(server, canary_interval)
+        while True:
+            time.sleep(canary_interval)
+            try:
+                server.check()
+            except (BackendError, GateError) as error:
+                LOG.warning("canary failed", sentence=for_log(error))
+                if isinstance(error, GateError):
+                    raise
+                # A busy machine may be late once; a dead model stays silent.
+                time.sleep(1)
+                server.check()
 
 
-@contextmanager
-def _opened(model: Path | None, url: str | None) -> Iterator[tuple[Backend, Callable[[], GoldenVectors]]]:
+def _open(model: Path | None, url: str | None) -> tuple[Backend, Callable[[], GoldenVectors]]:
     """Open the model, and say where its golden vectors come from."""
     if url is not None:
         served = open_url(url)
-        try:
-            yield served, served.golden
-        finally:
-            served.close()
-    elif model is not None:
-        local = open_folder(model)
-        try:
-            yield local, lambda: read_golden(model)
-        finally:
-            local.close()
-
-
-def _report_self_test(backend: Backend, golden: GoldenVectors) -> None:
-    result = self_test(backend, golden)
-    click.echo(
-        f"{backend.contract.name}: {result.images} golden images, score error {result.score_error:.1e}, "
-        f"map error {result.map_error:.1e}, limit {result.limit:.0e}: ok"
-    )
+        return served, served.golden
+    assert model is not None
+    return open_folder(model), functools.partial(read_golden, model)
 
 
 def _run_options(
@@ -133,19 +141,6 @@ def _run_options(
         manual=manual_phases(*itertools.chain(*zip(pre, post, strict=True))) if pre else None,
         write_dicom=dicom_writer() if dicom else None,
         say=click.echo,
-        complain=functools.partial(click.echo, err=True),
+        complain=complain,
         reference=reference,
     )
-
-
-def _watch(server: RunningServer, interval: float) -> None:
-    while True:
-        time.sleep(interval)
-        try:
-            server.check()
-        except GateError:
-            raise
-        except BackendError:
-            # A busy machine may be late once; a dead model stays silent.
-            time.sleep(1)
-            server.check()

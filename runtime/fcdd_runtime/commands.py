@@ -6,14 +6,17 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any, NoReturn, ParamSpec
 
 import click
 
 from fcdd_runtime.errors import FcddError
+from fcdd_runtime.log_lines import LINE_FORMS, EventLog, LineForm, writing_log_lines
+from fcdd_runtime.redaction import for_log
 
 P = ParamSpec("P")
 
+LOG = EventLog("fcdd_runtime")
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -30,6 +33,30 @@ class PathOption(click.Path):
         return super().convert(value, param, ctx)
 
 
+def log_format_option(command: Callable[P, None]) -> Callable[P, None]:
+    """Add the option `--log-format` to a command that runs long."""
+
+    def start(context: click.Context, _: click.Parameter, form: LineForm | None) -> None:
+        if form is not None:
+            context.meta[__name__] = form
+            context.with_resource(writing_log_lines(form))
+
+    return click.option(
+        "--log-format",
+        type=click.Choice(LINE_FORMS),
+        expose_value=False,
+        callback=start,
+        help="Write log lines to standard error, instead of sentences for people; they name nobody.",
+    )(command)
+
+
+def complain(sentence: str) -> None:
+    """Print a sentence for people to standard error, unless log lines go there."""
+    context = click.get_current_context(silent=True)
+    if context is None or __name__ not in context.meta:
+        click.echo(sentence, err=True)
+
+
 def reporting_errors(command: Callable[P, None]) -> Callable[P, None]:
     """Wrap a command: an FcddError or an operating system's refusal is printed and ends it, without a traceback."""
 
@@ -38,13 +65,17 @@ def reporting_errors(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except FcddError as error:
-            click.echo(f"Error: {error}", err=True)
-            sys.exit(error.exit_code)
+            _end(error, str(error), error.exit_code)
         except OSError as error:
-            click.echo(f"Error: {error.strerror or error}: {error.filename or 'unknown file'}", err=True)
-            sys.exit(2)
+            _end(error, f"{error.strerror or error}: {error.filename or 'unknown file'}", 2)
 
     return wrapped
+
+
+def _end(error: FcddError | OSError, sentence: str, exit_code: int) -> NoReturn:
+    LOG.error("command failed", sentence=for_log(error), exit_code=exit_code)
+    complain(f"Error: {sentence}")
+    sys.exit(exit_code)
 
 
 @contextmanager

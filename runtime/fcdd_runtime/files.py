@@ -52,10 +52,15 @@ def _swap(fresh: Path, folder: Path, former: Path) -> None:
     if not folder.exists():
         fresh.rename(folder)
     elif not _exchanged(fresh, folder):
-        _swap_in_two_steps(fresh, folder, former)
+        folder.rename(former)
+        try:
+            fresh.rename(folder)
+        except OSError:
+            former.rename(folder)
+            raise
 
 
-def _exchanged(one: Path, other: Path) -> bool:
+def _exchanged(folder: Path, other: Path) -> bool:
     """Let two folders change names in one step, so that neither is missing even if the process is killed.
 
     False where the file system cannot, such as some network file systems.
@@ -63,13 +68,4 @@ def _exchanged(one: Path, other: Path) -> bool:
     renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
     if renameat2 is None:
         return False
-    return bool(renameat2(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0)
-
-
-def _swap_in_two_steps(fresh: Path, folder: Path, former: Path) -> None:
-    folder.rename(former)
-    try:
-        fresh.rename(folder)
-    except OSError:
-        former.rename(folder)
-        raise
+    return bool(renameat2(AT_FDCWD, os.fsencode(folder), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0)

@@ -7,7 +7,7 @@ nowhere else, so that every pair of double quotes in a message holds such text a
 import re
 from collections.abc import Mapping
 
-from fcdd_runtime.errors import one_line
+from fcdd_runtime.errors import FcddError, ImageError, one_line
 
 _OWNED = r"(?P<owner>series (?:-?\d+|without number)|file|folder|zip|input) "
 _QUOTED = re.compile(rf'(?:{_OWNED})?"(?P<text>[^"]*)"')
@@ -16,12 +16,21 @@ _DATE = re.compile(r"(?<!\d)(19|20)\d\d([-./]?)\d\d\2\d\d(?!\d)")
 """A series may have a date for its number."""
 
 
+class Redacted(str):
+    """Text that names nobody and may stand in a log: what is returned here, and a program's own words."""
+
+    __slots__ = ()
+
+
+NOT_SHOWN = Redacted("(not shown)")
+
+
 def quoted(text: object) -> str:
     """Put text of unknown content into double quotes, on one line and without double quotes of its own."""
     return '"{}"'.format(one_line(text).replace('"', "'"))
 
 
-def for_terminal(sentence: str, file_numbers: Mapping[str, int]) -> str:
+def for_terminal(sentence: str, file_numbers: Mapping[str, int]) -> Redacted:
     """Return a sentence without its quoted parts: `series 5`, `file 3`, or `(not shown)` where nothing stands for them.
 
     Parameters
@@ -32,6 +41,13 @@ def for_terminal(sentence: str, file_numbers: Mapping[str, int]) -> str:
     def shown(found: re.Match[str]) -> str:
         owner = found["owner"]
         number = file_numbers.get(f'"{found["text"]}"') if owner == "file" else None
-        return (owner or "(not shown)") if number is None else f"file {number}"
+        return (owner or NOT_SHOWN) if number is None else f"file {number}"
 
-    return _DATE.sub("(date)", _UID.sub("(UID)", _QUOTED.sub(shown, sentence)))
+    return Redacted(_DATE.sub("(date)", _UID.sub("(UID)", _QUOTED.sub(shown, sentence))))
+
+
+def for_log(error: FcddError | OSError) -> Redacted:
+    """Return an error's sentence for a log; only its kind where it names files as they are."""
+    if isinstance(error, FcddError) and not isinstance(error, ImageError):
+        return for_terminal(str(error), {})
+    return Redacted(type(error).__name__)

@@ -1,4 +1,4 @@
-"""What scoring a study returns: frozen, without any file format. Writers are in report.py."""
+"""What scoring a study returns: frozen, without any file format. Writers are in `report` and `pacs`."""
 
 from dataclasses import dataclass
 

@@ -18,8 +18,8 @@ import pytest
 _KEYS = {"Enter": (13, "\r"), "Escape": (27, ""), "ArrowUp": (38, ""), "ArrowRight": (39, ""), "ArrowDown": (40, "")}
 """Windows key code and text of keys that are no letter."""
 
-_DECODED = """Promise.all([...document.images].filter((one) => one.loading !== "lazy").map((one) => one.decode()))
-  .then(() => true)"""
+_DECODED = """Promise.all([...document.images].filter((image) => image.loading !== "lazy")
+  .map((image) => image.decode())).then(() => true)"""
 
 _PATIENCE_S = 30.0
 
@@ -81,7 +81,9 @@ class Page:
     def requests(self) -> list[str]:
         """Addresses of all that was loaded so far, data URIs left out."""
         urls = [
-            one["params"]["request"]["url"] for one in self._events() if one["method"] == "Network.requestWillBeSent"
+            event["params"]["request"]["url"]
+            for event in self._events()
+            if event["method"] == "Network.requestWillBeSent"
         ]
         return [url for url in urls if not url.startswith("data:")]
 

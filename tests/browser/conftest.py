@@ -9,15 +9,15 @@ from browser.chromium import Chromium, Page, running_chromium
 
 ARTIFACTS = Path(__file__).parents[2] / "test_artifacts"
 
-_CLIPPED = """[...document.querySelectorAll('body *')].filter((one) => {
-  const own = [...one.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
-  const style = getComputedStyle(one);
-  if (!own || !one.checkVisibility() || ['OPTION', 'TITLE', 'STYLE', 'SCRIPT'].includes(one.tagName)) return false;
-  const box = one.getBoundingClientRect();
-  const tooWide = one.scrollWidth > one.clientWidth + 1, tooHigh = one.scrollHeight > one.clientHeight + 1;
+_CLIPPED = """[...document.querySelectorAll('body *')].filter((tag) => {
+  const own = [...tag.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+  const style = getComputedStyle(tag);
+  if (!own || !tag.checkVisibility() || ['OPTION', 'TITLE', 'STYLE', 'SCRIPT'].includes(tag.tagName)) return false;
+  const box = tag.getBoundingClientRect();
+  const tooWide = tag.scrollWidth > tag.clientWidth + 1, tooHigh = tag.scrollHeight > tag.clientHeight + 1;
   const cut = style.overflow !== 'visible' && (tooWide || tooHigh);
   return box.left < -0.5 || box.right > innerWidth + 0.5 || cut || parseFloat(style.fontSize) < 12;
-}).map((one) => one.tagName + ' ' + one.className + ': ' + one.textContent.slice(0, 60))"""
+}).map((tag) => tag.tagName + ' ' + tag.className + ': ' + tag.textContent.slice(0, 60))"""
 """Elements with text that reaches out of the window, is cut off, or is smaller than 12 px."""
 
 

@@ -13,9 +13,9 @@ from fcdd_runtime.report.write import write_study_report
 
 STUDIES = 1000
 FOCUSED = "document.activeElement.querySelector('.name b')?.textContent"
-VISIBLE = "[...document.querySelectorAll('.study')].filter((one) => one.checkVisibility())"
+VISIBLE = "[...document.querySelectorAll('.study')].filter((row) => row.checkVisibility())"
 SHOWN = f"{VISIBLE}.length"
-NAMES = f"{VISIBLE}.map((one) => one.querySelector('b').textContent)"
+NAMES = f"{VISIBLE}.map((row) => row.querySelector('b').textContent)"
 
 
 @pytest.fixture(scope="module")

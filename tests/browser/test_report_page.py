@@ -7,12 +7,12 @@ from result_builders import make_breast, make_contract, make_study
 
 from browser.chromium import Page
 from browser.conftest import ARTIFACTS, assert_quiet_and_alone, assert_readable
-from fcdd_runtime.report.look import PUBLISHED_LOOK
+from fcdd_runtime.report.colormap import PUBLISHED_LOOK
 from fcdd_runtime.report.write import write_study_report
 
-OPACITY_SHOWN = "[...document.querySelectorAll('.heat')].map((one) => Number(getComputedStyle(one).opacity))"
-SEEN = "filter((one) => one.checkVisibility({visibilityProperty: true}))"
-HEAT_SHOWN = f"[...document.querySelectorAll('.heat')].{SEEN}.map((one) => one.classList[1])"
+OPACITY_SHOWN = "[...document.querySelectorAll('.heat')].map((layer) => Number(getComputedStyle(layer).opacity))"
+SEEN = "filter((layer) => layer.checkVisibility({visibilityProperty: true}))"
+HEAT_SHOWN = f"[...document.querySelectorAll('.heat')].{SEEN}.map((layer) => layer.classList[1])"
 MARKS_SHOWN = f"[...document.querySelectorAll('.peak-mark')].{SEEN}.length"
 
 
@@ -32,7 +32,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_report_opens_from_disk_without_network_and_is_readable(page: Page, report: Path, width: int) -> None:
     page.open(report, width)
     assert_readable(page)
-    assert page.evaluate("[...document.images].every((one) => one.naturalWidth > 0)")
+    assert page.evaluate("[...document.images].every((image) => image.naturalWidth > 0)")
     page.screenshot(ARTIFACTS / f"report_{width}.png")
     assert_quiet_and_alone(page, report)
 

@@ -65,6 +65,18 @@ def test_an_export_writes_a_folder_that_stands_alone(snapshot: Path, tmp_path: P
     assert "## Where the drift enters" not in (repo / "breast_fp32" / "export_report.md").read_text()
 
 
+def test_log_lines_take_the_place_of_sentences_for_people(snapshot: Path, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    Image.fromarray(drawn_images(1)[0, 0]).save(tmp_path / "images" / "ROE_JANE.png")
+    options = ("--verify-images", tmp_path / "images", "--repo", tmp_path / "repo", "--log-format", "json")
+    result = run(snapshot, *options)
+    assert result.exit_code == 0, result.output
+    lines = [json.loads(line) for line in result.stderr.splitlines()]
+    assert [line["event"] for line in lines] == ["export started", "doubt", "export ended"]
+    assert lines[-1]["models"] == 1
+    assert "ROE" not in result.stderr
+
+
 def test_the_contract_says_what_went_into_the_model(snapshot: Path, tmp_path: Path) -> None:
     point = tmp_path / "point.json"
     point.write_text('{"threshold": 0.7, "sensitivity": 0.97, "source": "validation of 2026"}')

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
+from result_builders import make_contract
 
 from fcdd_export.gate.drawn import drawn_images
 from fcdd_export.gate.outputs import torch_outputs
@@ -50,33 +51,37 @@ def test_a_backend_answers_what_torch_answers(
 ) -> None:
     images = drawn_images(batch, seed=5)
     expected = torch_outputs(network, {"mip": images})
-    backend = open_model(f"small_{precision}")
-    scores, maps = backend.infer({"mip": images})
-    backend.close()
+    with open_model(f"small_{precision}") as backend:
+        scores, maps = backend.infer({"mip": images})
     limit = TOLERANCE[precision]
     np.testing.assert_allclose(scores, expected.scores, rtol=limit)
     np.testing.assert_allclose(maps, expected.maps, atol=limit * float(expected.maps.max()))
 
 
 def test_a_backend_passes_its_golden_vectors(open_model: Open, repository: Path) -> None:
-    backend = open_model("small_fp16")
-    result = self_test(backend, read_golden(repository / "small_fp16"))
-    backend.close()
+    with open_model("small_fp16") as backend:
+        result = self_test(backend, read_golden(repository / "small_fp16"))
     assert result.images == 3
     assert max(result.score_error, result.map_error) <= result.limit
 
 
 @pytest.mark.parametrize("batch", [1, 8])
 def test_the_fake_answers_in_the_shapes_and_types_of_the_real_ones(open_model: Open, batch: int) -> None:
-    real = open_model("small_fp32")
-    fake = FakeBackend(real.contract)
     images = drawn_images(batch)
-    for ours, theirs in zip(fake.infer({"mip": images}), real.infer({"mip": images}), strict=True):
-        assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
-    real.close()
+    with open_model("small_fp32") as real, FakeBackend(real.contract) as fake:
+        for ours, theirs in zip(fake.infer({"mip": images}), real.infer({"mip": images}), strict=True):
+            assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
 
 
 def test_a_backend_knows_its_contract(open_model: Open, repository: Path) -> None:
-    backend = open_model("small_fp32")
-    assert backend.contract == read_contract(repository / "small_fp32")
-    backend.close()
+    with open_model("small_fp32") as backend:
+        assert backend.contract == read_contract(repository / "small_fp32")
+
+
+def test_a_backend_is_closed_when_its_context_ends_with_an_error_too() -> None:
+    fake = FakeBackend(make_contract())
+    with pytest.raises(ZeroDivisionError), fake as backend:
+        assert backend is fake
+        assert not fake.closed
+        raise ZeroDivisionError
+    assert fake.closed

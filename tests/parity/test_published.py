@@ -45,8 +45,8 @@ def backend(name: str, case: PublishedCase, request: pytest.FixtureRequest) -> I
         opened = open_url(f"{request.getfixturevalue(f'{which}server')}/{name}_fp32")
     else:
         opened = open_folder(request.getfixturevalue(f"{which}repository") / f"{name}_fp32")
-    yield opened
-    opened.close()
+    with opened:
+        yield opened
 
 
 def test_scores_maps_and_heatmaps_are_the_published_ones(case: PublishedCase, backend: Backend) -> None:

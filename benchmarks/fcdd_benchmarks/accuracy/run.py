@@ -1,6 +1,5 @@
 """Accuracy on labelled images: every model given on the same images, with intervals and paired changes."""
 
-import contextlib
 import functools
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -59,7 +58,7 @@ def _all_answers(images: LabelledImages, options: AccuracyOptions) -> list[tuple
     openers += [functools.partial(open_url, url) for url in options.urls]
     answered = []
     for opener in openers:
-        with contextlib.closing(opener()) as backend:
+        with opener() as backend:
             answered.append((backend.contract, answers_of(images, backend, options)))
     return answered
 

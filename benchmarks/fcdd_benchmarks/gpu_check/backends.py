@@ -14,7 +14,7 @@ from fcdd_runtime.backends.golden import GoldenVectors, read_golden
 from fcdd_runtime.backends.tensorrt.library import Flavour
 from fcdd_runtime.contract import CONTRACT_FILE
 from fcdd_runtime.errors import BackendError, GateError, one_line
-from fcdd_runtime.serving.server import ServerOptions, running_server
+from fcdd_runtime.serving.triton_process import ServerOptions, running_server
 
 CUDA = "CUDAExecutionProvider"
 EXPORT = "from fcdd_export.cli import main; main()"

@@ -103,7 +103,7 @@ def measure_scoring(folders: Sequence[Path], options: ScoringOptions) -> Scoring
 
 def _identity(options: ScoringOptions) -> ModelIdentity:
     opened = open_url(options.url) if options.url is not None else open_folder(_model(options))
-    with contextlib.closing(opened) as backend:
+    with opened as backend:
         return ModelIdentity.of(backend.contract, served=options.url is not None)
 
 

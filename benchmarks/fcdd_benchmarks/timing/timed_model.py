@@ -100,12 +100,12 @@ class TimedModel:
 @contextlib.contextmanager
 def opened_folder(folder: Path) -> Iterator[TimedModel]:
     """Open an exported model folder in this process."""
-    with contextlib.closing(open_folder(folder)) as backend:
+    with open_folder(folder) as backend:
         yield TimedModel(backend, read_golden(folder), None)
 
 
 @contextlib.contextmanager
 def opened_url(url: str) -> Iterator[TimedModel]:
     """Connect to a model on a Triton server; its golden vectors come from there too."""
-    with contextlib.closing(open_url(url)) as backend:
+    with open_url(url) as backend:
         yield TimedModel(backend, backend.golden(), url)

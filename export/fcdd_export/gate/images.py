@@ -4,18 +4,21 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-import click
 import numpy as np
 
 from fcdd_export.gate.drift import Inputs
 from fcdd_export.gate.prove import VerificationImages
 from fcdd_export.gate.roc import FEWEST_RANKED, Labels
 from fcdd_export.gate.verified_model import VerificationFacts
+from fcdd_runtime.commands import complain
 from fcdd_runtime.errors import ImageError
 from fcdd_runtime.images.mip_files import find_images, read_image
 from fcdd_runtime.images.network_input import GreyImage
 from fcdd_runtime.images.references import folder_references
+from fcdd_runtime.log_lines import EventLog
+from fcdd_runtime.redaction import for_terminal
 
+LOG = EventLog("fcdd_export")
 CLASSES = ("normal", "anomalous")
 
 
@@ -66,7 +69,8 @@ def verification_facts(images: VerificationImages, inputs: Inputs) -> Verificati
 
 def warn(text: str) -> None:
     """Print a warning."""
-    click.echo(f"Warning: {text}.", err=True)
+    LOG.warning("doubt", sentence=for_terminal(text, {}))
+    complain(f"Warning: {text}.")
 
 
 def _labels(paths: Sequence[Path]) -> Labels | None:

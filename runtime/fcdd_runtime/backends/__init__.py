@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from fcdd_runtime.backends.base import Backend
 from fcdd_runtime.backends.tensorrt.library import PACKAGES
-from fcdd_runtime.contract import Target, read_contract
+from fcdd_runtime.contract import read_contract
 from fcdd_runtime.errors import BackendError, MissingExtraError, one_line
 
 if TYPE_CHECKING:
@@ -25,23 +25,14 @@ def open_folder(folder: Path) -> Backend:
         If an engine is new on this GPU and does not answer its golden vectors as it should.
     """
     target = read_contract(folder).target
-    return _open_engine(folder, target) if target in PACKAGES else _open_onnx(folder)
-
-
-def open_url(url: str, deadline_s: float = 60.0) -> "TritonBackend":
-    """Connect to a model on a Triton server, `grpc://HOST:PORT/MODEL`; one call may take `deadline_s` seconds.
-
-    Raises
-    ------
-    ServerUnreachableError, ContractError, BackendError
-        If nothing answers there, or no model of ours.
-    """
-    from fcdd_runtime.backends.triton import TritonBackend  # noqa: PLC0415
-
-    return TritonBackend(url, deadline_s)
-
-
-def _open_engine(folder: Path, target: Target) -> Backend:
+    if target not in PACKAGES:
+        try:
+            from fcdd_runtime.backends.onnxruntime import OnnxRuntimeBackend  # noqa: PLC0415
+        except ModuleNotFoundError as error:
+            raise MissingExtraError(
+                "running a model folder needs ONNX Runtime: pip install 'fcdd-edge[onnxruntime]'"
+            ) from error
+        return OnnxRuntimeBackend(folder)
     package = PACKAGES[target]
     try:
         from fcdd_runtime.backends.tensorrt.backend import TensorRTBackend  # noqa: PLC0415
@@ -57,11 +48,14 @@ def _open_engine(folder: Path, target: Target) -> Backend:
     return TensorRTBackend(folder)
 
 
-def _open_onnx(folder: Path) -> Backend:
-    try:
-        from fcdd_runtime.backends.onnxruntime import OnnxRuntimeBackend  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            "running a model folder needs ONNX Runtime: pip install 'fcdd-edge[onnxruntime]'"
-        ) from error
-    return OnnxRuntimeBackend(folder)
+def open_url(url: str, deadline_s: float = 60.0) -> "TritonBackend":
+    """Connect to a model on a Triton server, `grpc://HOST:PORT/MODEL`; one call may take `deadline_s` seconds.
+
+    Raises
+    ------
+    ServerUnreachableError, ContractError, BackendError
+        If nothing answers there, or no model of ours.
+    """
+    from fcdd_runtime.backends.triton import TritonBackend  # noqa: PLC0415
+
+    return TritonBackend(url, deadline_s)

@@ -1,7 +1,8 @@
 """The seam between scoring and whatever runs the model."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,13 +20,25 @@ Maps = npt.NDArray[np.float32]
 """float32 (N, rows, columns), at least 0, rows and columns as in the contract's `map_shape`."""
 
 
-class Backend(Protocol):
-    """Runs one model. Not safe for use by several threads at once unless an implementation says so."""
+B = TypeVar("B", bound="Backend")
 
-    @property
-    def contract(self) -> ModelContract:
-        """The contract of the model that this backend runs."""
 
+class Backend(ABC):
+    """Runs one model, and closes with the context that it is opened in: `with open_folder(folder) as backend`.
+
+    Not safe for use by several threads at once unless an implementation says so.
+    """
+
+    contract: ModelContract
+    """Of the model that this backend runs."""
+
+    def __enter__(self: B) -> B:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @abstractmethod
     def infer(self, batch: Batch) -> tuple[Scores, Maps]:
         """Score a batch.
 
@@ -35,6 +48,7 @@ class Backend(Protocol):
             If the model cannot be run, or its answer is not what the contract says.
         """
 
+    @abstractmethod
     def close(self) -> None:
         """Release what was opened. The backend cannot be used afterwards."""
 

@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fcdd_runtime.backends.base import Batch, Maps, Scores
+from fcdd_runtime.backends.base import Backend, Batch, Maps, Scores
 from fcdd_runtime.contract import ModelContract
 
 
 @dataclass
-class FakeBackend:
+class FakeBackend(Backend):
     """Lights one map cell: the map is 0 but for `value` at `cell`, and the score is the map's mean.
 
     Attributes

@@ -141,10 +141,7 @@ def errors_between(answers: tuple[Scores, Maps], golden: GoldenVectors) -> tuple
     scores, maps = answers
     tiny = float(np.finfo(np.float32).tiny)
     score_error = (np.abs(scores - golden.scores) / np.maximum(golden.scores, tiny)).max()
-    map_error = (np.abs(maps - golden.maps).max((1, 2)) / _map_scale(golden)).max()
-    return float(score_error), float(map_error)
-
-
-def _map_scale(golden: GoldenVectors) -> npt.NDArray[np.float32]:
     largest: npt.NDArray[np.float32] = golden.maps.max((1, 2))
-    return np.maximum(largest, np.float32(max(0.05 * float(largest.max()), float(np.finfo(np.float32).tiny))))
+    map_scale = np.maximum(largest, np.float32(max(0.05 * float(largest.max()), tiny)))
+    map_error = (np.abs(maps - golden.maps).max((1, 2)) / map_scale).max()
+    return float(score_error), float(map_error)

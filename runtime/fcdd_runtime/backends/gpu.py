@@ -41,25 +41,18 @@ def first_gpu(driver: Any) -> Gpu | None:
         return None
     if driver.cuDeviceGetName(name, len(name), device):
         return None
-    major, minor = (_attribute(driver, number, device) for number in (MAJOR, MINOR))
-    return Gpu(name.value.decode(errors="replace"), f"{major}.{minor}", _driver_version(), _cuda_version(driver))
-
-
-def _attribute(driver: Any, number: int, device: ctypes.c_int) -> int:
-    value = ctypes.c_int()
-    driver.cuDeviceGetAttribute(ctypes.byref(value), number, device)
-    return value.value
-
-
-def _cuda_version(driver: Any) -> str:
-    """Decode the driver's number, which is 1000 * major + 10 * minor."""
-    value = ctypes.c_int()
-    driver.cuDriverGetVersion(ctypes.byref(value))
-    return f"{value.value // 1000}.{value.value % 1000 // 10}"
-
-
-def _driver_version() -> str:
+    major, minor, cuda = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
+    driver.cuDeviceGetAttribute(ctypes.byref(major), MAJOR, device)
+    driver.cuDeviceGetAttribute(ctypes.byref(minor), MINOR, device)
+    driver.cuDriverGetVersion(ctypes.byref(cuda))
     try:
-        return DRIVER_VERSION_FILE.read_text(encoding="ascii").strip()
+        kernel_driver = DRIVER_VERSION_FILE.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
-        return "unknown"
+        kernel_driver = "unknown"
+    return Gpu(
+        name=name.value.decode(errors="replace"),
+        compute_capability=f"{major.value}.{minor.value}",
+        driver=kernel_driver,
+        # The driver's number is 1000 * major + 10 * minor.
+        cuda=f"{cuda.value // 1000}.{cuda.value % 1000 // 10}",
+    )

@@ -7,16 +7,14 @@ from typing import Any
 
 import onnxruntime
 
-from fcdd_runtime.backends.base import Batch, Maps, Scores, checked_answer
-from fcdd_runtime.contract import ModelContract, read_contract
+from fcdd_runtime.backends.base import Backend, Batch, Maps, Scores, checked_answer
+from fcdd_runtime.contract import read_contract
 from fcdd_runtime.errors import BackendError, ContractError, one_line
 from fcdd_runtime.files import sha256_of
 
 
-class OnnxRuntimeBackend:
+class OnnxRuntimeBackend(Backend):
     """Runs the ONNX file of an exported model folder. May be used by several threads at once."""
-
-    contract: ModelContract
 
     def __init__(self, folder: Path):
         """Open a model folder.
@@ -29,9 +27,23 @@ class OnnxRuntimeBackend:
             If ONNX Runtime refuses the model.
         """
         self.contract = read_contract(folder)
-        artefact = _verified_artefact(folder, self.contract)
+        path = folder / self.contract.artefact
+        if path.suffix != ".onnx":
+            raise ContractError(
+                f"{folder} holds an engine for {self.contract.target}; ONNX Runtime needs an ONNX model"
+            )
         try:
-            self._session = onnxruntime.InferenceSession(artefact, _options(), providers=_providers())
+            artefact = path.read_bytes()
+        except OSError as error:
+            raise ContractError(f"{path} is missing or unreadable; export the model again") from error
+        if sha256_of(artefact) != self.contract.artefact_sha256:
+            raise ContractError(f"{path} is not the file that was verified; export the model again")
+        # By default worker threads spin on for milliseconds once a batch is done, and what follows on the same cores
+        # is slow: heatmaps took up to 12 ms a batch instead of 0.3. Inference itself takes as long as before.
+        options = onnxruntime.SessionOptions()
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        try:
+            self._session = onnxruntime.InferenceSession(artefact, options, providers=_providers())
         except Exception as error:
             raise BackendError(
                 f"ONNX Runtime {onnxruntime.__version__} cannot open {folder} ({one_line(error)})"
@@ -56,45 +68,17 @@ class OnnxRuntimeBackend:
         del self._session
 
 
-def _verified_artefact(folder: Path, contract: ModelContract) -> bytes:
-    path = folder / contract.artefact
-    if path.suffix != ".onnx":
-        raise ContractError(f"{folder} holds an engine for {contract.target}; ONNX Runtime needs an ONNX model")
-    try:
-        artefact = path.read_bytes()
-    except OSError as error:
-        raise ContractError(f"{path} is missing or unreadable; export the model again") from error
-    if sha256_of(artefact) != contract.artefact_sha256:
-        raise ContractError(f"{path} is not the file that was verified; export the model again")
-    return artefact
-
-
-def _options() -> onnxruntime.SessionOptions:
-    """Let worker threads sleep once a batch is done.
-
-    By default they spin on for milliseconds, and what follows on the same cores is slow: heatmaps took up to 12 ms a
-    batch instead of 0.3. Inference itself takes as long as before.
-    """
-    options = onnxruntime.SessionOptions()
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    return options
-
-
 def _providers() -> list[Any]:
-    """CUDA where it is built in, without TF32, which would change scores silently; the CPU otherwise."""
+    """CUDA where it is built in, without TF32, which would change scores silently; the CPU otherwise.
+
+    ONNX Runtime (1.21 or later) finds CUDA and cuDNN in NVIDIA's wheels when it is told to; otherwise it runs on the
+    CPU without an error.
+    """
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         return ["CPUExecutionProvider"]
-    _load_cuda()
-    return [("CUDAExecutionProvider", {"use_tf32": "0"}), "CPUExecutionProvider"]
-
-
-def _load_cuda() -> None:
-    """Load CUDA and cuDNN from NVIDIA's wheels, if they are installed.
-
-    ONNX Runtime (1.21 or later) finds them there when it is told to; otherwise it runs on the CPU without an error.
-    """
     preload = getattr(onnxruntime, "preload_dlls", None)
     if preload is not None:
         # It prints what it does not find, such as libraries that our models do not need.
         with contextlib.redirect_stdout(io.StringIO()):
             preload()
+    return [("CUDAExecutionProvider", {"use_tf32": "0"}), "CPUExecutionProvider"]

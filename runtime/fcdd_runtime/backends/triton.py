@@ -9,7 +9,7 @@ import numpy as np
 from tritonclient import grpc as triton
 from tritonclient.utils import InferenceServerException
 
-from fcdd_runtime.backends.base import Batch, Maps, Scores, checked_answer
+from fcdd_runtime.backends.base import Backend, Batch, Maps, Scores, checked_answer
 from fcdd_runtime.backends.golden import GoldenVectors, golden_from_bytes
 from fcdd_runtime.contract import CONTRACT_PARAMETER, GOLDEN_PARAMETER, ModelContract
 from fcdd_runtime.errors import BackendError, BadAnswerError, ContractError, ServerUnreachableError, one_line
@@ -24,13 +24,11 @@ CHANNEL_OPTIONS = [
 ]
 
 
-class TritonBackend:
+class TritonBackend(Backend):
     """Runs a model by its address, `grpc://HOST:PORT/MODEL`. May be used by several threads at once.
 
     The contract comes from the server's model configuration, so a client needs no files.
     """
-
-    contract: ModelContract
 
     def __init__(self, url: str, deadline_s: float):
         """Connect and read the contract.
@@ -47,7 +45,14 @@ class TritonBackend:
         ContractError
             If the model is not there, or was not exported by this project.
         """
-        self._address, self._model = _parts(url)
+        parts = urlsplit(url)
+        try:
+            port = parts.port
+        except ValueError:
+            port = None
+        self._address, self._model = parts.netloc, parts.path.strip("/")
+        if parts.scheme != "grpc" or not parts.hostname or port is None or not self._model or "/" in self._model:
+            raise BackendError(f"{url!r} is no address of a model; give grpc://HOST:PORT/MODEL")
         self._deadline_s = deadline_s
         self._client = triton.InferenceServerClient(self._address, channel_args=CHANNEL_OPTIONS)
         try:
@@ -60,7 +65,9 @@ class TritonBackend:
 
     def infer(self, batch: Batch) -> tuple[Scores, Maps]:
         """Score a batch; see `Backend.infer`."""
-        tensors = [_tensor(name, value) for name, value in batch.items()]
+        tensors = [triton.InferInput(name, list(images.shape), "UINT8") for name, images in batch.items()]
+        for tensor, images in zip(tensors, batch.values(), strict=True):
+            tensor.set_data_from_numpy(images)
         outputs = [triton.InferRequestedOutput(name) for name in ("score", "anomaly_map")]
         answer = self._call(
             lambda: self._client.infer(self._model, tensors, outputs=outputs, client_timeout=self._deadline_s)
@@ -114,25 +121,6 @@ class TritonBackend:
         if status in {"NOT_FOUND", "UNAVAILABLE"} or "unknown model" in message:
             return ContractError(f"the Triton server at {self._address} has no such model ({message})")
         return BackendError(f"the Triton server at {self._address} refused ({message})")
-
-
-def _parts(url: str) -> tuple[str, str]:
-    """Split an address into `HOST:PORT` and the model's name."""
-    parts = urlsplit(url)
-    try:
-        port = parts.port
-    except ValueError:
-        port = None
-    model = parts.path.strip("/")
-    if parts.scheme != "grpc" or not parts.hostname or port is None or not model or "/" in model:
-        raise BackendError(f"{url!r} is no address of a model; give grpc://HOST:PORT/MODEL")
-    return parts.netloc, model
-
-
-def _tensor(name: str, value: Any) -> triton.InferInput:
-    tensor = triton.InferInput(name, list(value.shape), "UINT8")
-    tensor.set_data_from_numpy(value)
-    return tensor
 
 
 def _array(answer: triton.InferResult, name: str) -> "np.ndarray[Any, np.dtype[Any]]":

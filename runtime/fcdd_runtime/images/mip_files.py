@@ -26,7 +26,11 @@ def find_images(folder: Path) -> list[Path]:
     ImageError
         If there is none, or a folder cannot be read: its images would be missing without a word.
     """
-    paths = [path for path in _files(folder) if path.suffix.lower() in SUFFIXES]
+
+    def refuse(error: OSError) -> None:
+        raise ImageError(f"the folder {error.filename} cannot be read ({error.strerror}); its images would be missing")
+
+    paths = [path for path in _files(folder, refuse) if path.suffix.lower() in SUFFIXES]
     if not paths:
         raise ImageError(f"{folder} holds no PNG or TIFF image; give a folder of 8-bit grey MIP images")
     return sorted(paths, key=lambda path: path.relative_to(folder).as_posix())
@@ -34,10 +38,13 @@ def find_images(folder: Path) -> list[Path]:
 
 def is_image_folder(path: Path) -> bool:
     """Whether a folder holds PNG or TIFF images and no DICOM file; a study may have pictures lying beside it."""
-    # A folder below that cannot be read is refused with a sentence by whoever reads the images or the study.
-    files = _files(path, refuse=None) if path.is_dir() else []
+    # A file or folder that cannot be read is refused with a sentence by whoever reads the images or the study.
+    files = _files(path, None) if path.is_dir() else []
     others = [file for file in files if file.suffix.lower() not in SUFFIXES]
-    return len(others) < len(files) and not any(map(_may_be_dicom, others))
+    try:
+        return len(others) < len(files) and not any(map(is_dicom, others))
+    except OSError:
+        return False
 
 
 def read_image(path: Path) -> GreyImage:
@@ -69,21 +76,9 @@ def read_image(path: Path) -> GreyImage:
     return np.ascontiguousarray(rgb[..., 0])
 
 
-def _refuse(error: OSError) -> None:
-    raise ImageError(f"the folder {error.filename} cannot be read ({error.strerror}); its images would be missing")
-
-
-def _files(folder: Path, refuse: Callable[[OSError], None] | None = _refuse) -> list[Path]:
+def _files(folder: Path, refuse: Callable[[OSError], None] | None) -> list[Path]:
     found = [Path(parent, name) for parent, _, names in os.walk(folder, onerror=refuse) for name in names]
     return [path for path in found if path.is_file()]
-
-
-def _may_be_dicom(path: Path) -> bool:
-    """Whether a file is a DICOM file, or cannot be read; the reader of studies then says so."""
-    try:
-        return is_dicom(path)
-    except OSError:
-        return True
 
 
 def _bits(image: Image.Image, path: Path) -> set[int]:

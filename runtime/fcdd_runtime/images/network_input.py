@@ -1,6 +1,6 @@
 """8-bit grey images -> contract tensors, in chunks; and the way back from a network pixel to an image pixel."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -37,11 +37,18 @@ def infer_images(
         If the model cannot be run.
     """
     contract = backend.contract
-    columns = _input_columns(images, references, contract.inputs)
-    answers = [
-        backend.infer({name: stack_images(chunk, contract.resize) for name, chunk in chunks.items()})
-        for chunks in _chunked(columns, contract.max_batch_size)
-    ]
+    columns = {"mip": images}
+    if "reference" in contract.inputs:
+        if references is None or len(references) != len(images):
+            raise ImageError("this network needs one reference image for every image")
+        columns["reference"] = references
+    elif references is not None:
+        raise ImageError("this network takes no reference images")
+    answers = []
+    for start in range(0, len(images), contract.max_batch_size):
+        chunk = slice(start, start + contract.max_batch_size)
+        batch = {name: stack_images(column[chunk], contract.resize) for name, column in columns.items()}
+        answers.append(backend.infer(batch))
     return np.concatenate([scores for scores, _ in answers]), np.concatenate([maps for _, maps in answers])
 
 
@@ -92,20 +99,3 @@ def image_position(pixel: tuple[float, float], shape: tuple[int, ...], resize: R
     row = (pixel[0] + top + 0.5) * shape[0] / height - 0.5
     column = (pixel[1] + left + 0.5) * shape[1] / width - 0.5
     return row, column
-
-
-def _input_columns(
-    images: Sequence[GreyImage], references: Sequence[GreyImage] | None, inputs: tuple[str, ...]
-) -> dict[str, Sequence[GreyImage]]:
-    if "reference" not in inputs:
-        if references is not None:
-            raise ImageError("this network takes no reference images")
-        return {"mip": images}
-    if references is None or len(references) != len(images):
-        raise ImageError("this network needs one reference image for every image")
-    return {"mip": images, "reference": references}
-
-
-def _chunked(columns: dict[str, Sequence[GreyImage]], size: int) -> Iterator[dict[str, Sequence[GreyImage]]]:
-    for start in range(0, len(columns["mip"]), size):
-        yield {name: images[start : start + size] for name, images in columns.items()}

@@ -59,12 +59,27 @@ def folder_references(path: Path, folder: Path) -> ReferenceOf:
         would be compared with itself: no anomaly differs from itself, so that its score would say nothing.
     """
     if not _is_table(path):
-        one = recorded_reference(path)
-        _check_apart(path, folder)
-        return lambda _: one
+        recorded = recorded_reference(path)
+        if any(path.samefile(image) for image in find_images(folder)):
+            raise ImageError(
+                "the reference image lies in the folder of images and would be compared with itself; move it out of "
+                f"the folder, or give a CSV file of the columns {','.join(COLUMNS)}"
+            )
+        return lambda _: recorded
     rows = _read_table(path)
-    _check_rows(rows, folder)
-    return lambda name: _listed_reference(rows, name, folder)
+    names = {image.relative_to(folder).as_posix() for image in find_images(folder)}
+    if unknown := sorted(set(rows) - names):
+        raise ImageError(f"the table of references names {unknown[0]}, which the folder of images does not hold")
+    for image, reference in rows.items():
+        if (folder / reference).exists() and (folder / reference).samefile(folder / image):
+            raise ImageError(f"the table of references compares {image} with itself; name another image for it")
+
+    def listed_reference(name: str) -> Reference:
+        if name not in rows:
+            raise ImageError(f"{name} has no row in the table of references; add one")
+        return Reference(rows[name], read_image(folder / rows[name]))
+
+    return listed_reference
 
 
 def _is_table(path: Path) -> bool:
@@ -87,28 +102,5 @@ def _read_table(path: Path) -> dict[str, str]:
     return rows
 
 
-def _check_apart(path: Path, folder: Path) -> None:
-    if any(path.samefile(image) for image in find_images(folder)):
-        raise ImageError(
-            "the reference image lies in the folder of images and would be compared with itself; move it out of the "
-            f"folder, or give a CSV file of the columns {','.join(COLUMNS)}"
-        )
-
-
-def _check_rows(rows: dict[str, str], folder: Path) -> None:
-    names = {image.relative_to(folder).as_posix() for image in find_images(folder)}
-    if unknown := sorted(set(rows) - names):
-        raise ImageError(f"the table of references names {unknown[0]}, which the folder of images does not hold")
-    for image, reference in rows.items():
-        if (folder / reference).exists() and (folder / reference).samefile(folder / image):
-            raise ImageError(f"the table of references compares {image} with itself; name another image for it")
-
-
 def _posix(text: str) -> str:
     return PurePosixPath(text.replace("\\", "/")).as_posix()
-
-
-def _listed_reference(rows: dict[str, str], name: str, folder: Path) -> Reference:
-    if name not in rows:
-        raise ImageError(f"{name} has no row in the table of references; add one")
-    return Reference(rows[name], read_image(folder / rows[name]))

@@ -52,6 +52,17 @@ class ResultObjects:
         number : Series Number
         description : what the object is, at most 38 characters
         """
+        model_name = self.result.contract.name[:64]
+        serial_number = self.result.contract.artefact_sha256[:16]
+        equipment = highdicom.ContributingEquipment(
+            manufacturer=NAME,
+            purpose_of_reference=codes.DCM.ProcessingEquipment,
+            manufacturer_model_name=model_name,
+            software_versions=software_version(),
+            device_serial_number=serial_number,
+            contribution_description=f"Anomaly scores and heatmaps. {USE_STATEMENT}",
+        )
+        equipment.DeviceUID = self.device_uid
         return {
             "series_instance_uid": self.uid("series", kind),
             "series_number": number,
@@ -59,13 +70,13 @@ class ResultObjects:
             "sop_instance_uid": self.uid("instance", kind),
             "instance_number": 1,
             "manufacturer": NAME,
-            "manufacturer_model_name": self._model_name,
+            "manufacturer_model_name": model_name,
             "software_versions": software_version(),
-            "device_serial_number": self.result.contract.artefact_sha256[:16],
+            "device_serial_number": serial_number,
             "content_date": self.created.date(),
             "content_time": self.created.time(),
             "specific_character_set": _CHARACTER_SET,
-            "contributing_equipment": [self._equipment()],
+            "contributing_equipment": [equipment],
         }
 
     def finish(self, dataset: Dataset, source: SourceSlice) -> None:
@@ -82,22 +93,6 @@ class ResultObjects:
     @cached_property
     def _fingerprint(self) -> str:
         return hashlib.sha256(result_json(self.result).encode()).hexdigest()
-
-    @property
-    def _model_name(self) -> str:
-        return self.result.contract.name[:64]
-
-    def _equipment(self) -> highdicom.ContributingEquipment:
-        equipment = highdicom.ContributingEquipment(
-            manufacturer=NAME,
-            purpose_of_reference=codes.DCM.ProcessingEquipment,
-            manufacturer_model_name=self._model_name,
-            software_versions=software_version(),
-            device_serial_number=self.result.contract.artefact_sha256[:16],
-            contribution_description=f"Anomaly scores and heatmaps. {USE_STATEMENT}",
-        )
-        equipment.DeviceUID = self.device_uid
-        return equipment
 
 
 def stand_in(source: SourceSlice) -> Dataset:

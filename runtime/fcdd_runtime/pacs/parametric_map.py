@@ -1,7 +1,6 @@
 """Heatmap -> floating point Parametric Map that lies on the projection in patient space."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import highdicom
 import numpy as np
@@ -11,7 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import MRImageStorage
 
-from fcdd_runtime.contract import Display, ModelContract
+from fcdd_runtime.contract import ModelContract
 from fcdd_runtime.images.network_input import image_position, resized_shape
 from fcdd_runtime.pacs.objects import NOT_FOR_DIAGNOSIS, USE_STATEMENT, ResultObjects, set_source, stand_in
 from fcdd_runtime.pacs.source_slice import SourceSlice
@@ -45,19 +44,35 @@ def parametric_map(breast: BreastResult, source: SourceSlice, objects: ResultObj
     """
     contract = objects.result.contract
     geometry = map_geometry(breast, source.plane, contract)
+    axes = [*map(float, geometry.along_row), *map(float, geometry.down_column)]
+    same_value = RealWorldValueMapping(
+        lut_label="anomaly",
+        lut_explanation="Anomaly heatmap",
+        unit=codes.UCUM.NoUnits,
+        value_range=(float(breast.heatmap.min()), float(breast.heatmap.max())),
+        slope=1.0,
+        intercept=0.0,
+    )
+    low, span = contract.display.reference_range
+    width = span if span > 0 else 1.0
+    window = highdicom.VOILUTTransformation(
+        window_center=low + width / 2, window_width=width, voi_lut_function="LINEAR_EXACT"
+    )
     result = ParametricMap(
-        source_images=[_stand_in(breast, source)],
+        source_images=[_single_frame(breast, source)],
         pixel_array=np.ascontiguousarray(shown_heatmap(breast, contract)),
         contains_recognizable_visual_features=False,
-        real_world_value_mappings=[_identity_mapping(breast)],
-        voi_lut_transformations=[_window(contract.display)],
+        real_world_value_mappings=[same_value],
+        voi_lut_transformations=[window],
+        pixel_measures=highdicom.PixelMeasuresSequence(geometry.pixel_mm, slice_thickness=source.thickness_mm),
+        plane_orientation=highdicom.PlaneOrientationSequence("PATIENT", axes),
+        plane_positions=[highdicom.PlanePositionSequence("PATIENT", [*map(float, geometry.origin_mm)])],
         transfer_syntax_uid="1.2.840.10008.1.2.1",
         content_description=f"FCDD heatmap. {NOT_FOR_DIAGNOSIS}",
         content_label="FCDD_HEATMAP",
         content_qualification="RESEARCH",
         image_flavor="VOLUME",
         derived_pixel_contrast="NONE",
-        **_plane_arguments(geometry, source),
         **objects.series(f"map {breast.laterality}", _SERIES_NUMBERS[breast.laterality], "FCDD heatmap"),
     )
     result.BodyPartExamined, result.Laterality = "BREAST", breast.laterality
@@ -65,7 +80,11 @@ def parametric_map(breast: BreastResult, source: SourceSlice, objects: ResultObj
     dimensions = objects.uid("dimensions", breast.laterality)
     result.DimensionOrganizationSequence[0].DimensionOrganizationUID = dimensions
     result.DimensionIndexSequence[0].DimensionOrganizationUID = dimensions
-    _set_sources(result, source)
+    set_source(result, source)
+    derivation = Dataset()
+    derivation.DerivationCodeSequence = [highdicom.sr.CodedConcept.from_code(codes.DCM.MaximumIntensityProjection)]
+    derivation.SourceImageSequence = result.SourceImageSequence
+    result.PerFrameFunctionalGroupsSequence[0].DerivationImageSequence = [derivation]
     result.update(source.loss)
     objects.finish(result, source)
     return result
@@ -108,36 +127,7 @@ def _unit(vector: tuple[float, float, float]) -> Vector:
     return np.asarray(array / np.linalg.norm(array))
 
 
-def _plane_arguments(geometry: MapGeometry, source: SourceSlice) -> dict[str, Any]:
-    return {
-        "pixel_measures": highdicom.PixelMeasuresSequence(geometry.pixel_mm, slice_thickness=source.thickness_mm),
-        "plane_orientation": highdicom.PlaneOrientationSequence(
-            "PATIENT", [*map(float, geometry.along_row), *map(float, geometry.down_column)]
-        ),
-        "plane_positions": [highdicom.PlanePositionSequence("PATIENT", [*map(float, geometry.origin_mm)])],
-    }
-
-
-def _identity_mapping(breast: BreastResult) -> RealWorldValueMapping:
-    return RealWorldValueMapping(
-        lut_label="anomaly",
-        lut_explanation="Anomaly heatmap",
-        unit=codes.UCUM.NoUnits,
-        value_range=(float(breast.heatmap.min()), float(breast.heatmap.max())),
-        slope=1.0,
-        intercept=0.0,
-    )
-
-
-def _window(display: Display) -> highdicom.VOILUTTransformation:
-    low, span = display.reference_range
-    width = span if span > 0 else 1.0
-    return highdicom.VOILUTTransformation(
-        window_center=low + width / 2, window_width=width, voi_lut_function="LINEAR_EXACT"
-    )
-
-
-def _stand_in(breast: BreastResult, source: SourceSlice) -> Dataset:
+def _single_frame(breast: BreastResult, source: SourceSlice) -> Dataset:
     """Describe the source as a single-frame image, which is all that highdicom needs to know of a frame too."""
     dataset = stand_in(source)
     dataset.SOPClassUID = MRImageStorage
@@ -150,11 +140,3 @@ def _stand_in(breast: BreastResult, source: SourceSlice) -> Dataset:
     dataset.ImagePositionPatient = list(source.plane.origin_mm)
     dataset.SliceThickness = source.thickness_mm
     return dataset
-
-
-def _set_sources(result: ParametricMap, source: SourceSlice) -> None:
-    set_source(result, source)
-    derivation = Dataset()
-    derivation.DerivationCodeSequence = [highdicom.sr.CodedConcept.from_code(codes.DCM.MaximumIntensityProjection)]
-    derivation.SourceImageSequence = result.SourceImageSequence
-    result.PerFrameFunctionalGroupsSequence[0].DerivationImageSequence = [derivation]

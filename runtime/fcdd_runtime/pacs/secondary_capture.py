@@ -5,7 +5,7 @@ from highdicom.sc import SCImage
 
 from fcdd_runtime.pacs.objects import USE_STATEMENT, ResultObjects, set_source
 from fcdd_runtime.pacs.source_slice import SourceSlice
-from fcdd_runtime.report.look import Look
+from fcdd_runtime.report.colormap import Look
 from fcdd_runtime.report.overlay import overlay_image
 from fcdd_runtime.result import BreastResult
 

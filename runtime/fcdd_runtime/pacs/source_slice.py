@@ -4,14 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from pydicom import dcmread
-from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import MRImageStorage
 
 from fcdd_runtime.errors import StudyError
 from fcdd_runtime.result import Peak
-from fcdd_runtime.study.read import Series, Study
-from fcdd_runtime.study.slices import Plane, Slice
+from fcdd_runtime.study.read import Study
+from fcdd_runtime.study.slices import Plane
 from fcdd_runtime.volumes.volume import SliceSource
 
 IDENTITY_KEYWORDS = [
@@ -76,38 +75,48 @@ def read_source_slice(peak: Peak, study: Study) -> SourceSlice:
     StudyError
         If the slice is not in the study, has no position, or its file can no longer be read.
     """
-    series, one = _slice_of(peak, study)
-    if one.plane is None:
+    source = SliceSource(peak.sop_instance_uid, peak.frame_number)
+    holders = [
+        (series, image_slice)
+        for series in study.series
+        for image_slice in series.slices
+        if image_slice.source == source
+    ]
+    if not holders:
+        raise StudyError("the slice that holds the peak is not in the study; score the study that is written")
+    series, image_slice = holders[0]
+    plane = image_slice.plane
+    if plane is None:
         raise StudyError("the slice that holds the peak has no position; export the study again")
-    header = _read_again(one)
+    keywords = [*IDENTITY_KEYWORDS, *_WHERE_PRESENT, *_LOSS, *_REFERENCE]
+    try:
+        header = dcmread(image_slice.path, stop_before_pixels=True, specific_tags=keywords)
+    except OSError as error:
+        raise StudyError(
+            f"{image_slice.name} can no longer be read ({error.strerror}); score the study again"
+        ) from error
+    try:
+        thickness_mm = float(header.SliceThickness)
+    except (AttributeError, TypeError, ValueError):
+        thickness_mm = 0.0
+    pixel_mm = float(min(map(np.linalg.norm, (plane.row_step_mm, plane.column_step_mm))))
+    position_reference = str(header.get("PositionReferenceIndicator") or "")
+    loss = Dataset()
+    if image_slice.loss == "known":
+        # Said also where only the transfer syntax tells of it; `00` is not repeated.
+        loss = _present(header, _LOSS)
+        loss.LossyImageCompression = "01"
     return SourceSlice(
         identity=_identity(header),
         sop_class_uid=str(header.get("SOPClassUID") or MRImageStorage),
         series_instance_uid=series.series_instance_uid,
-        source=one.source,
-        plane=one.plane,
-        thickness_mm=_thickness(header, one.plane),
-        frame_of_reference_uid=one.frame_of_reference_uid,
-        position_reference=_position_reference(header),
-        loss=_loss(header, one),
+        source=source,
+        plane=plane,
+        thickness_mm=thickness_mm if thickness_mm > 0 else pixel_mm,
+        frame_of_reference_uid=image_slice.frame_of_reference_uid,
+        position_reference=position_reference if len(position_reference) <= _MAX_LONG_STRING else "",
+        loss=loss,
     )
-
-
-def _read_again(one: Slice) -> Dataset:
-    keywords = [*IDENTITY_KEYWORDS, *_WHERE_PRESENT, *_LOSS, *_REFERENCE]
-    try:
-        return dcmread(one.path, stop_before_pixels=True, specific_tags=keywords)
-    except OSError as error:
-        raise StudyError(f"{one.name} can no longer be read ({error.strerror}); score the study again") from error
-
-
-def _slice_of(peak: Peak, study: Study) -> tuple[Series, Slice]:
-    wanted = SliceSource(peak.sop_instance_uid, peak.frame_number)
-    for series in study.series:
-        for one in series.slices:
-            if one.source == wanted:
-                return series, one
-    raise StudyError("the slice that holds the peak is not in the study; score the study that is written")
 
 
 def _identity(header: Dataset) -> Dataset:
@@ -115,20 +124,18 @@ def _identity(header: Dataset) -> Dataset:
     header.decode()
     identity = _present(header, [*IDENTITY_KEYWORDS, *_WHERE_PRESENT])
     for keyword in _WHERE_PRESENT:
-        if keyword in identity and not _fits(identity[keyword]):
-            del identity[keyword]
-    if identity.get("PatientIdentityRemoved") == "YES" and not any(one in identity for one in _METHODS):
+        if keyword in identity and identity[keyword].VR == "LO":
+            element = identity[keyword]
+            texts = element.value if element.VM > 1 else [element.value]
+            # A longer one would make the whole object invalid.
+            if any(len(str(text)) > _MAX_LONG_STRING for text in texts):
+                del identity[keyword]
+    if identity.get("PatientIdentityRemoved") == "YES" and not any(method in identity for method in _METHODS):
         identity.DeidentificationMethod = _UNSTATED_METHOD
     for keyword in IDENTITY_KEYWORDS:
         if keyword not in identity:
             setattr(identity, keyword, "")
     return identity
-
-
-def _fits(element: DataElement) -> bool:
-    """Whether a text is no longer than its value representation allows; longer ones make the whole object invalid."""
-    values = element.value if element.VM > 1 else [element.value]
-    return element.VR != "LO" or all(len(str(value)) <= _MAX_LONG_STRING for value in values)
 
 
 def _present(header: Dataset, keywords: list[str]) -> Dataset:
@@ -137,25 +144,3 @@ def _present(header: Dataset, keywords: list[str]) -> Dataset:
         if header.get(keyword) not in (None, "", []):
             copy.add(header[keyword])
     return copy
-
-
-def _position_reference(header: Dataset) -> str:
-    text = str(header.get("PositionReferenceIndicator") or "")
-    return text if len(text) <= _MAX_LONG_STRING else ""
-
-
-def _loss(header: Dataset, one: Slice) -> Dataset:
-    """Say `01` also where only the transfer syntax tells of the loss; `00` is not repeated."""
-    if one.loss != "known":
-        return Dataset()
-    loss = _present(header, _LOSS)
-    loss.LossyImageCompression = "01"
-    return loss
-
-
-def _thickness(header: Dataset, plane: Plane) -> float:
-    try:
-        thickness = float(header.SliceThickness)
-    except (AttributeError, TypeError, ValueError):
-        thickness = 0.0
-    return thickness if thickness > 0 else float(min(map(np.linalg.norm, (plane.row_step_mm, plane.column_step_mm))))

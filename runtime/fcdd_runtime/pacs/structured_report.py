@@ -40,13 +40,19 @@ def structured_report(objects: ResultObjects, sources: Sequence[SourceSlice]) ->
     """
     breasts = objects.result.breasts
     groups = [_breast_group(breast, source, objects) for breast, source in zip(breasts, sources, strict=True)]
+    device = sr.DeviceObserverIdentifyingAttributes(
+        uid=objects.device_uid, name=NAME, manufacturer_name=NAME, model_name=objects.result.contract.name
+    )
+    observer = sr.ObservationContext(observer_device_context=sr.ObserverContext(codes.DCM.Device, device))
     report = sr.MeasurementReport(
-        observation_context=_observer(objects),
+        observation_context=observer,
         procedure_reported=codes.SCT.MRIOfBreast,
         imaging_measurements=[_exam_group(objects), *groups],
         title=codes.DCM.ImagingMeasurementReport,
     )
-    report[0].ContentSequence.append(_comment(USE_STATEMENT))
+    report[0].ContentSequence.append(
+        sr.TextContentItem(codes.DCM.Comment, USE_STATEMENT, sr.RelationshipTypeValues.CONTAINS)
+    )
     document = sr.Comprehensive3DSR(
         evidence=[stand_in(source) for source in sources],
         content=report[0],
@@ -58,13 +64,6 @@ def structured_report(objects: ResultObjects, sources: Sequence[SourceSlice]) ->
     )
     objects.finish(document, sources[0])
     return document
-
-
-def _observer(objects: ResultObjects) -> sr.ObservationContext:
-    device = sr.DeviceObserverIdentifyingAttributes(
-        uid=objects.device_uid, name=NAME, manufacturer_name=NAME, model_name=objects.result.contract.name
-    )
-    return sr.ObservationContext(observer_device_context=sr.ObserverContext(codes.DCM.Device, device))
 
 
 def _exam_group(objects: ResultObjects) -> sr.MeasurementsAndQualitativeEvaluations:
@@ -88,12 +87,8 @@ def _breast_group(
         algorithm_id=_algorithm(contract),
         finding_sites=[sr.FindingSite(codes.SCT.Breast, laterality=_SIDES[breast.laterality])],
         measurements=[_number(_SCORE, breast.score, source), *_operating_point(contract)],
-        qualitative_evaluations=[sr.QualitativeEvaluation(_FLAG, _FLAG_VALUES[_plain(breast.flagged)])],
+        qualitative_evaluations=[sr.QualitativeEvaluation(_FLAG, _FLAG_VALUES[breast.flagged])],
     )
-
-
-def _plain(flagged: bool | None) -> bool | None:
-    return None if flagged is None else bool(flagged)
 
 
 def _operating_point(contract: ModelContract) -> list[sr.Measurement]:
@@ -131,7 +126,3 @@ def _algorithm(contract: ModelContract) -> sr.AlgorithmIdentification:
             USE_STATEMENT,
         ],
     )
-
-
-def _comment(text: str) -> sr.TextContentItem:
-    return sr.TextContentItem(codes.DCM.Comment, text, sr.RelationshipTypeValues.CONTAINS)

@@ -1,4 +1,4 @@
-"""Result -> DICOM objects beside the report. Needs highdicom; `dicom_writer` imports this module on demand."""
+"""Result -> DICOM objects beside the report. Needs highdicom."""
 
 import logging
 import warnings
@@ -16,7 +16,7 @@ from fcdd_runtime.pacs.parametric_map import parametric_map
 from fcdd_runtime.pacs.secondary_capture import secondary_capture
 from fcdd_runtime.pacs.source_slice import SourceSlice, read_source_slice
 from fcdd_runtime.pacs.structured_report import structured_report
-from fcdd_runtime.report.look import Look
+from fcdd_runtime.report.colormap import Look
 from fcdd_runtime.result import StudyResult
 from fcdd_runtime.study.read import Study
 
@@ -50,19 +50,6 @@ def write_dicom_results(
         sources = [read_source_slice(breast.peak, study) for breast in result.breasts]
         for name, dataset in _datasets(objects, sources, look):
             dataset.save_as(folder / name, enforce_file_format=True)
-    return _refusals(result, sources)
-
-
-def _datasets(objects: ResultObjects, sources: Sequence[SourceSlice], look: Look) -> Iterator[tuple[str, Dataset]]:
-    for breast, source in zip(objects.result.breasts, sources, strict=True):
-        yield f"overlay_{breast.laterality}.dcm", secondary_capture(breast, source, objects, look)
-        if source.frame_of_reference_uid:
-            yield f"map_{breast.laterality}.dcm", parametric_map(breast, source, objects)
-    if all(source.frame_of_reference_uid for source in sources):
-        yield "sr.dcm", structured_report(objects, sources)
-
-
-def _refusals(result: StudyResult, sources: Sequence[SourceSlice]) -> tuple[str, ...]:
     lacking = [
         f"map_{breast.laterality}.dcm"
         for breast, source in zip(result.breasts, sources, strict=True)
@@ -74,6 +61,15 @@ def _refusals(result: StudyResult, sources: Sequence[SourceSlice]) -> tuple[str,
         f"{', '.join(lacking)} and sr.dcm were not written: the source images have no Frame of Reference UID, "
         "without which a position in the patient has no meaning.",
     )
+
+
+def _datasets(objects: ResultObjects, sources: Sequence[SourceSlice], look: Look) -> Iterator[tuple[str, Dataset]]:
+    for breast, source in zip(objects.result.breasts, sources, strict=True):
+        yield f"overlay_{breast.laterality}.dcm", secondary_capture(breast, source, objects, look)
+        if source.frame_of_reference_uid:
+            yield f"map_{breast.laterality}.dcm", parametric_map(breast, source, objects)
+    if all(source.frame_of_reference_uid for source in sources):
+        yield "sr.dcm", structured_report(objects, sources)
 
 
 @contextmanager

@@ -1,15 +1,38 @@
-"""Colours for heatmaps: a ramp, even to the eye, that also reads in grey and with colour-blind vision, and `jet`.
+"""Colour maps of heatmaps and their scale: the default, and the published one. No influence on scores.
 
-In the first, lightness rises from end to end, so the order of the colours survives without hue. Equal steps in the
-value are equal distances in CIELAB (CIE 15:2004), which is what makes the ramp perceptually even.
+The default is a ramp, even to the eye, that also reads in grey and with colour-blind vision: lightness rises from end
+to end, so the order of the colours survives without hue. Equal steps in the value are equal distances in CIELAB
+(CIE 15:2004), which is what makes the ramp perceptually even.
 """
 
+from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from fcdd_runtime.report.look import Colormap
+Scale = Literal["global", "local"]
+"""`global`: the contract's reference range, so that colours compare between exams; `local`: each heatmap's own."""
+
+Colormap = Literal["inferno", "jet"]
+"""`inferno`: steps that look even, readable without colour vision; `jet`: the published one, which is neither."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colours and their scale."""
+
+    colormap: Colormap
+    scale: Scale
+    """Of written pictures; a report begins with it and offers both."""
+
+
+DEFAULT_LOOK = Look("inferno", "global")
+PUBLISHED_LOOK = Look("jet", "local")
+"""As in the published figures: each heatmap on its own scale, up to the contract's display quantile."""
+
+LOOKS: dict[Colormap, Look] = {look.colormap: look for look in (DEFAULT_LOOK, PUBLISHED_LOOK)}
 
 LEVELS = 256
 
@@ -32,25 +55,19 @@ _CUBE_LIMIT = (6 / 29) ** 3
 
 
 @cache
-def color_table(colormap: Colormap = "inferno") -> npt.NDArray[np.uint8]:
+def color_table(colormap: Colormap = DEFAULT_LOOK.colormap) -> npt.NDArray[np.uint8]:
     """Return a colour map, coldest colour first: sRGB, uint8 (256, 3), read-only."""
-    table = _jet() if colormap == "jet" else _even_inferno()
+    if colormap == "jet":
+        values = np.linspace(0, 1, LEVELS)
+        channels = [np.interp(values, *np.array(corners).T) for corners in _JET]
+        table: npt.NDArray[np.uint8] = np.rint(255 * np.stack(channels, axis=-1)).astype(np.uint8)
+    else:
+        anchors = _lab_from_rgb(np.array([list(bytes.fromhex(anchor[1:])) for anchor in _ANCHORS], dtype=np.uint8))
+        path = _interpolated(anchors, np.linspace(0, 1, len(anchors)), np.linspace(0, 1, 4 * LEVELS))
+        distance = np.concatenate([[0.0], np.linalg.norm(np.diff(path, axis=0), axis=1).cumsum()])
+        table = _rgb_from_lab(_interpolated(path, distance, np.linspace(0, distance[-1], LEVELS)))
     table.setflags(write=False)
     return table
-
-
-def _jet() -> npt.NDArray[np.uint8]:
-    values = np.linspace(0, 1, LEVELS)
-    channels = [np.interp(values, *np.array(corners).T) for corners in _JET]
-    table: npt.NDArray[np.uint8] = np.rint(255 * np.stack(channels, axis=-1)).astype(np.uint8)
-    return table
-
-
-def _even_inferno() -> npt.NDArray[np.uint8]:
-    anchors = _lab_from_rgb(np.array([list(bytes.fromhex(anchor[1:])) for anchor in _ANCHORS], dtype=np.uint8))
-    path = _interpolated(anchors, np.linspace(0, 1, len(anchors)), np.linspace(0, 1, 4 * LEVELS))
-    distance = np.concatenate([[0.0], np.linalg.norm(np.diff(path, axis=0), axis=1).cumsum()])
-    return _rgb_from_lab(_interpolated(path, distance, np.linspace(0, distance[-1], LEVELS)))
 
 
 def _lab_from_rgb(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:

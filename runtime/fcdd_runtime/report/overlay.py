@@ -12,16 +12,14 @@ from PIL import Image, ImageDraw, ImageFont
 from fcdd_runtime.contract import ModelContract, Resize
 from fcdd_runtime.images.heatmap import scaled_for_display
 from fcdd_runtime.images.network_input import crop_offset, resized_shape
-from fcdd_runtime.report.colormap import color_table
-from fcdd_runtime.report.look import DEFAULT_LOOK, Colormap, Look
+from fcdd_runtime.report.colormap import DEFAULT_LOOK, Look, color_table
+from fcdd_runtime.report.words import SIDES, state_in_words
 from fcdd_runtime.result import BreastResult
 from fcdd_runtime.software import INTENDED_USE
 
 FloatArray = npt.NDArray[np.float32]
 Shape = tuple[int, ...]
 """Rows and columns."""
-
-SIDES = {"R": "Right", "L": "Left"}
 
 OPACITY = 0.5
 """How much of the picture the hottest colours cover at first, 0..1."""
@@ -38,11 +36,21 @@ def overlay_image(breast: BreastResult, contract: ModelContract, look: Look = DE
     -------
     RGB, anterior up, the patient's right at the left, square pixels
     """
-    picture = blended_image(breast, contract, look)
-    enlargement = -(-_MINIMUM_SIDE // max(picture.size))
-    return _captioned(
-        picture.resize((picture.width * enlargement, picture.height * enlargement), Image.Resampling.BICUBIC), breast
+    blended = blended_image(breast, contract, look)
+    enlargement = -(-_MINIMUM_SIDE // max(blended.size))
+    width, height = blended.width * enlargement, blended.height * enlargement
+    caption_height = round(width / 8)
+    page = Image.new("RGB", (width, height + caption_height))
+    page.paste(blended.resize((width, height), Image.Resampling.BICUBIC))
+    side, state = SIDES[breast.laterality], state_in_words(breast.flagged)
+    ImageDraw.Draw(page).multiline_text(
+        (width / 40, height + caption_height / 2),
+        f"{side} breast   score {breast.score:.4g}   {state}\n{INTENDED_USE}",
+        (214, 222, 232),
+        ImageFont.load_default(width / 30),
+        anchor="lm",
     )
+    return page
 
 
 def blended_image(breast: BreastResult, contract: ModelContract, look: Look) -> Image.Image:
@@ -85,13 +93,10 @@ def heat_layer(breast: BreastResult, contract: ModelContract, look: Look) -> Ima
     if contract.recipe.mirrors(breast.laterality):
         heat = heat[:, ::-1]
     layer = Image.fromarray(np.rint(255 * heat).astype(np.uint8))
-    layer.putpalette(_heat_palette(look.colormap), "RGBA")
-    return layer
-
-
-def _heat_palette(colormap: Colormap) -> bytes:
     alpha = np.clip(np.linspace(0, 255 / _OPAQUE_FROM, 256), 0, 255)
-    return np.column_stack([color_table(colormap), np.rint(alpha).astype(np.uint8)]).tobytes()
+    palette = np.column_stack([color_table(look.colormap), np.rint(alpha).astype(np.uint8)])
+    layer.putpalette(palette.tobytes(), "RGBA")
+    return layer
 
 
 def peak_mm(breast: BreastResult, contract: ModelContract) -> tuple[float, float]:
@@ -119,7 +124,11 @@ def heat_on_breast(heat: FloatArray, breast_shape: Shape, target_shape: Shape, r
     margins = _margins(breast_shape, resize)
     whole = Image.fromarray(np.pad(heat, margins, mode="edge"))
     scaled = np.asarray(whole.resize((target_shape[1], target_shape[0]), Image.Resampling.BILINEAR))
-    seen = [_seen(count, margin, resize.size) for count, margin in zip(target_shape, margins, strict=True)]
+    seen: list[npt.NDArray[np.bool_]] = []
+    for count, (before, after) in zip(target_shape, margins, strict=True):
+        # Pixels along this axis whose centre lies inside the crop.
+        centers = (np.arange(count) + 0.5) * (before + resize.size + after) / count
+        seen.append((centers >= before) & (centers < before + resize.size))
     return np.asarray(scaled * np.outer(*seen), np.float32)
 
 
@@ -137,23 +146,3 @@ def _margins(breast_shape: Shape, resize: Resize) -> list[tuple[int, int]]:
     resized = resized_shape(breast_shape, resize)
     offsets = crop_offset(resized, resize.size)
     return [(before, length - resize.size - before) for before, length in zip(offsets, resized, strict=True)]
-
-
-def _seen(count: int, margins: tuple[int, int], size: int) -> npt.NDArray[np.bool_]:
-    """Which of `count` pixels along an axis have their centre inside the crop."""
-    centers = (np.arange(count) + 0.5) * (size + sum(margins)) / count
-    inside: npt.NDArray[np.bool_] = (centers >= margins[0]) & (centers < margins[0] + size)
-    return inside
-
-
-def _captioned(picture: Image.Image, breast: BreastResult) -> Image.Image:
-    state = {True: "flagged", False: "not flagged", None: "no operating point"}[breast.flagged]
-    text = f"{SIDES[breast.laterality]} breast   score {breast.score:.4g}   {state}\n{INTENDED_USE}"
-    font = ImageFont.load_default(picture.width / 30)
-    height = round(picture.width / 8)
-    page = Image.new("RGB", (picture.width, picture.height + height))
-    page.paste(picture)
-    ImageDraw.Draw(page).multiline_text(
-        (picture.width / 40, picture.height + height / 2), text, (214, 222, 232), font, anchor="lm"
-    )
-    return page

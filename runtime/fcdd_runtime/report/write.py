@@ -7,15 +7,13 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from fcdd_runtime.contract import ModelContract
 from fcdd_runtime.files import replaced_folder
-from fcdd_runtime.report.look import DEFAULT_LOOK, Look
-from fcdd_runtime.report.markup import PNG_LEVEL
+from fcdd_runtime.report.colormap import DEFAULT_LOOK, Look
 from fcdd_runtime.report.overlay import overlay_image
+from fcdd_runtime.report.pages import PNG_LEVEL
 from fcdd_runtime.report.study_page import study_page
-from fcdd_runtime.result import BreastResult, StudyResult
+from fcdd_runtime.result import StudyResult
 from fcdd_runtime.software import INTENDED_USE, NAME, software_version
 
 
@@ -86,7 +84,25 @@ def write_summary(rows: Iterable[SummaryRow], path: Path) -> None:
 
 def summary_rows(result: StudyResult) -> tuple[SummaryRow, ...]:
     """Return a study's rows of the summary, in the order of its breasts."""
-    return tuple(_summary_row(result, breast) for breast in result.breasts)
+    point = result.contract.operating_point
+    rows = []
+    for breast in result.breasts:
+        x, y, z = breast.peak.patient_mm
+        row = SummaryRow(
+            study=study_folder_name(result.study_instance_uid),
+            study_instance_uid=result.study_instance_uid,
+            laterality=breast.laterality,
+            score=float(breast.score),
+            flagged="" if breast.flagged is None else str(bool(breast.flagged)).lower(),
+            threshold=None if point is None else point.threshold,
+            peak_x_mm=float(x),
+            peak_y_mm=float(y),
+            peak_z_mm=float(z),
+            sop_instance_uid=breast.peak.sop_instance_uid,
+            frame_number=breast.peak.frame_number,
+        )
+        rows.append(row)
+    return tuple(rows)
 
 
 def result_json(result: StudyResult) -> str:
@@ -97,74 +113,48 @@ def result_json(result: StudyResult) -> str:
     ValueError
         If a number is NaN or infinite.
     """
-    return json.dumps(_study_entries(result), indent=2, allow_nan=False) + "\n"
-
-
-def _study_entries(result: StudyResult) -> dict[str, Any]:
-    point = result.contract.operating_point
-    return {
+    contract = result.contract
+    document = {
         "study_instance_uid": result.study_instance_uid,
         "exam_score": float(result.exam_score),
         "flagged": _plain_flag(result.flagged),
-        "breasts": [_breast_entries(breast) for breast in result.breasts],
-        "operating_point": None if point is None else dataclasses.asdict(point),
+        "breasts": [
+            {
+                "laterality": breast.laterality,
+                "score": float(breast.score),
+                "flagged": _plain_flag(breast.flagged),
+                "reference": breast.reference,
+                "peak": {
+                    "patient_mm": [float(value) for value in breast.peak.patient_mm],
+                    "sop_instance_uid": breast.peak.sop_instance_uid,
+                    "frame_number": None if breast.peak.frame_number is None else int(breast.peak.frame_number),
+                    "heatmap_pixel": [int(value) for value in breast.peak.heatmap_pixel],
+                    "image_pixel": [int(value) for value in breast.peak.image_pixel],
+                },
+            }
+            for breast in result.breasts
+        ],
+        "operating_point": None if contract.operating_point is None else dataclasses.asdict(contract.operating_point),
         "phases": dataclasses.asdict(result.phases),
         "split": dataclasses.asdict(result.split),
         "warnings": list(result.warnings),
-        "model": _model_entries(result.contract),
+        "model": {
+            "name": contract.name,
+            "network": contract.network,
+            "objective": contract.objective,
+            "precision": contract.precision,
+            "target": contract.target,
+            "snapshot_sha256": contract.snapshot_sha256,
+            "artefact_sha256": contract.artefact_sha256,
+            "versions": dict(contract.versions),
+            "notes": list(contract.notes),
+        },
         "software": {"name": NAME, "version": software_version()},
         "intended_use": INTENDED_USE,
     }
-
-
-def _breast_entries(breast: BreastResult) -> dict[str, Any]:
-    return {
-        "laterality": breast.laterality,
-        "score": float(breast.score),
-        "flagged": _plain_flag(breast.flagged),
-        "reference": breast.reference,
-        "peak": {
-            "patient_mm": [float(value) for value in breast.peak.patient_mm],
-            "sop_instance_uid": breast.peak.sop_instance_uid,
-            "frame_number": None if breast.peak.frame_number is None else int(breast.peak.frame_number),
-            "heatmap_pixel": [int(value) for value in breast.peak.heatmap_pixel],
-            "image_pixel": [int(value) for value in breast.peak.image_pixel],
-        },
-    }
+    return json.dumps(document, indent=2, allow_nan=False) + "\n"
 
 
 def _plain_flag(flagged: bool | None) -> bool | None:
     """Turn a NumPy boolean, which a comparison of scores gives, into one that JSON has a word for."""
     return None if flagged is None else bool(flagged)
-
-
-def _model_entries(contract: ModelContract) -> dict[str, Any]:
-    return {
-        "name": contract.name,
-        "network": contract.network,
-        "objective": contract.objective,
-        "precision": contract.precision,
-        "target": contract.target,
-        "snapshot_sha256": contract.snapshot_sha256,
-        "artefact_sha256": contract.artefact_sha256,
-        "versions": dict(contract.versions),
-        "notes": list(contract.notes),
-    }
-
-
-def _summary_row(result: StudyResult, breast: BreastResult) -> SummaryRow:
-    point = result.contract.operating_point
-    x, y, z = breast.peak.patient_mm
-    return SummaryRow(
-        study=study_folder_name(result.study_instance_uid),
-        study_instance_uid=result.study_instance_uid,
-        laterality=breast.laterality,
-        score=float(breast.score),
-        flagged="" if breast.flagged is None else str(bool(breast.flagged)).lower(),
-        threshold=None if point is None else point.threshold,
-        peak_x_mm=float(x),
-        peak_y_mm=float(y),
-        peak_z_mm=float(z),
-        sop_instance_uid=breast.peak.sop_instance_uid,
-        frame_number=breast.peak.frame_number,
-    )

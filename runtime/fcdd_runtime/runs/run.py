@@ -7,6 +7,7 @@ import functools
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,14 +17,15 @@ from fcdd_runtime.errors import FcddError, ImageError, ServerUnreachableError, S
 from fcdd_runtime.files import replaced_file
 from fcdd_runtime.images.mip_files import is_image_folder
 from fcdd_runtime.images.references import Reference, recorded_reference
-from fcdd_runtime.pacs.on_demand import WriteDicom
+from fcdd_runtime.log_lines import EventLog
+from fcdd_runtime.pacs import WriteDicom
 from fcdd_runtime.phases.manual import ManualPhases
-from fcdd_runtime.redaction import for_terminal, quoted
+from fcdd_runtime.redaction import NOT_SHOWN, Redacted, for_terminal, quoted
+from fcdd_runtime.report.colormap import Look
 from fcdd_runtime.report.index_page import FailedEntry, IndexEntry, index_entry, write_index
-from fcdd_runtime.report.look import Look
+from fcdd_runtime.report.words import state_in_words
 from fcdd_runtime.report.write import SummaryRow, study_folder_name, summary_rows, write_study_report, write_summary
-from fcdd_runtime.result import StudyResult
-from fcdd_runtime.runs.images import score_images, write_image_scores
+from fcdd_runtime.runs.image_folder import score_images, write_image_scores
 from fcdd_runtime.score_study import score_study
 from fcdd_runtime.study.read import Study, read_studies
 
@@ -31,6 +33,8 @@ SOME_FAILED, NONE_USABLE = 1, 2
 SUMMARY_FILE, INDEX_FILE = "summary.csv", "index.html"
 
 SHOWN_NOTES = 5
+
+LOG = EventLog("fcdd_runtime")
 
 _LEFT_OVER = "the run ended before it was scored; score it again"
 
@@ -57,11 +61,24 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class _Label:
-    """What an input or a study is called on the terminal."""
+    """What an input or a study is called on the terminal and in log lines."""
 
-    text: str
+    input: int
+    """From 1, in the order of the call."""
+    study: int | None
+    """From 1, where an input holds several."""
     folders: tuple[Path, ...] | None
     """Where its DICOM files lie, which are called by number there; None for a folder of images, which go by names."""
+    started: float = field(default_factory=time.monotonic)
+    """When its turn came, s."""
+
+    @property
+    def text(self) -> str:
+        return f"input {self.input}" if self.study is None else f"input {self.input}, study {self.study}"
+
+    def fields(self) -> dict[str, int | float | None]:
+        """Return what a log line says of it; `seconds` passed since its turn came."""
+        return {"input": self.input, "study": self.study, "seconds": round(time.monotonic() - self.started, 3)}
 
 
 @dataclass
@@ -88,83 +105,31 @@ class ScoreRun:
         ImageError
             If more than one input is a folder of images, or the reference cannot be used.
         """
+        started = time.monotonic()
         image_folders = [path for path in inputs if is_image_folder(path)]
         if len(image_folders) > 1:
             raise ImageError("give one folder of images a call; their results share one file")
         if len(image_folders) < len(inputs):
             self.reference = self._recorded_reference()
         self.options.out.mkdir(parents=True, exist_ok=True)
+        LOG.info("run started", inputs=len(inputs))
         reached = 0
         try:
             for number, path in enumerate(inputs, start=1):
                 if path in image_folders:
-                    self._score_image_folder(_Label(f"input {number}", None), path)
+                    self._score_image_folder(_Label(number, None, None), path)
                 else:
-                    self._score_input(f"input {number}", path)
+                    self._score_input(number, path)
                 reached = number
         finally:
             # A list without the inputs that a lost server or a signal left over would look complete.
             self.index += [FailedEntry(f"input {number + 1}", _LEFT_OVER) for number in range(reached, len(inputs))]
             self._write_lists(several=len(inputs) > 1 or len(self.studies) > 1)
+            counts = {"scored": self.done, "failed": self.failed, "left_over": len(inputs) - reached}
+            LOG.info("run ended", **counts, seconds=round(time.monotonic() - started, 3))
         if self.failed:
             return SOME_FAILED if self.done else NONE_USABLE
         return 0
-
-    def _score_input(self, name: str, path: Path) -> None:
-        with tempfile.TemporaryDirectory(prefix="fcdd-score-") as scratch:
-            label = _Label(name, (path, Path(scratch)))
-            try:
-                studies, notes = read_studies(path, Path(scratch))
-            except StudyError as error:
-                self._fail(label, str(error))
-                return
-            for number, study in enumerate(studies, start=1):
-                # A file that cannot be read may belong to any of the studies, so each result says so.
-                own = [note for note in notes if note not in study.unread]
-                noted = replace(study, warnings=(*_shortened(own), *study.warnings))
-                one = label if len(studies) == 1 else replace(label, text=f"{name}, study {number}")
-                self._score_study(one, noted)
-
-    def _score_study(self, label: _Label, study: Study) -> None:
-        folder = self.options.out / study_folder_name(study.study_instance_uid)
-        if study.study_instance_uid in self.studies:
-            self._fail(label, "this study was in an earlier input already; give each study once, in one folder")
-            return
-        self.studies.add(study.study_instance_uid)
-        try:
-            result = score_study(study, self.backend, self.options.manual, self.reference)
-            write_study_report(
-                result, folder, self.options.look, lambda draft: self._write_dicom(label, result, study, draft)
-            )
-        except ServerUnreachableError:
-            raise
-        except FcddError as error:
-            self._warn(label, study.warnings)
-            self._fail(label, f"{error}{_removed(folder)}")
-            return
-        self._warn(label, result.warnings)
-        self.done += 1
-        self.rows += summary_rows(result)
-        self.index.append(index_entry(result, self.options.look))
-        self.options.say(_line(result, folder))
-
-    def _write_dicom(self, label: _Label, result: StudyResult, study: Study, draft: Path) -> None:
-        if self.options.write_dicom is not None:
-            self._warn(label, self.options.write_dicom(result, study, draft, self.options.look))
-
-    def _score_image_folder(self, label: _Label, path: Path) -> None:
-        try:
-            result = score_images(path, self.backend, self.options.reference)
-        except ServerUnreachableError:
-            raise
-        except FcddError as error:
-            self._fail(label, _without(path, error))
-            return
-        write_image_scores(result, self.backend, self.options.out, self.options.save_maps)
-        for failure in result.failures:
-            self._fail(label, _without(path, failure))
-        self.done += len(result.names)
-        self.options.say(f"{len(result.names)} images scored  {self.options.out / 'results.json'}")
 
     def _recorded_reference(self) -> Reference | None:
         if self.options.reference is None:
@@ -174,14 +139,88 @@ class ScoreRun:
             raise ImageError(f"{contract.network} takes no reference images; leave --reference out")
         return recorded_reference(self.options.reference)
 
+    def _score_input(self, number: int, path: Path) -> None:
+        with tempfile.TemporaryDirectory(prefix="fcdd-score-") as scratch:
+            label = _Label(number, None, (path, Path(scratch)))
+            try:
+                studies, notes = read_studies(path, Path(scratch))
+            except StudyError as error:
+                self._fail(label, str(error))
+                return
+            LOG.info("input read", **label.fields(), studies=len(studies))
+            for study_number, study in enumerate(studies, start=1):
+                # A file that cannot be read may belong to any of the studies, so each result says so.
+                own = [note for note in notes if note not in study.unread]
+                shown, rest = tuple(own[:SHOWN_NOTES]), len(own) - SHOWN_NOTES
+                counted = (f"{rest} more files could not be read.",) if rest > 0 else ()
+                self._score_study(
+                    _Label(number, study_number if len(studies) > 1 else None, label.folders),
+                    replace(study, warnings=(*shown, *counted, *study.warnings)),
+                )
+
+    def _score_study(self, label: _Label, study: Study) -> None:
+        if study.study_instance_uid in self.studies:
+            self._fail(label, "this study was in an earlier input already; give each study once, in one folder")
+            return
+        self.studies.add(study.study_instance_uid)
+        folder = self.options.out / study_folder_name(study.study_instance_uid)
+
+        def write_dicom(draft: Path) -> None:
+            if self.options.write_dicom is not None:
+                self._warn(label, self.options.write_dicom(result, study, draft, self.options.look))
+
+        try:
+            result = score_study(study, self.backend, self.options.manual, self.reference)
+            write_study_report(result, folder, self.options.look, write_dicom)
+        except ServerUnreachableError:
+            raise
+        except FcddError as error:
+            self._warn(label, study.warnings)
+            removed = ""
+            if folder.exists():
+                # What an earlier call wrote would look current.
+                shutil.rmtree(folder)
+                removed = "; its earlier result was removed"
+            self._fail(label, f"{error}{removed}")
+            return
+        self._warn(label, result.warnings)
+        self.done += 1
+        self.rows += summary_rows(result)
+        self.index.append(index_entry(result, self.options.look))
+        LOG.info("study scored", **label.fields())
+        scores = "  ".join(f"{breast.laterality} {breast.score:.6g}" for breast in result.breasts)
+        self.options.say(f"{folder.name}  {scores}  {state_in_words(result.flagged)}  {folder / 'report.html'}")
+
+    def _score_image_folder(self, label: _Label, path: Path) -> None:
+        def without_path(sentence: object) -> str:
+            return str(sentence).replace(f"{path}/", "").replace(str(path), "it")
+
+        try:
+            result = score_images(path, self.backend, self.options.reference)
+        except ServerUnreachableError:
+            raise
+        except FcddError as error:
+            self._fail(label, without_path(error))
+            return
+        write_image_scores(result, self.backend, self.options.out, self.options.save_maps)
+        for failure in result.failures:
+            self._fail(label, without_path(failure))
+        self.done += len(result.names)
+        LOG.info("images scored", **label.fields(), images=len(result.names))
+        self.options.say(f"{len(result.names)} images scored  {self.options.out / 'results.json'}")
+
     def _fail(self, label: _Label, sentence: str) -> None:
         self.failed += 1
         self.index.append(FailedEntry(label.text, sentence))
-        self.options.complain(f"Error: {label.text}: {_shown(sentence, label)}")
+        shown, logged = _redacted(sentence, label)
+        LOG.error("not scored", **label.fields(), sentence=logged)
+        self.options.complain(f"Error: {label.text}: {shown}")
 
     def _warn(self, label: _Label, sentences: tuple[str, ...]) -> None:
         for sentence in sentences:
-            self.options.complain(f"Warning: {label.text}: {_shown(sentence, label)}")
+            shown, logged = _redacted(sentence, label)
+            LOG.warning("doubt", **label.fields(), sentence=logged)
+            self.options.complain(f"Warning: {label.text}: {shown}")
 
     def _write_lists(self, several: bool) -> None:
         """List this call's studies, those that failed too; lists of an earlier call must not be taken for this one's.
@@ -198,34 +237,12 @@ class ScoreRun:
         write_index(self.index, index)
 
 
-def _line(result: StudyResult, folder: Path) -> str:
-    scores = "  ".join(f"{breast.laterality} {breast.score:.6g}" for breast in result.breasts)
-    flag = {True: "flagged", False: "not flagged", None: "no operating point"}[result.flagged]
-    return f"{folder.name}  {scores}  {flag}  {folder / 'report.html'}"
-
-
-def _shortened(notes: list[str]) -> tuple[str, ...]:
-    """Keep the first of many files that could not be read, and count the rest."""
-    shown = tuple(notes[:SHOWN_NOTES])
-    rest = len(notes) - len(shown)
-    return (*shown, f"{rest} more files could not be read.") if rest else shown
-
-
-def _removed(folder: Path) -> str:
-    """Remove what an earlier call wrote for a study that now failed: it would look current."""
-    if not folder.exists():
-        return ""
-    shutil.rmtree(folder)
-    return "; its earlier result was removed"
-
-
-def _without(path: Path, sentence: object) -> str:
-    """Take the path of a folder of images out of a sentence about it."""
-    return str(sentence).replace(f"{path}/", "").replace(str(path), "it")
-
-
-def _shown(sentence: str, label: _Label) -> str:
-    return for_terminal(sentence, {} if label.folders is None else _file_numbers(label.folders))
+def _redacted(sentence: str, label: _Label) -> tuple[Redacted, Redacted]:
+    """Return a sentence for the terminal and for the log, which does not show what the names of images are."""
+    if label.folders is None:
+        return for_terminal(sentence, {}), NOT_SHOWN
+    shown = for_terminal(sentence, _file_numbers(label.folders))
+    return shown, shown
 
 
 @functools.lru_cache(maxsize=1)

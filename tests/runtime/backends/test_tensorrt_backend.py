@@ -48,7 +48,7 @@ PORTABLE = dataclasses.replace(
 )
 
 
-class CountingBackend:
+class CountingBackend(Backend):
     """A model that counts how often it was asked, and may answer scores that are too large."""
 
     def __init__(self, folder: Path, factor: float = 1.0):
@@ -263,9 +263,8 @@ def test_an_engine_without_pycuda_names_the_extra(
 
 
 def test_an_onnx_model_opens_with_onnx_runtime(repository: Path) -> None:
-    backend: Backend = open_folder(repository / "small_fp32")
-    assert isinstance(backend, OnnxRuntimeBackend)
-    backend.close()
+    with open_folder(repository / "small_fp32") as backend:
+        assert isinstance(backend, OnnxRuntimeBackend)
 
 
 class Worker:

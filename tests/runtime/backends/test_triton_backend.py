@@ -65,11 +65,8 @@ def scripted(infer: Infer = good, contract: str | None = "") -> Iterator[tuple[s
 
 
 def infer_once(url: str, deadline_s: float = 5) -> Any:
-    backend = TritonBackend(url, deadline_s)
-    try:
+    with TritonBackend(url, deadline_s) as backend:
         return backend.infer(BATCH)
-    finally:
-        backend.close()
 
 
 def test_a_good_answer_comes_back_without_its_channel_axes() -> None:

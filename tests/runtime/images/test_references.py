@@ -13,7 +13,7 @@ from mock_study import MockStudy, breast_phantom, cropped
 from PIL import Image
 from result_builders import make_contract
 
-from fcdd_runtime.backends.base import Batch, Maps, Scores
+from fcdd_runtime.backends.base import Backend, Batch, Maps, Scores
 from fcdd_runtime.backends.golden import GoldenVectors, golden_from_bytes, golden_to_bytes, self_test
 from fcdd_runtime.cli import score
 from fcdd_runtime.contract import ModelContract
@@ -21,10 +21,10 @@ from fcdd_runtime.errors import ContractError, GateError, ImageError, StudyError
 from fcdd_runtime.images.mip_files import read_image
 from fcdd_runtime.images.network_input import stack_images
 from fcdd_runtime.images.references import Reference, recorded_reference
-from fcdd_runtime.report.look import DEFAULT_LOOK
+from fcdd_runtime.report.colormap import DEFAULT_LOOK
 from fcdd_runtime.report.write import result_json
 from fcdd_runtime.result import StudyResult
-from fcdd_runtime.runs.images import ImageScores, score_images, write_image_scores
+from fcdd_runtime.runs.image_folder import ImageScores, score_images, write_image_scores
 from fcdd_runtime.runs.run import RunOptions, ScoreRun
 from fcdd_runtime.score_study import score_study
 from fcdd_runtime.study.read import read_studies
@@ -34,7 +34,7 @@ PHANTOM = breast_phantom()
 
 
 @dataclasses.dataclass
-class ComparingBackend:
+class ComparingBackend(Backend):
     """Answers the mean difference between every image and its reference, which differs for every pair."""
 
     contract: ModelContract = TWO

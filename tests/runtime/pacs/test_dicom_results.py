@@ -22,9 +22,9 @@ from result_builders import SIZE, make_breast, make_contract, make_study
 from fcdd_runtime.backends.fake import FakeBackend
 from fcdd_runtime.contract import MipRecipe, ModelContract, Resize
 from fcdd_runtime.errors import MissingExtraError, StudyError
-from fcdd_runtime.pacs.on_demand import dicom_writer
+from fcdd_runtime.pacs import dicom_writer
 from fcdd_runtime.pacs.write import write_dicom_results
-from fcdd_runtime.report.look import DEFAULT_LOOK, PUBLISHED_LOOK
+from fcdd_runtime.report.colormap import DEFAULT_LOOK, PUBLISHED_LOOK
 from fcdd_runtime.report.overlay import overlay_image
 from fcdd_runtime.result import StudyResult
 from fcdd_runtime.score_study import score_study
@@ -314,7 +314,7 @@ def test_the_map_holds_every_value_as_the_model_gave_it(example: Example) -> Non
 
 def test_a_heatmap_that_is_the_same_everywhere_is_written(example: Example, tmp_path: Path) -> None:
     result, study, _ = example
-    flat = tuple(dataclasses.replace(one, heatmap=np.zeros((SIZE, SIZE), np.float32)) for one in result.breasts)
+    flat = tuple(dataclasses.replace(breast, heatmap=np.zeros((SIZE, SIZE), np.float32)) for breast in result.breasts)
     written(dataclasses.replace(result, breasts=flat), study, tmp_path / "out")
     assert_valid(tmp_path / "out", FILES)
 
@@ -359,9 +359,9 @@ def test_the_map_lies_on_the_projection(mock: MockStudy, resize: Resize, mirror:
     contract = make_contract(resize=resize, recipe=MipRecipe(mirror_left=mirror))
     mock.write(tmp_path / "study")
     study = read_study(tmp_path / "study")
-    one, other = (score_study(study, FakeBackend(contract, cell)) for cell in ((8, 7), (19, 22)))
-    objects = written(one, study, tmp_path / "out")
-    for here, there in zip(one.breasts, other.breasts, strict=True):
+    result, other = (score_study(study, FakeBackend(contract, cell)) for cell in ((8, 7), (19, 22)))
+    objects = written(result, study, tmp_path / "out")
+    for here, there in zip(result.breasts, other.breasts, strict=True):
         dataset = objects[f"map_{here.laterality}.dcm"]
         assert here.pixel_mm == pytest.approx((2.0, 2.5))
         assert here.peak.image_pixel != there.peak.image_pixel
@@ -421,7 +421,7 @@ def test_nothing_of_the_patient_reaches_log_or_screen(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         written(result, study, tmp_path / "out")
-    words = caplog.text + "".join(capfd.readouterr()) + "".join(str(one.message) for one in caught)
+    words = caplog.text + "".join(capfd.readouterr()) + "".join(str(warning.message) for warning in caught)
     slices = [breast.peak.sop_instance_uid for breast in result.breasts]
     for secret in ("Onlyonename", "birthday", study.study_instance_uid, *slices):
         assert secret not in words
@@ -442,7 +442,7 @@ def test_a_result_of_another_study_is_refused(example: Example, tmp_path: Path) 
 
 def test_without_highdicom_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert dicom_writer() is write_dicom_results
-    for name in [name for name in sys.modules if name.startswith("fcdd_runtime.pacs.") and "on_demand" not in name]:
+    for name in [name for name in sys.modules if name.startswith("fcdd_runtime.pacs.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "highdicom", None)
     with pytest.raises(MissingExtraError, match=r"fcdd-edge\[dicom\]"):

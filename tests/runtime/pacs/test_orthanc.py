@@ -15,7 +15,7 @@ from result_builders import make_contract
 
 from fcdd_runtime.backends.fake import FakeBackend
 from fcdd_runtime.pacs.write import write_dicom_results
-from fcdd_runtime.report.look import DEFAULT_LOOK
+from fcdd_runtime.report.colormap import DEFAULT_LOOK
 from fcdd_runtime.score_study import score_study
 from fcdd_runtime.study.read import read_studies
 
@@ -55,7 +55,7 @@ def test_an_archive_keeps_the_results_with_their_study_and_gives_them_back_uncha
     [patient] = json.loads(orthanc.rest("/patients?expand"))
     [study] = json.loads(orthanc.rest("/studies?expand"))
     assert patient["MainDicomTags"]["PatientName"] == "Pacs^Test"
-    modalities = [one["MainDicomTags"]["Modality"] for one in json.loads(orthanc.rest("/series?expand"))]
+    modalities = [series["MainDicomTags"]["Modality"] for series in json.loads(orthanc.rest("/series?expand"))]
     assert sorted(modalities) == ["MR", "OT", "OT", "OT", "OT", "SR"]
 
     uids = {}

@@ -25,10 +25,9 @@ from fcdd_runtime.contract import Display, MipRecipe, OperatingPoint, Resize
 from fcdd_runtime.images.network_input import resize_image
 from fcdd_runtime.phases.choose import Phases
 from fcdd_runtime.report import write as report
-from fcdd_runtime.report.colormap import color_table
-from fcdd_runtime.report.look import DEFAULT_LOOK, LOOKS, PUBLISHED_LOOK, Look, Scale
+from fcdd_runtime.report.colormap import DEFAULT_LOOK, LOOKS, PUBLISHED_LOOK, Look, Scale, color_table
 from fcdd_runtime.report.overlay import OPACITY, display_image, heat_layer, overlay_image, peak_mm
-from fcdd_runtime.report.study_page import position_in_words
+from fcdd_runtime.report.words import position_in_words
 from fcdd_runtime.report.write import study_folder_name, summary_rows, write_study_report, write_summary
 from fcdd_runtime.result import Peak, PhaseChoice, SplitChoice, StudyResult
 from fcdd_runtime.score_study import score_study
@@ -212,7 +211,7 @@ def test_where_folders_cannot_be_exchanged_a_failure_of_the_last_rename_puts_the
             raise OSError("the rename failed")
         return rename(source, target)
 
-    monkeypatch.setattr(files, "_exchanged", lambda one, other: False)
+    monkeypatch.setattr(files, "_exchanged", lambda folder, other: False)
     monkeypatch.setattr(Path, "rename", failing)
     with pytest.raises(OSError, match="the rename failed"):
         write_study_report(make_study(make_breast("L", score=2.5)), folder)
@@ -326,7 +325,7 @@ def test_scoring_with_mirrored_left_breasts_shows_the_same_picture_as_without(mo
     assert np.array_equal(np.asarray(display_image(*plain)), np.asarray(display_image(*mirrored)))
     assert peak_mm(*plain) == peak_mm(*mirrored) == (121.0, 143.0)
     assert plain[0].peak.patient_mm == mirrored[0].peak.patient_mm == (142.0, 0.0, 4.0)
-    heat = [hottest(heat_layer(*one, DEFAULT_LOOK)) for one in shown]
+    heat = [hottest(heat_layer(*breast, DEFAULT_LOOK)) for breast in shown]
     assert heat[0] == pytest.approx(heat[1], abs=1)
     assert heat[0] == pytest.approx((60, 71), abs=4)
 
@@ -438,7 +437,7 @@ def test_untrusted_text_is_shown_and_never_becomes_markup(tmp_path: Path) -> Non
         study_instance_uid=HOSTILE,
         phases=PhaseChoice(HOSTILE, HOSTILE, HOSTILE, 2),
         split=SplitChoice(HOSTILE, 0.5, 0.0),
-        warnings=(HOSTILE, "$study ${script} $$"),
+        warnings=(HOSTILE, "{{ study }} {% raw %} {# x #}"),
         contract=make_contract(
             name=HOSTILE,
             network=HOSTILE,
@@ -449,10 +448,10 @@ def test_untrusted_text_is_shown_and_never_becomes_markup(tmp_path: Path) -> Non
     )
     page = page_of(study, tmp_path)
     parser = PageParser(page)
-    assert "alert(" not in re.sub(r"&lt;script&gt;alert\(&quot;x&quot;\)", "", page)
+    assert "alert(" not in re.sub(r"&lt;script&gt;alert\(&#34;x&#34;\)", "", page)
     assert len(parser.attributes("script")) == 1
     assert parser.text().count(HOSTILE) >= 10
-    assert "$study ${script} $$" in parser.text()
+    assert "{{ study }} {% raw %} {# x #}" in parser.text()
     assert json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))["study_instance_uid"] == HOSTILE
 
 

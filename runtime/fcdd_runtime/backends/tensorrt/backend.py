@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fcdd_runtime.backends.base import Batch, Maps, Scores, checked_answer
+from fcdd_runtime.backends.base import Backend, Batch, Maps, Scores, checked_answer
 from fcdd_runtime.backends.gpu import find_gpu
 from fcdd_runtime.backends.tensorrt.cuda import CudaError, CudaWorker, Device, TensorSpec
 from fcdd_runtime.backends.tensorrt.identity import EngineIdentity, check_fits, read_engine
@@ -21,13 +21,12 @@ WORKERS = 2
 """Streams: while one batch computes, the next is copied. More would only take scratch memory from other programs."""
 
 
-class TensorRTBackend:
+class TensorRTBackend(Backend):
     """Runs the engine of an exported model folder. May be used by several threads at once.
 
     An engine that was not yet proven on this GPU is proven with its golden vectors before it answers anything else.
     """
 
-    contract: ModelContract
     _log: LibraryLog
     _device: Device
     _runtime: Any

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import pycuda.driver as cuda
 
@@ -49,15 +48,16 @@ class Device:
 
     def close(self) -> None:
         """Give the context back; nothing that was allocated in it may be left."""
+
+        def release() -> None:
+            # From any thread but the one that retained it, pycuda releases a context only while it is current.
+            self._context.push()
+            self._context.detach()
+
         # pycuda leaves the context current on the thread that releases it, so that is a thread of its own.
-        releasing = threading.Thread(target=self._release)
+        releasing = threading.Thread(target=release)
         releasing.start()
         releasing.join()
-
-    def _release(self) -> None:
-        # From any thread but the one that retained it, pycuda releases a context only while it is current.
-        self._context.push()
-        self._context.detach()
 
 
 class CudaWorker:
@@ -79,7 +79,10 @@ class CudaWorker:
         self._device: dict[str, Any] = {}
         try:
             for spec in specs:
-                self._allocate(spec)
+                host = cuda.pagelocked_empty(math.prod(spec.largest), spec.dtype)
+                self._host[spec.name] = host
+                self._device[spec.name] = cuda.mem_alloc(host.nbytes)
+                context.set_tensor_address(spec.name, int(self._device[spec.name]))
         except BaseException:
             self.close()
             raise
@@ -98,13 +101,24 @@ class CudaWorker:
         CudaError
             If CUDA fails.
         """
+        outputs: dict[str, Array] = {}
         try:
-            for spec in self._specs:
-                if spec.is_input:
-                    self._send(spec.name, batch[spec.name])
+            for name in (spec.name for spec in self._specs if spec.is_input):
+                images = batch[name]
+                if not self._context.set_input_shape(name, images.shape):
+                    raise BackendError(f"TensorRT refuses `{name}` of shape {images.shape} ({self._last_error()})")
+                host = self._host[name][: images.size]
+                host[:] = images.reshape(-1)
+                cuda.memcpy_htod_async(self._device[name], host, self._stream)
             if not self._context.execute_async_v3(self._stream.handle):
                 raise BackendError(f"TensorRT did not start the run ({self._last_error()})")
-            outputs = {spec.name: self._fetch(spec) for spec in self._specs if not spec.is_input}
+            for name in (spec.name for spec in self._specs if not spec.is_input):
+                shape = tuple(self._context.get_tensor_shape(name))
+                if min(shape) < 1 or math.prod(shape) > self._host[name].size:
+                    raise BackendError(f"TensorRT states the shape {shape} for `{name}`")
+                host = self._host[name][: math.prod(shape)]
+                cuda.memcpy_dtoh_async(host, self._device[name], self._stream)
+                outputs[name] = host.reshape(shape)
         finally:
             # Also after a failure: nothing may still be copying when the next batch is written.
             self._stream.synchronize()
@@ -120,25 +134,3 @@ class CudaWorker:
             array.base.free()
         self._device, self._host = {}, {}
         self._stream = None
-
-    def _allocate(self, spec: TensorSpec) -> None:
-        size = math.prod(spec.largest)
-        self._host[spec.name] = cuda.pagelocked_empty(size, spec.dtype)
-        self._device[spec.name] = cuda.mem_alloc(self._host[spec.name].nbytes)
-        self._context.set_tensor_address(spec.name, int(self._device[spec.name]))
-
-    def _send(self, name: str, images: npt.NDArray[np.uint8]) -> None:
-        if not self._context.set_input_shape(name, images.shape):
-            raise BackendError(f"TensorRT refuses `{name}` of shape {images.shape} ({self._last_error()})")
-        host = self._host[name][: images.size]
-        host[:] = images.reshape(-1)
-        cuda.memcpy_htod_async(self._device[name], host, self._stream)
-
-    def _fetch(self, spec: TensorSpec) -> Array:
-        shape = tuple(self._context.get_tensor_shape(spec.name))
-        if min(shape) < 1 or math.prod(shape) > self._host[spec.name].size:
-            raise BackendError(f"TensorRT states the shape {shape} for `{spec.name}`")
-        host: Array = self._host[spec.name][: math.prod(shape)]
-        cuda.memcpy_dtoh_async(host, self._device[spec.name], self._stream)
-        output: Array = host.reshape(shape)
-        return output

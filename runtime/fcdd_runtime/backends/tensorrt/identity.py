@@ -127,7 +127,17 @@ def check_fits(identity: EngineIdentity, version: str, gpu: Gpu, folder: Path) -
     EngineMismatchError
         If it does not fit; the sentence names both sides.
     """
-    if not (_version_fits(identity, version) and _gpu_fits(identity, gpu)):
+    version_fits = version == identity.version
+    if identity.version_compatible:
+        built, here = _numbers(identity.version), _numbers(version)
+        version_fits = here[0] == built[0] and here >= built
+    # Full TensorRT times its kernels on one GPU model and warns of errors on others, so the model must be the same.
+    same_model = identity.gpu is not None and identity.gpu.name == gpu.name
+    gpu_fits = gpu.compute_capability in identity.compute_capabilities
+    if identity.flavour == "tensorrt":
+        from_ampere_on = int(gpu.compute_capability.split(".")[0]) >= 8
+        gpu_fits = from_ampere_on if identity.hardware_compatible else gpu_fits and same_model
+    if not (version_fits and gpu_fits):
         raise EngineMismatchError(
             f"the engine in {folder} was built by {identity.describe()}; here are {PACKAGES[identity.flavour].title} "
             f"{version} and {gpu.name} with compute capability {gpu.compute_capability}, driver {gpu.driver}; "
@@ -135,24 +145,7 @@ def check_fits(identity: EngineIdentity, version: str, gpu: Gpu, folder: Path) -
         )
 
 
-def _version_fits(identity: EngineIdentity, version: str) -> bool:
-    if not identity.version_compatible:
-        return version == identity.version
-    built, here = _numbers(identity.version), _numbers(version)
-    return here[0] == built[0] and here >= built
-
-
 def _numbers(version: str) -> list[int]:
     """Return a version's leading numbers, such as 10, 3, 0, 26; at least one."""
     parts = version.split(".")
     return [int(part) for part in parts if part.isdecimal()] or [-1]
-
-
-def _gpu_fits(identity: EngineIdentity, gpu: Gpu) -> bool:
-    """Full TensorRT times its kernels on one GPU model and warns of errors on others, so the model must be the same."""
-    if identity.flavour == "tensorrt" and identity.hardware_compatible:
-        return int(gpu.compute_capability.split(".")[0]) >= 8
-    same_model = identity.gpu is not None and identity.gpu.name == gpu.name
-    return gpu.compute_capability in identity.compute_capabilities and (
-        identity.flavour == "tensorrt-rtx" or same_model
-    )

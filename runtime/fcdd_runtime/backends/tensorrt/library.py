@@ -3,7 +3,7 @@
 import functools
 import importlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import util
@@ -50,7 +50,16 @@ class LibraryLog:
     def __init__(self, library: Any):
         self._kept: list[list[Message]] = []
         self._errors: deque[str] = deque(maxlen=1)
-        self.logger = _logger(library, self._note)
+        note = self._note
+
+        class Logger(library.ILogger):  # type: ignore[misc]  # the base class is known at run time only
+            def __init__(self) -> None:
+                library.ILogger.__init__(self)
+
+            def log(self, severity: Any, message: str) -> None:
+                note(severity.name, message)
+
+        self.logger = Logger()
         """The library's `ILogger`."""
 
     @contextmanager
@@ -106,14 +115,3 @@ def load_library(flavour: Flavour) -> Any:
 def library_log(flavour: Flavour) -> LibraryLog:
     """Return the process's log of a flavour."""
     return LibraryLog(load_library(flavour))
-
-
-def _logger(library: Any, note: Callable[[str, str], None]) -> Any:
-    class Logger(library.ILogger):  # type: ignore[misc]  # the base class is known at run time only
-        def __init__(self) -> None:
-            library.ILogger.__init__(self)
-
-        def log(self, severity: Any, message: str) -> None:
-            note(severity.name, message)
-
-    return Logger()

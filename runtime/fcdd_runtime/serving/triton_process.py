@@ -23,7 +23,9 @@ from pathlib import Path
 from fcdd_runtime.backends import open_url
 from fcdd_runtime.backends.golden import self_test
 from fcdd_runtime.errors import BackendError, FcddError, GateError, MissingExtraError
+from fcdd_runtime.log_lines import EventLog
 
+LOG = EventLog("fcdd_runtime")
 START_LIMIT_S = 180.0
 """For loading and warming up all models; TensorRT engines of several gigabytes take a minute."""
 STOP_LIMIT_S = 20.0
@@ -80,11 +82,17 @@ class RunningServer:
         if self.process.poll() is not None:
             raise self.ended()
         for url in self.urls:
-            _canary(url)
+            # A connection of its own each time: an open one would hold up the server's stop.
+            with open_url(url, deadline_s=CANARY_DEADLINE_S) as backend:
+                self_test(backend, backend.golden().first())
 
     def ended(self) -> BackendError:
-        """Return the error that says why the process is no more."""
-        return BackendError(f"tritonserver ended by itself; {_last_words(self.log, self.log_start)}")
+        """Return the error that says why the process is no more: the model that it could not load, or its last line."""
+        log = self.log.read_bytes()[self.log_start :]
+        lines = log.decode("utf-8", errors="replace").splitlines() or ["nothing"]
+        reasons = [line for line in lines if line.startswith("E") and "failed to load" in line] or lines[-1:]
+        reason = reasons[0].split("] ", 1)[-1].strip('"').split("\\n")[0]
+        return BackendError(f"tritonserver ended by itself; its log {self.log} says: {reason}")
 
 
 @contextlib.contextmanager
@@ -98,18 +106,33 @@ def running_server(options: ServerOptions) -> Iterator[RunningServer]:
     BackendError
         If the repository holds no model, a port is taken, or the server does not come up in time.
     """
+    started = time.monotonic()
     models = complete_models(options.repository)
     for port in (options.http_port, options.grpc_port, options.metrics_port):
-        _check_port(options.host, port)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((options.host, port))
+            except OSError as error:
+                raise BackendError(
+                    f"cannot listen on {options.host}:{port} ({error.strerror}); choose another port"
+                ) from error
     with tempfile.TemporaryDirectory(prefix="fcdd-serve-") as scratch, options.log.open("ab") as log:
-        process = _start(_find_installation(Path(scratch)), _linked(models, Path(scratch)), options, log.fileno())
+        # A repository of the complete models alone: Triton refuses to start where one folder is none.
+        repository = Path(scratch) / "models"
+        repository.mkdir()
+        for model in models:
+            (repository / model.name).symlink_to(model.resolve())
+        process = _start(_find_installation(Path(scratch)), repository, options, log.fileno())
         urls = tuple(f"grpc://{options.host}:{options.grpc_port}/{model.name}" for model in models)
         server = RunningServer(process, urls, options.log, log_start=log.tell())
         try:
             _wait_until_ready(server)
+            LOG.info("server started", models=len(models), seconds=round(time.monotonic() - started, 3))
             yield server
         finally:
             _stop(process)
+            LOG.info("server stopped", exit_code=process.returncode)
 
 
 def complete_models(repository: Path) -> list[Path]:
@@ -130,26 +153,11 @@ def complete_models(repository: Path) -> list[Path]:
     return complete
 
 
-def _linked(models: list[Path], scratch: Path) -> Path:
-    """Lay out a repository of the complete models alone: Triton refuses to start where one folder is none."""
-    repository = scratch / "models"
-    repository.mkdir()
-    for model in models:
-        (repository / model.name).symlink_to(model.resolve())
-    return repository
-
-
-def _check_port(host: str, port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise BackendError(f"cannot listen on {host}:{port} ({error.strerror}); choose another port") from error
-
-
 def _find_installation(scratch: Path) -> Installation:
-    """An installed tritonserver, else the one inside nvidia-pytriton."""
+    """Find an installed tritonserver, else the one inside nvidia-pytriton.
+
+    The latter's Python backend is laid out in `scratch` with the stub of this Python beside it, as the server expects.
+    """
     if installed := shutil.which("tritonserver"):
         return Installation((installed,), None)
     package = util.find_spec("pytriton")
@@ -159,55 +167,25 @@ def _find_installation(scratch: Path) -> Installation:
         raise MissingExtraError(
             "the tritonserver in nvidia-pytriton answers with empty tensors under numpy 2; pip install 'numpy<2'"
         )
-    return _bundled(Path(package.submodule_search_locations[0]), scratch)
-
-
-def _bundled(package: Path, scratch: Path) -> Installation:
-    """Lay out the Python backend with the stub of this Python beside it, as the server expects."""
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    stub = package / "tritonserver" / "python_backend_stubs" / version / "triton_python_backend_stub"
+    folder = Path(package.submodule_search_locations[0])
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    stub = folder / "tritonserver" / "python_backend_stubs" / python / "triton_python_backend_stub"
     if not stub.is_file():
-        raise MissingExtraError(f"nvidia-pytriton has no tritonserver for Python {version}; use another")
-    backend = scratch / "backends" / "python"
-    backend.mkdir(parents=True)
-    for part in (package / "tritonserver" / "backends" / "python").iterdir():
+        raise MissingExtraError(f"nvidia-pytriton has no tritonserver for Python {python}; use another")
+    backends = scratch / "backends"
+    (backends / "python").mkdir(parents=True)
+    for part in (folder / "tritonserver" / "backends" / "python").iterdir():
         if part.is_file():
-            (backend / part.name).symlink_to(part)
-    shutil.copy2(stub, backend)
-    (backend / stub.name).chmod(0o755)
-    server = package / "tritonserver" / "bin" / "tritonserver"
-    return Installation(
-        (str(server), f"--backend-directory={scratch / 'backends'}"), str(package.parent / "nvidia_pytriton.libs")
-    )
+            (backends / "python" / part.name).symlink_to(part)
+    shutil.copy2(stub, backends / "python")
+    (backends / "python" / stub.name).chmod(0o755)
+    server = folder / "tritonserver" / "bin" / "tritonserver"
+    return Installation((str(server), f"--backend-directory={backends}"), str(folder.parent / "nvidia_pytriton.libs"))
 
 
 def _start(installation: Installation, repository: Path, options: ServerOptions, log: int) -> "subprocess.Popen[bytes]":
-    environment = dict(os.environ)
-    if installation.library_path:
-        parts = [installation.library_path, environment.get("LD_LIBRARY_PATH", "")]
-        environment["LD_LIBRARY_PATH"] = ":".join(part for part in parts if part)
-    # The bundled server's stub finds this environment's packages by the first python3 on the path.
-    environment["PATH"] = f"{Path(sys.executable).parent}:{environment.get('PATH', '')}"
-    return subprocess.Popen(
-        [*installation.command, *_flags(repository, options)],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        # A terminal's Ctrl-C reaches this program alone, which then stops the server in order.
-        start_new_session=True,
-        preexec_fn=_end_with_parent,  # noqa: PLW1509 (one system call, no lock is taken)
-    )
-
-
-def _end_with_parent() -> None:
-    """Have the kernel stop the server when this program is killed: nobody would watch it any more."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def _flags(repository: Path, options: ServerOptions) -> list[str]:
     closed = f"{RESTRICTED_APIS}:fcdd-admin={secrets.token_urlsafe(32)}"
-    return [
+    flags = [
         f"--model-repository={repository}",
         "--model-control-mode=none",
         f"--http-address={options.host}",
@@ -220,6 +198,23 @@ def _flags(repository: Path, options: ServerOptions) -> list[str]:
         f"--grpc-restricted-protocol={closed}",
         "--exit-timeout-secs=10",
     ]
+    environment = dict(os.environ)
+    if installation.library_path:
+        parts = [installation.library_path, environment.get("LD_LIBRARY_PATH", "")]
+        environment["LD_LIBRARY_PATH"] = ":".join(part for part in parts if part)
+    # The bundled server's stub finds this environment's packages by the first python3 on the path.
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment.get('PATH', '')}"
+    return subprocess.Popen(
+        [*installation.command, *flags],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        # A terminal's Ctrl-C reaches this program alone, which then stops the server in order.
+        start_new_session=True,
+        # The kernel stops the server when this program is killed: nobody would watch it any more.
+        preexec_fn=lambda: ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM),  # noqa: PLW1509 (no lock is taken)
+    )
 
 
 def _wait_until_ready(server: RunningServer) -> None:
@@ -237,15 +232,6 @@ def _wait_until_ready(server: RunningServer) -> None:
         time.sleep(POLL_S)
 
 
-def _canary(url: str) -> None:
-    # A connection of its own each time: an open one would hold up the server's stop.
-    backend = open_url(url, deadline_s=CANARY_DEADLINE_S)
-    try:
-        self_test(backend, backend.golden().first())
-    finally:
-        backend.close()
-
-
 def _stop(process: "subprocess.Popen[bytes]") -> None:
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
@@ -254,11 +240,3 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _last_words(log: Path, start: int) -> str:
-    """Say why a server ended: the model that it could not load, or else its last line."""
-    lines = log.read_bytes()[start:].decode("utf-8", errors="replace").splitlines() or ["nothing"]
-    reasons = [line for line in lines if line.startswith("E") and "failed to load" in line] or lines[-1:]
-    reason = reasons[0].split("] ", 1)[-1].strip('"').split("\\n")[0]
-    return f"its log {log} says: {reason}"

@@ -1,5 +1,6 @@
 """fcdd-serve with the real Triton server, as a process of its own."""
 
+import json
 import os
 import shutil
 import signal
@@ -77,9 +78,8 @@ def test_it_says_ready_answers_and_stops_cleanly_on_sigterm(small_repository: Pa
     with serving(small_repository) as served:
         address = served.ready.removeprefix("ready ")
         assert served.ready.startswith("ready grpc://127.0.0.1:")
-        backend = open_url(f"{address}/small_fp16")
-        scores, _ = backend.infer({"mip": drawn_images(2)})
-        backend.close()
+        with open_url(f"{address}/small_fp16") as backend:
+            scores, _ = backend.infer({"mip": drawn_images(2)})
         assert np.isfinite(scores).all()
         below = children(served.process.pid)
         served.process.send_signal(signal.SIGTERM)
@@ -89,6 +89,15 @@ def test_it_says_ready_answers_and_stops_cleanly_on_sigterm(small_repository: Pa
     with pytest.raises(ServerUnreachableError):
         open_url(f"{address}/small_fp16")
     assert "Started GRPCInferenceService" in served.log.read_text()
+
+
+def test_its_log_lines_tell_start_and_stop(small_repository: Path) -> None:
+    with serving(small_repository, "--log-format", "json") as served:
+        served.process.send_signal(signal.SIGTERM)
+        output, errors = served.process.communicate(timeout=60)
+    assert output == ""
+    started, stopped = (json.loads(line) for line in errors.splitlines())
+    assert (started["event"], started["models"], stopped["event"]) == ("server started", 1, "server stopped")
 
 
 def test_it_ends_when_the_models_process_has_died(small_repository: Path) -> None:
@@ -135,7 +144,7 @@ def test_it_listens_on_loopback_alone(small_repository: Path) -> None:
 def listening_addresses(pid: int) -> list[str]:
     """Local addresses, as the kernel writes them, on which a process or one below it listens."""
     pids = [pid, *children(pid)]
-    inodes = {str(link.readlink()) for one in pids for link in open_files(one)}
+    inodes = {str(link.readlink()) for pid in pids for link in open_files(pid)}
     tables = (Path("/proc/net/tcp").read_text() + Path("/proc/net/tcp6").read_text()).splitlines()
     rows = [line.split() for line in tables]
     return [row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in inodes]
