@@ -1,8 +1,9 @@
 """The networks that the paper compares, as served: score and map by the published formulas, in torch and in ONNX."""
 
+import copy
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +21,14 @@ from fcdd_export.gate.half_simulation import half_simulation
 from fcdd_export.gate.outputs import onnxruntime_outputs, torch_outputs
 from fcdd_export.graphs.fp16 import fp16_from_onnx, with_half_nodes
 from fcdd_export.graphs.onnx_graph import checked, onnx_from_network
+from fcdd_export.int8.quantize import Served
 from fcdd_export.networks import published
 from fcdd_export.networks.grad_cam import HscHead
 from fcdd_export.networks.published import BceNetwork, FcddRefNetwork, HscNetwork
 from fcdd_export.networks.served import served_network
 from fcdd_export.networks.snapshot import load_snapshot
 from fcdd_runtime.errors import SnapshotError
+from rounding import assert_equal_but_for_rounding, rounding_limits
 from support import WriteSnapshot
 
 MEAN, STD = [0.2] * 3, [0.1] * 3
@@ -109,9 +112,8 @@ def test_the_graph_computes_the_published_score_and_map(case: tuple[nn.Module, s
     inputs = inputs_of(network)
     expected = published_outputs(network, objective, inputs)
     outputs = onnxruntime_outputs(graph, inputs)
-    np.testing.assert_allclose(outputs.scores, expected.scores, rtol=1e-4)
     assert expected.maps.max() > 0
-    np.testing.assert_allclose(outputs.maps, expected.maps, atol=1e-4 * float(expected.maps.max()))
+    assert_equal_but_for_rounding(outputs, expected, served_network(network, objective, MEAN, STD), inputs)
 
 
 def test_torch_tells_what_grad_cam_cuts_off(case: tuple[nn.Module, str, onnx.ModelProto]) -> None:
@@ -127,10 +129,40 @@ def test_torch_tells_what_grad_cam_cuts_off(case: tuple[nn.Module, str, onnx.Mod
 def test_the_graph_answers_what_torch_answers(case: tuple[nn.Module, str, onnx.ModelProto]) -> None:
     network, objective, graph = case
     inputs = inputs_of(network)
-    expected = torch_outputs(served_network(network, objective, MEAN, STD), inputs)
-    outputs = onnxruntime_outputs(graph, inputs)
-    np.testing.assert_allclose(outputs.scores, expected.scores, rtol=1e-5)
-    np.testing.assert_allclose(outputs.maps, expected.maps, atol=1e-5 * float(expected.maps.max()))
+    served = served_network(network, objective, MEAN, STD)
+    outputs, expected = onnxruntime_outputs(graph, inputs), torch_outputs(served, inputs)
+    assert_equal_but_for_rounding(outputs, expected, served, inputs)
+
+
+def with_another_epsilon(network: nn.Module, objective: str) -> Served:
+    changed = copy.deepcopy(network)
+    for layer in changed.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.eps = 1e-3
+    return served_network(changed, objective, MEAN, STD)
+
+
+def with_another_padding(network: nn.Module, objective: str) -> Served:
+    served = served_network(network, objective, MEAN, STD)
+    first = served.trunk[0]
+    assert isinstance(first, nn.Conv2d)
+    first.padding_mode = "replicate"
+    return served
+
+
+def with_another_mean(network: nn.Module, objective: str) -> Served:
+    return served_network(network, objective, [mean + 1e-3 for mean in MEAN], STD)
+
+
+@pytest.mark.parametrize("fault", [with_another_epsilon, with_another_padding, with_another_mean])
+def test_rounding_is_no_excuse_for_a_fault(
+    fault: Callable[[nn.Module, str], Served], case: tuple[nn.Module, str, onnx.ModelProto]
+) -> None:
+    network, objective, _ = case
+    inputs, served = inputs_of(network), served_network(network, objective, MEAN, STD)
+    found, expected = (torch_outputs(way, inputs) for way in (fault(network, objective), served))
+    with pytest.raises(AssertionError):
+        assert_equal_but_for_rounding(found, expected, served, inputs)
 
 
 def test_the_inputs_are_grey_images_under_their_names(case: tuple[nn.Module, str, onnx.ModelProto]) -> None:
@@ -171,11 +203,13 @@ def test_a_symmetric_comparison_does_not_care_which_image_is_the_reference(
     net = "FCDD_REF_CNN224_VGG_NOPT"
     network = load_snapshot(write_snapshot(tmp_path, net=net, objective="fcddrefs")).network
     images, others = drawn_images(2), drawn_images(2, seed=9)
+    inputs = {"mip": images, "reference": others}
     for objective, equal in (("fcddrefs_symmetric", True), ("fcddrefs", False)):
         served = served_network(network, objective, MEAN, STD)
-        one = torch_outputs(served, {"mip": images, "reference": others}).scores
+        compared = torch_outputs(served, inputs).scores
         swapped = torch_outputs(served, {"mip": others, "reference": images}).scores
-        assert np.allclose(one, swapped, rtol=1e-5) == equal
+        limits, _ = rounding_limits(served, inputs)
+        assert bool((np.abs(compared - swapped) < limits).all()) == equal
 
 
 def test_the_hsc_score_keeps_the_digits_of_small_features() -> None:
