@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from fcdd_export.graphs.precisions import PRECISIONS
 from fcdd_export.repository.report import summary_line
 from fcdd_runtime.commands import PathOption, ending_in_order, reporting_errors
 from fcdd_runtime.contract import CONTRACT_FILE
@@ -18,7 +19,7 @@ EXPORT_PACKAGES = {"torch", "onnx", "onnxruntime", "onnxscript", "rich", "tomli"
 
 @click.command(context_settings={"show_default": True})
 @click.argument("snapshot", required=False, type=PathOption())
-@click.option("--precision", "precisions", multiple=True, type=click.Choice(["fp32", "fp16", "int8"]), default=["fp16"])
+@click.option("--precision", "precisions", multiple=True, type=click.Choice([*PRECISIONS]), default=["fp16"])
 @click.option(
     "--normal-images", type=PathOption(), help="Training normals: mean and std are theirs, and INT8's scales."
 )

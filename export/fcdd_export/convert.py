@@ -1,7 +1,7 @@
 """FLOW 1: a trained snapshot becomes verified models in a Triton repository."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from fcdd_export.gate.prove import Gate, Judge, Proof, VerificationImages, prove
 from fcdd_export.gate.verified_model import ExportRecord, VerifiedModel
 from fcdd_export.graphs.fp16 import fp16_from_onnx
 from fcdd_export.graphs.onnx_graph import onnx_bytes, onnx_from_network
+from fcdd_export.graphs.precisions import PRECISIONS
 from fcdd_export.int8.quantize import Method, calibration_advice, int8_from_network
 from fcdd_export.machine import machine, peak_memory_mb
 from fcdd_export.networks.published import MAP_SHAPE, NETWORKS, upsampling_of
@@ -32,6 +33,7 @@ from fcdd_runtime.contract import (
     ModelContract,
     OperatingPoint,
     Precision,
+    Resize,
     Target,
 )
 from fcdd_runtime.errors import GateError, ImageError
@@ -91,32 +93,52 @@ def export_models(request: ExportRequest) -> list[tuple[VerifiedModel, Path]]:
     snapshot, statistics = request.snapshot, request.normalization
     network = served_network(snapshot.network, snapshot.objective, statistics.mean, statistics.std)
     references = references_of(network, network.inputs, request.verification, _judge(request))
-    graph = onnx_from_network(network)
+    source = ConversionSource(network, onnx_from_network(network), snapshot.resize, request.calibration)
     method = request.calibration.method if request.calibration else None
-    source = _Source(network, Gate(graph, references, request.accept_drift, method))
-    models = [_verified(request, precision, source) for precision in request.precisions]
+    gate = Gate(source.graph, references, request.accept_drift, method)
+    models = [_verified(request, precision, source, gate) for precision in request.precisions]
     models = [_with_engine(request, model) for model in models]
     folders = write_models(models, request.repository, request.kept_versions)
     return list(zip(models, folders, strict=True))
 
 
 @dataclass(frozen=True)
-class _Source:
-    """What all precisions are made of and held against."""
+class ConversionSource:
+    """What the graphs of all precisions are made of."""
 
     network: ServedNetwork | ServedReferenceNetwork
-    gate: Gate
+    graph: onnx.ModelProto
+    """FP32."""
+    resize: Resize
+    """How calibration images become the network's."""
+    calibration: Calibration | None
 
 
-def _verified(request: ExportRequest, precision: Precision, source: _Source) -> VerifiedModel:
+def _int8_from_source(source: ConversionSource, for_tensorrt: bool) -> onnx.ModelProto:
+    if source.calibration is None:
+        raise ImageError("INT8 needs calibration images; give --calibration-images")
+    images = stack_images(source.calibration.images, source.resize)
+    return int8_from_network(source.network, images, source.calibration.method, "s8" if for_tensorrt else "u8")
+
+
+CONVERTERS: dict[str, Callable[[ConversionSource, bool], onnx.ModelProto]] = {
+    "fp32": lambda source, for_tensorrt: source.graph,
+    "fp16": lambda source, for_tensorrt: fp16_from_onnx(source.graph),
+    "int8": _int8_from_source,
+}
+"""What makes the graph of each precision in `PRECISIONS`, given whether TensorRT shall take it."""
+
+
+def _verified(request: ExportRequest, precision: Precision, source: ConversionSource, gate: Gate) -> VerifiedModel:
     started = time.perf_counter()
-    artefact = _in_precision(request, precision, source, for_tensorrt=_is_engine(request.target))
-    proof = proven(artefact, precision, source.gate)
+    spec, is_engine = PRECISIONS[precision], request.target in FLAVOURS
+    artefact = CONVERTERS[precision](source, is_engine)
+    proof = proven(artefact, precision, gate)
     contents = onnx_bytes(artefact)
     sha256 = sha256_of(contents)
     engines = _EngineForm(EngineSource(ARTEFACT, GOLDEN_FILE, sha256), proof)
-    if precision == "int8" and not _is_engine(request.target):
-        engines = _int8_for_engines(request, source, proof)
+    if spec.own_graph_for_tensorrt and not is_engine:
+        engines = _engine_form(precision, source, gate, proof)
     proof = engines.proof
     record = ExportRecord(
         command=request.command,
@@ -126,26 +148,12 @@ def _verified(request: ExportRequest, precision: Precision, source: _Source) -> 
         drifts=proof.drifts,
         layers=proof.layers,
         accepted=proof.accepted,
-        method=_int8_facts(request) if precision == "int8" else None,
-        verification=verification_facts(request.verification, source.gate.references[0].inputs),
+        method=_method_facts(request.calibration) if spec.calibrated else None,
+        verification=verification_facts(request.verification, gate.references[0].inputs),
     )
-    contract = _contract(request, precision, source.gate.references[0].outputs, proof)
+    contract = _contract(request, precision, gate.references[0].outputs, proof)
     contract = replace(contract, artefact_sha256=sha256, engine_source=engines.source, engine_refusal=engines.refusal)
     return VerifiedModel(contract, {ARTEFACT: contents} | engines.files, golden_of(artefact, precision), record)
-
-
-def _in_precision(
-    request: ExportRequest, precision: Precision, source: _Source, *, for_tensorrt: bool
-) -> onnx.ModelProto:
-    """Convert the FP32 graph; INT8 differs with what runs it."""
-    if precision == "fp32":
-        return source.gate.graph
-    if precision == "fp16":
-        return fp16_from_onnx(source.gate.graph)
-    if request.calibration is None:
-        raise ImageError("INT8 needs calibration images; give --calibration-images")
-    images = stack_images(request.calibration.images, request.snapshot.resize)
-    return int8_from_network(source.network, images, request.calibration.method, "s8" if for_tensorrt else "u8")
 
 
 @dataclass(frozen=True)
@@ -161,36 +169,31 @@ class _EngineForm:
     """Why there is no source."""
 
 
-def _int8_for_engines(request: ExportRequest, source: _Source, proof: Proof) -> _EngineForm:
-    """Make the INT8 graph for TensorRT too, which refuses the one for CPUs.
+def _engine_form(precision: Precision, source: ConversionSource, gate: Gate, proof: Proof) -> _EngineForm:
+    """Make the graph for TensorRT too, where it refuses the one for CPUs.
 
-    It has half the codes, and some networks do not stand that. Then the model for CPUs, which was asked for and is
-    verified, is published without it.
+    INT8 has half the codes there, and some networks do not stand that. Then the model for CPUs, which was asked for and
+    is verified, is published without it.
     """
-    graph = _in_precision(request, "int8", source, for_tensorrt=True)
+    graph = CONVERTERS[precision](source, True)
     try:
-        engine_proof = proven(graph, "int8", source.gate, "for TensorRT: ")
+        engine_proof = proven(graph, precision, gate, "for TensorRT: ")
     except GateError as error:
-        refusal = f"no engine can be built of this INT8 model: {str(error).splitlines()[0]}"
+        refusal = f"no engine can be built of this {precision.upper()} model: {str(error).splitlines()[0]}"
         warn(refusal)
         return _EngineForm(None, proof, refusal=refusal)
     contents = onnx_bytes(graph)
-    files = {SOURCE_FILE: contents, SOURCE_GOLDEN_FILE: golden_to_bytes(golden_of(graph, "int8"))}
+    files = {SOURCE_FILE: contents, SOURCE_GOLDEN_FILE: golden_to_bytes(golden_of(graph, precision))}
     built_from = EngineSource(SOURCE_FILE, SOURCE_GOLDEN_FILE, sha256_of(contents))
     return _EngineForm(built_from, proof.and_also(engine_proof), files)
 
 
-def _int8_facts(request: ExportRequest) -> dict[str, str | float]:
-    calibration = request.calibration
+def _method_facts(calibration: Calibration | None) -> dict[str, str | float]:
     if calibration is None:
         return {}
     advice = calibration_advice(len(calibration.images))
     facts: dict[str, str | float] = {"method": calibration.method, "calibration images": len(calibration.images)}
     return facts | ({"advice": advice} if advice else {})
-
-
-def _is_engine(target: Target) -> bool:
-    return target in FLAVOURS
 
 
 def _with_engine(request: ExportRequest, model: VerifiedModel) -> VerifiedModel:

@@ -9,6 +9,7 @@ import click
 from fcdd_export.convert import Calibration, ExportRequest
 from fcdd_export.engine.model import EngineOptions
 from fcdd_export.gate.images import verification_images, warn
+from fcdd_export.graphs.precisions import PRECISIONS
 from fcdd_export.int8.quantize import calibration_advice
 from fcdd_export.networks.normals import images_in, normal_images_in, normalization_of
 from fcdd_export.networks.published import NETWORKS
@@ -63,7 +64,7 @@ def request_of(folder: Path | None, command: str, options: Mapping[str, Any]) ->
         max_batch_size=options["max_batch_size"],
         repository=options["repo"] or DEFAULT_REPOSITORY,
         command=command,
-        calibration=_calibration(options, bundled=bundled) if "int8" in options["precisions"] else None,
+        calibration=_calibration(options, bundled=bundled),
         engine_options=EngineOptions(options["version_compatible"], options["hardware_compatible"]),
         accept_drift=_reason(options["accept_drift"]),
         kept_versions=options["keep_versions"],
@@ -101,13 +102,16 @@ def numbers_in(text: str) -> tuple[float, ...]:
         raise click.UsageError(f"{text!r} is not one number, or three with commas") from error
 
 
-def _calibration(options: Mapping[str, Any], *, bundled: bool) -> Calibration:
-    """Read the images that INT8 is made of: those named for it, or the training normals."""
+def _calibration(options: Mapping[str, Any], *, bundled: bool) -> Calibration | None:
+    """Read the images that INT8 and its like are made of: those named for it, or the training normals."""
+    calibrated = [name for name in options["precisions"] if PRECISIONS[name].calibrated]
+    if not calibrated:
+        return None
     folder = options["calibration_images"] or options["normal_images"] or (BUNDLED_NORMALS if bundled else None)
     if folder is None:
         raise ImageError(
-            "INT8 needs images to find its scales with; give --calibration-images (MIPs, unlabelled or normal), "
-            "or --normal-images"
+            f"{calibrated[0].upper()} needs images to find its scales with; give --calibration-images (MIPs, unlabelled "
+            "or normal), or --normal-images"
         )
     images = images_in(folder)
     if advice := calibration_advice(len(images)):

@@ -22,8 +22,8 @@ import fcdd_export.convert
 import fcdd_export.int8.search
 from fcdd_export.cli import main
 from fcdd_export.gate.drawn import drawn_images
-from fcdd_export.gate.drift import LIMITS
 from fcdd_export.graphs.fp16 import fp16_from_onnx
+from fcdd_export.graphs.precisions import PRECISIONS
 from fcdd_export.networks.snapshot import load_snapshot
 from fcdd_runtime.backends.golden import read_golden
 from fcdd_runtime.contract import MipRecipe, OperatingPoint, read_contract
@@ -380,7 +380,8 @@ def test_a_refused_int8_names_the_method_that_is_left_to_try(
     method: Literal["fast", "accurate"], named: bool, snapshot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Nothing passes: what is refused, and how well INT8 is made, is the business of other tests.
-    monkeypatch.setitem(LIMITS, "int8", replace(LIMITS["int8"], map_of_set=0.0))
+    int8 = PRECISIONS["int8"]
+    monkeypatch.setitem(PRECISIONS, "int8", replace(int8, limits=replace(int8.limits, map_of_set=0.0)))
     monkeypatch.setattr(fcdd_export.int8.search, "SCORE_ERROR", 1e9)
     images = drawn_folder(tmp_path / "images", 16)
     options = ["--int8-method", method, "--calibration-images", images, "--repo", tmp_path / "repo"]

@@ -7,6 +7,7 @@ convolution that lost its quantisation, can be seen without a GPU.
 from dataclasses import dataclass
 from typing import Any
 
+from fcdd_export.graphs.precisions import PRECISIONS, PrecisionSpec
 from fcdd_runtime.contract import Precision
 from fcdd_runtime.errors import GateError
 
@@ -54,11 +55,11 @@ def check_layers(layers: list[Layer], precision: Precision) -> None:
     GateError
         Naming the first layer that is not as it should be.
     """
-    head = _head(layers)
+    spec, head = PRECISIONS[precision], _head(layers)
     for layer in layers:
-        if fault := _fault(layer, layer.name in head, precision) or _quantization_fault(layer, layers, precision):
+        if fault := _fault(layer, layer.name in head, spec) or _quantization_fault(layer, layers, spec):
             raise GateError(f"TensorRT made the layer {layer.name} ({layer.kind}) {fault}; {precision} is not exported")
-    if not any(_fits_precision(layer, layers, precision) for layer in layers):
+    if not any(_fits_precision(layer, layers, spec) for layer in layers):
         raise GateError(f"TensorRT made no convolution of the trunk {precision}; {precision} is not exported")
 
 
@@ -94,20 +95,20 @@ def _head(layers: list[Layer]) -> set[str]:
     return head
 
 
-def _fault(layer: Layer, in_head: bool, precision: Precision) -> str | None:
+def _fault(layer: Layer, in_head: bool, spec: PrecisionSpec) -> str | None:
     """Say what is wrong with a layer's own types."""
     answers = FLOATING & {*layer.output_types}
-    if (in_head or precision == "fp32") and answers - {"FLOAT"}:
+    if (in_head or spec.trunk_type == "FLOAT") and answers - {"FLOAT"}:
         return f"answer {', '.join(sorted(answers))} instead of FLOAT"
-    if precision == "fp16" and layer.in_trunk and answers - {"HALF"}:
-        return f"answer {', '.join(sorted(answers))} instead of HALF"
+    if spec.trunk_type is not None and layer.in_trunk and answers - {spec.trunk_type}:
+        return f"answer {', '.join(sorted(answers))} instead of {spec.trunk_type}"
     if in_head and layer.kind not in {"CAST", "DEQUANTIZE"} and (FLOATING & {*layer.input_types}) - {"FLOAT"}:
         return f"take {', '.join(layer.input_types)} instead of FLOAT"
     return None
 
 
-def _quantization_fault(layer: Layer, layers: list[Layer], precision: Precision) -> str | None:
-    if precision != "int8" and layer.kind in {"QUANTIZE", "DEQUANTIZE"}:
+def _quantization_fault(layer: Layer, layers: list[Layer], spec: PrecisionSpec) -> str | None:
+    if not spec.quantized and layer.kind in {"QUANTIZE", "DEQUANTIZE"}:
         return "quantise"
     if layer.kind == "CONVOLUTION" and len(_dequantized(layer, layers)) > 1:
         return "take only one of image and weights from a DEQUANTIZE layer"
@@ -122,10 +123,10 @@ def _dequantized(convolution: Layer, layers: list[Layer]) -> set[bool]:
     return {image, weights}
 
 
-def _fits_precision(layer: Layer, layers: list[Layer], precision: Precision) -> bool:
+def _fits_precision(layer: Layer, layers: list[Layer], spec: PrecisionSpec) -> bool:
     """Say whether a layer is a convolution of the trunk that really runs in the precision."""
     if layer.kind != "CONVOLUTION" or not layer.in_trunk:
         return False
-    if precision == "int8":
+    if spec.quantized:
         return _dequantized(layer, layers) == {True}
-    return {*layer.output_types} == {"FLOAT" if precision == "fp32" else "HALF"}
+    return {*layer.output_types} == {spec.trunk_type}

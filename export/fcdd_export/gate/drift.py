@@ -1,4 +1,4 @@
-"""Every artefact against torch in FP32 on the same images: drift, its limits and the gate."""
+"""Every artefact against torch in FP32 on the same images: drift, and which limits it exceeds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -7,12 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fcdd_export.gate.roc import FEWEST_RANKED, AucChange, Labels, auc_change, rank_correlation
+from fcdd_export.graphs.precisions import HALF_MAX, PRECISIONS
 from fcdd_runtime.contract import OperatingPoint, Upsampling
 from fcdd_runtime.errors import GateError
 from fcdd_runtime.images.heatmap import upsample
-
-HALF_MAX = 65504.0
-"""Largest finite FP16 number."""
 
 Inputs = Mapping[str, npt.NDArray[np.uint8]]
 """Input name -> uint8 (N, 1, 224, 224), in the order of the network's arguments."""
@@ -62,48 +60,6 @@ class Reference:
     """Truth, bool (N,), where the images come in folders `normal` and `anomalous`."""
     extreme: bool = False
     """Whether the images are those at the ends of the input range, rather than the verification images."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a precision may differ from FP32 at most; None is no limit."""
-
-    score: float | None
-    """Largest relative score error."""
-    score_mean: float | None
-    """Mean relative score error."""
-    rank: float | None
-    """Smallest rank correlation of the scores."""
-    map: float | None
-    """Largest map error, as a share of the image's largest map value."""
-    map_of_set: float | None
-    """Largest map error, as a share of the largest map value of all images."""
-    auc: float | None
-    """Farthest end of the 95 % interval of the AUC's change."""
-    flips: float
-    """Largest share of the images on the other side of the operating point; one may be on its edge, and does not count.
-    """
-    extreme: float | None
-    """Largest score and map error of images at the ends of the input range. They are there to find overflows; in a
-    flat image every cell is rounded alike, so that errors add up which the mean of a real image's score takes out."""
-
-
-LIMITS = {
-    # Another order of summation is all that may differ.
-    "fp32": Limits(
-        score=1e-4, score_mean=1e-4, rank=0.999, map=1e-4, map_of_set=1e-4, auc=0.005, flips=0.0, extreme=5e-4
-    ),
-    # Half has 11 bits: 5e-4 a rounding, and it is rounded about 14 times on the way through the trunk.
-    "fp16": Limits(
-        score=1e-2, score_mean=1e-2, rank=0.99, map=1e-2, map_of_set=1e-2, auc=0.01, flips=0.01, extreme=5e-2
-    ),
-    # Eight bits cannot hold single values so close. What triage lives on is held: the order of the scores, the AUC,
-    # decisions, the place and height of what stands out in the maps. Scores near zero may move by more than others,
-    # because INT8's steps do not shrink with them, but not all of them, or thresholds would be wrong. White images and
-    # the like end near what calibration reached, by design, but half of what they are must be left: where an image
-    # saturates is where the largest lesions are.
-    "int8": Limits(score=None, score_mean=0.1, rank=0.99, map=None, map_of_set=5e-2, auc=0.02, flips=0.02, extreme=0.5),
-}
 
 
 @dataclass(frozen=True)
@@ -190,7 +146,7 @@ def measure_drift(way: str, outputs: Outputs, reference: Reference) -> Drift:
 
 def violations(drift: Drift, precision: str) -> list[str]:
     """Say which limits of a precision a drift exceeds, such as `scores by 2.0e-02 (limit 1e-02)`."""
-    limits = LIMITS[precision]
+    limits = PRECISIONS[precision].limits
     upper: list[_Check]
     if drift.extreme:
         upper = [

@@ -8,7 +8,8 @@ from fcdd_export.gate.drawn import golden_images
 from fcdd_export.gate.half_simulation import half_tensors, simulated_outputs
 from fcdd_export.gate.outputs import onnxruntime_outputs
 from fcdd_export.gate.prove import inputs_of
-from fcdd_runtime.backends.golden import LIMITS, GoldenVectors, errors_between
+from fcdd_export.graphs.precisions import PRECISIONS
+from fcdd_runtime.backends.golden import GoldenVectors, errors_between
 from fcdd_runtime.contract import Precision
 
 MARGIN = 2
@@ -24,7 +25,8 @@ def golden_of(artefact: onnx.ModelProto, precision: Precision) -> GoldenVectors:
     """
     inputs = inputs_of(golden_images(), [one.name for one in artefact.graph.input])
     outputs = onnxruntime_outputs(artefact, inputs)
-    golden = GoldenVectors(inputs["mip"], outputs.scores, outputs.maps, inputs.get("reference"), LIMITS[precision])
+    limit = PRECISIONS[precision].golden_limit
+    golden = GoldenVectors(inputs["mip"], outputs.scores, outputs.maps, inputs.get("reference"), limit)
     if not half_tensors(artefact):
         return golden
     rounded, _ = simulated_outputs(artefact, inputs)

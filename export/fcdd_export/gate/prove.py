@@ -14,6 +14,7 @@ from fcdd_export.gate.half_simulation import SimulatedSession, half_simulation, 
 from fcdd_export.gate.layer_drift import layer_drifts, layer_table, worst
 from fcdd_export.gate.outputs import cpu_session, session_outputs, torch_outputs
 from fcdd_export.gate.roc import Labels
+from fcdd_export.graphs.precisions import PRECISIONS
 from fcdd_runtime.contract import OperatingPoint, Precision, Resize, Upsampling
 from fcdd_runtime.errors import GateError, SnapshotError
 from fcdd_runtime.images.network_input import GreyImage, stack_images
@@ -56,7 +57,7 @@ class Gate:
 
     def advice_for(self, precision: Precision) -> str:
         """Say what to try where a limit of a precision is exceeded."""
-        better = "try --int8-method accurate, " if precision == "int8" and self.int8_method == "fast" else ""
+        better = PRECISIONS[precision].better_than_fast if self.int8_method == "fast" else ""
         return f"{better}use a higher precision"
 
 

@@ -4,9 +4,10 @@ import dataclasses
 import json
 from pathlib import Path
 
-from fcdd_export.gate.drift import LIMITS, Drift
+from fcdd_export.gate.drift import Drift
 from fcdd_export.gate.layer_drift import layer_table
 from fcdd_export.gate.verified_model import ExportRecord, VerifiedModel
+from fcdd_export.graphs.precisions import PRECISIONS
 from fcdd_export.markdown import markdown_table
 from fcdd_runtime.contract import ModelContract
 
@@ -17,7 +18,7 @@ def report_json(contract: ModelContract, record: ExportRecord) -> str:
         **dataclasses.asdict(record),
         "seconds": round(record.seconds, 2),
         "contract": dataclasses.asdict(contract),
-        "limits": dataclasses.asdict(LIMITS[contract.precision]),
+        "limits": dataclasses.asdict(PRECISIONS[contract.precision].limits),
     }
     return json.dumps(document, indent=2) + "\n"
 
@@ -34,7 +35,7 @@ def report_markdown(contract: ModelContract, record: ExportRecord) -> str:
         ),
         ["", _MEASURES, *_about_grad_cam(contract), _about_extremes(contract), ""],
         _layers(record),
-        _method(record),
+        _method(contract, record),
         _engine(record),
     ]
     return "\n".join(line for part in parts for line in part).rstrip() + "\n"
@@ -113,7 +114,8 @@ def _verification(record: ExportRecord) -> str:
 
 
 def _drift_rows(contract: ModelContract, record: ExportRecord) -> list[list[str]]:
-    limits = LIMITS[contract.precision]
+    spec = PRECISIONS[contract.precision]
+    limits = spec.limits
     rows = [
         ("images", "images", "{}", ""),
         ("largest score error", "score_largest", "{:.2e}", _limit(limits.score)),
@@ -125,7 +127,12 @@ def _drift_rows(contract: ModelContract, record: ExportRecord) -> list[list[str]
         ("PSNR of heatmaps, dB", "heatmap_psnr_db", "{:.1f}", ""),
         ("decision flips", "flips", "{}", f"1, and {limits.flips:.0%} of the images"),
         ("values not finite", "nonfinite", "{}", "0"),
-        ("largest activation", "activation_largest", "{:.4g}", "65504" if contract.precision == "fp16" else ""),
+        (
+            "largest activation",
+            "activation_largest",
+            "{:.4g}",
+            _limit(spec.largest_activation),
+        ),
     ]
     table = [[what, *(_cell(drift, name, form) for drift in record.drifts), limit] for what, name, form, limit in rows]
     return [*table, ["AUC; change, 95 % interval", *(_auc(drift) for drift in record.drifts), _limit(limits.auc)]]
@@ -152,7 +159,7 @@ def _limit(value: float | None) -> str:
 
 
 def _about_extremes(contract: ModelContract) -> str:
-    limit = LIMITS[contract.precision].extreme
+    limit = PRECISIONS[contract.precision].limits.extreme
     return "Extremes have no limit." if limit is None else f"The limit of extremes is {limit:g}, for scores and maps."
 
 
@@ -170,11 +177,11 @@ def _engine(record: ExportRecord) -> list[str]:
     return ["## Engine", "", *markdown_table(["", ""], record.engine.items()), ""]
 
 
-def _method(record: ExportRecord) -> list[str]:
+def _method(contract: ModelContract, record: ExportRecord) -> list[str]:
     if record.method is None:
         return []
     rows = [[name, f"{value:.4g}" if isinstance(value, float) else str(value)] for name, value in record.method.items()]
-    return ["## How INT8 was made", "", *markdown_table(["", ""], rows), ""]
+    return [f"## How {contract.precision.upper()} was made", "", *markdown_table(["", ""], rows), ""]
 
 
 def _listed(values: tuple[float, ...]) -> str:
