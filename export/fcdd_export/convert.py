@@ -18,8 +18,8 @@ from fcdd_export.graphs.onnx_graph import onnx_bytes, onnx_from_network
 from fcdd_export.graphs.precisions import PRECISIONS
 from fcdd_export.int8.quantize import Method, calibration_advice, int8_from_network
 from fcdd_export.machine import machine, peak_memory_mb
-from fcdd_export.networks.published import MAP_SHAPE, NETWORKS, upsampling_of
-from fcdd_export.networks.served import ServedNetwork, ServedReferenceNetwork, served_network
+from fcdd_export.networks.registry import NETWORKS, upsampling_of
+from fcdd_export.networks.served import MAP_SHAPE, ServedNetwork
 from fcdd_export.networks.snapshot import Normalization, Snapshot
 from fcdd_export.repository.write import KEPT_VERSIONS, check_repository, package_versions, write_models
 from fcdd_runtime.backends.golden import golden_to_bytes
@@ -91,8 +91,8 @@ def export_models(request: ExportRequest) -> list[tuple[VerifiedModel, Path]]:
     """
     check_repository(request.repository)
     snapshot, statistics = request.snapshot, request.normalization
-    network = served_network(snapshot.network, snapshot.objective, statistics.mean, statistics.std)
-    references = references_of(network, network.inputs, request.verification, _judge(request))
+    network = snapshot.network.served(snapshot.objective, statistics.mean, statistics.std)
+    references = references_of(network, request.verification, _judge(request))
     source = ConversionSource(network, onnx_from_network(network), snapshot.resize, request.calibration)
     method = request.calibration.method if request.calibration else None
     gate = Gate(source.graph, references, request.accept_drift, method)
@@ -106,7 +106,7 @@ def export_models(request: ExportRequest) -> list[tuple[VerifiedModel, Path]]:
 class ConversionSource:
     """What the graphs of all precisions are made of."""
 
-    network: ServedNetwork | ServedReferenceNetwork
+    network: ServedNetwork
     graph: onnx.ModelProto
     """FP32."""
     resize: Resize

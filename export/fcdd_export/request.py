@@ -12,8 +12,8 @@ from fcdd_export.gate.images import verification_images, warn
 from fcdd_export.graphs.precisions import PRECISIONS
 from fcdd_export.int8.quantize import calibration_advice
 from fcdd_export.networks.normals import images_in, normal_images_in, normalization_of
-from fcdd_export.networks.published import NETWORKS
 from fcdd_export.networks.recipe import read_recipe
+from fcdd_export.networks.registry import NETWORKS
 from fcdd_export.networks.snapshot import (
     Normalization,
     Snapshot,
@@ -110,8 +110,8 @@ def _calibration(options: Mapping[str, Any], *, bundled: bool) -> Calibration | 
     folder = options["calibration_images"] or options["normal_images"] or (BUNDLED_NORMALS if bundled else None)
     if folder is None:
         raise ImageError(
-            f"{calibrated[0].upper()} needs images to find its scales with; give --calibration-images (MIPs, unlabelled "
-            "or normal), or --normal-images"
+            f"{calibrated[0].upper()} needs images to find its scales with; give --calibration-images (MIPs, "
+            "unlabelled or normal), or --normal-images"
         )
     images = images_in(folder)
     if advice := calibration_advice(len(images)):

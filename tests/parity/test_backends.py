@@ -40,7 +40,7 @@ def open_model(repository: Path, request: pytest.FixtureRequest) -> Open:
 def network(repository: Path, tmp_path_factory: pytest.TempPathFactory, write_snapshot: WriteSnapshot) -> ServedNetwork:
     """The snapshot behind `small_fp32` and `small_fp16`, made again from its seed."""
     snapshot = load_snapshot(write_snapshot(tmp_path_factory.mktemp("again")))
-    return ServedNetwork(snapshot.network, [0.2] * 3, [0.1] * 3)
+    return snapshot.network.served(snapshot.objective, [0.2] * 3, [0.1] * 3)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])

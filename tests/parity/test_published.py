@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from fcdd_export.networks.normals import normal_images_in, normalization_of
-from fcdd_export.networks.served import served_network
 from fcdd_export.networks.snapshot import load_snapshot
 from fcdd_runtime.backends import open_folder, open_url
 from fcdd_runtime.backends.base import Backend
@@ -70,6 +69,6 @@ def test_mean_and_std_of_the_training_normals_are_the_published_ones(case: Publi
 def test_the_network_gets_the_published_input_to_the_last_bit(case: PublishedCase) -> None:
     snapshot = load_snapshot(case.snapshot)
     mean, std = case.expected["mean"].tolist(), case.expected["std"].tolist()
-    network = served_network(snapshot.network, snapshot.objective, mean, std)
+    network = snapshot.network.served(snapshot.objective, mean, std)
     tensor = network.normalised(torch.from_numpy(stack_images(case.images[:1], snapshot.resize)))
     np.testing.assert_array_equal(tensor.numpy().repeat(3, axis=1), case.expected["input_first"])

@@ -27,7 +27,7 @@ from fcdd_export.gate.drawn import drawn_images
 from fcdd_export.gate.drift import Outputs, Reference
 from fcdd_export.int8.quantize import Method
 from fcdd_export.networks.normals import images_in
-from fcdd_export.networks.published import upsampling_of
+from fcdd_export.networks.registry import upsampling_of
 from fcdd_export.networks.snapshot import Normalization, Snapshot
 from fcdd_runtime.errors import GateError
 from fcdd_runtime.images.heatmap import upsample

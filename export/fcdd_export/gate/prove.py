@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import onnx
-from torch import nn
 
 from fcdd_export.gate.drawn import drawn_images, extreme_images
 from fcdd_export.gate.drift import Drift, Inputs, LayerDrift, Reference, check_finite, measure_drift, violations
@@ -15,6 +14,7 @@ from fcdd_export.gate.layer_drift import layer_drifts, layer_table, worst
 from fcdd_export.gate.outputs import cpu_session, session_outputs, torch_outputs
 from fcdd_export.gate.roc import Labels
 from fcdd_export.graphs.precisions import PRECISIONS
+from fcdd_export.networks.served import ServedNetwork
 from fcdd_runtime.contract import OperatingPoint, Precision, Resize, Upsampling
 from fcdd_runtime.errors import GateError, SnapshotError
 from fcdd_runtime.images.network_input import GreyImage, stack_images
@@ -77,16 +77,9 @@ class Proof:
         return Proof(self.drifts + other.drifts, self.layers, accepted)
 
 
-def references_of(
-    network: nn.Module, names: Sequence[str], verification: VerificationImages, judge: Judge
-) -> tuple[Reference, ...]:
-    """Run torch on the verification images and on drawn ones at the ends of the input range.
-
-    Parameters
-    ----------
-    names : the network's inputs
-    """
-    images = verification.images
+def references_of(network: ServedNetwork, verification: VerificationImages, judge: Judge) -> tuple[Reference, ...]:
+    """Run torch on the verification images and on drawn ones at the ends of the input range."""
+    images, names = verification.images, network.inputs
     inputs = inputs_of(stack_images(images, judge.resize) if images else drawn_images(16), names)
     if verification.references is not None:
         inputs = {**inputs, "reference": stack_images(verification.references, judge.resize)}
@@ -162,7 +155,7 @@ def _entering(layers: tuple[LayerDrift, ...]) -> str:
 
 
 def _reference(
-    network: nn.Module, inputs: Inputs, judge: Judge, *, labels: Labels | None = None, extreme: bool = False
+    network: ServedNetwork, inputs: Inputs, judge: Judge, *, labels: Labels | None = None, extreme: bool = False
 ) -> Reference:
     outputs = torch_outputs(network, inputs)
     if not (np.isfinite(outputs.scores).all() and np.isfinite(outputs.maps).all()):

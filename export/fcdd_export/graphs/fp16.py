@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from fcdd_export.graphs.onnx_graph import REFERENCE_TRUNK_PREFIX, TRUNK_PREFIX, checked, with_weights
+from fcdd_export.graphs.onnx_graph import checked, in_trunk, with_weights
 
 
 def fp16_from_onnx(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -19,8 +19,7 @@ def fp16_from_onnx(model: onnx.ModelProto) -> onnx.ModelProto:
     ----------
     model : a graph of `onnx_from_network`, left as it is
     """
-    trunks = (TRUNK_PREFIX, REFERENCE_TRUNK_PREFIX)
-    return with_half_nodes(model, {node.name for node in model.graph.node if node.name.startswith(trunks)})
+    return with_half_nodes(model, {node.name for node in model.graph.node if in_trunk(node)})
 
 
 def with_half_nodes(model: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProto:

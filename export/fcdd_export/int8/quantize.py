@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from fcdd_export.graphs.fp16 import with_half_nodes
-from fcdd_export.graphs.onnx_graph import REFERENCE_TRUNK_PREFIX, TRUNK_PREFIX, checked, onnx_from_network
+from fcdd_export.graphs.onnx_graph import checked, onnx_from_network
 from fcdd_export.int8.equalised_trunk import Activations, EqualisedTrunk, Scale, channel_ranges, equalised_trunk
 from fcdd_export.int8.last_layer import fitted_last_layer
 from fcdd_export.int8.qdq_graph import module_of, with_quantized_trunks
@@ -25,13 +25,12 @@ from fcdd_export.int8.quantized_trunk import (
 )
 from fcdd_export.int8.search import Judged, searched
 from fcdd_export.int8.spots import with_drawn_spots
-from fcdd_export.networks.served import ServedNetwork, ServedReferenceNetwork
+from fcdd_export.networks.served import ServedNetwork
 from fcdd_runtime.errors import ImageError
 
 Method = Literal["fast", "accurate"]
 """`fast`: all convolutions in INT8. `accurate`: calibrated on more images, and a search takes convolutions out of
 INT8 where images that were not calibrated on drift too far."""
-Served = ServedNetwork | ServedReferenceNetwork
 
 FEWEST_IMAGES = 16
 ADVISED_IMAGES = 300
@@ -44,7 +43,7 @@ RANGE_DRAWS = 4
 
 
 def int8_from_network(
-    network: Served, calibration_images: npt.NDArray[np.uint8], method: Method, activations: Activations
+    network: ServedNetwork, calibration_images: npt.NDArray[np.uint8], method: Method, activations: Activations
 ) -> onnx.ModelProto:
     """Quantise the trunk's convolutions; the last layer, the head and the mean stay FP32.
 
@@ -122,7 +121,7 @@ def _evenly(images: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.uint8]:
     return taken
 
 
-def _with_biases(network: Served) -> Served:
+def _with_biases(network: ServedNetwork) -> ServedNetwork:
     """Return a copy in which every convolution has a bias that can be corrected."""
     served = copy.deepcopy(network)
     for layer in served.modules():
@@ -134,7 +133,7 @@ def _with_biases(network: Served) -> Served:
 class _Quantizer:
     """Makes a graph with any choice of convolutions in INT8."""
 
-    def __init__(self, network: Served, calibration: _Calibration, activations: Activations):
+    def __init__(self, network: ServedNetwork, calibration: _Calibration, activations: Activations):
         self.network = network
         self.calibration = calibration
         self.activations = activations
@@ -142,7 +141,7 @@ class _Quantizer:
         self.graph = onnx_from_network(network)
         self.images = network.normalised(torch.from_numpy(calibration.images))
         with torch.inference_mode():
-            self.equalised = {name: self._equalised(*trunk) for name, trunk in self._trunks().items()}
+            self.equalised = {name: self._equalised(name) for name in network.trunks}
             self.exact = {name: exact_answers(trunk, self.images) for name, trunk in self.equalised.items()}
             self.weights = {
                 name: rounded_weights(trunk, self.images, activations) for name, trunk in self.equalised.items()
@@ -157,19 +156,11 @@ class _Quantizer:
         trunks: dict[str, QuantizedTrunk] = {}
         weights: dict[str, Tensor] = {}
         with torch.inference_mode():
-            for prefix, (_, last) in self._trunks().items():
+            for prefix, last in self.network.trunks.items():
                 trunks[prefix] = self._quantized(prefix, kept)
                 weights |= self._fitted(last, trunks[prefix])
         model = checked(with_quantized_trunks(self.graph, trunks, weights, self.rounds_features))
         return model if self.activations == "u8" else with_half_nodes(model, _half_nodes(model, trunks))
-
-    def _trunks(self) -> dict[str, tuple[nn.Sequential, nn.Module]]:
-        """Return trunks by name, each with the layer behind it."""
-        trunks = {TRUNK_PREFIX.removesuffix("."): (self.network.trunk, self.network.last)}
-        if isinstance(self.network, ServedReferenceNetwork):
-            reference = self.network.reference_trunk, self.network.reference_last
-            trunks[REFERENCE_TRUNK_PREFIX.removesuffix(".")] = reference
-        return trunks
 
     def _input_scale(self) -> Scale | None:
         """Return the scale whose codes are the 8-bit pixels themselves.
@@ -182,7 +173,9 @@ class _Quantizer:
         mean, std = float(self.network.mean), float(self.network.std)
         return Scale(1 / (255 * std), round(255 * mean), 0, 255)
 
-    def _equalised(self, trunk: nn.Sequential, last: nn.Module) -> EqualisedTrunk:
+    def _equalised(self, name: str) -> EqualisedTrunk:
+        trunk, last = self.network.get_submodule(name), self.network.get_submodule(self.network.trunks[name])
+        assert isinstance(trunk, nn.Sequential)
         ranges = channel_ranges(trunk, self.network.normalised(torch.from_numpy(self.calibration.for_ranges)))
         takes_factors = isinstance(last, nn.Conv2d)
         return equalised_trunk(trunk, ranges, self._input_scale(), self.activations, with_features=takes_factors)
@@ -194,13 +187,14 @@ class _Quantizer:
         exact, plain = self.exact[prefix], self.calibration.plain
         return quantized_trunk(self.equalised[prefix], weights, self.images, exact, plain)
 
-    def _fitted(self, last: nn.Module, trunk: QuantizedTrunk) -> dict[str, Tensor]:
-        """Return what changes in the last convolution, by the names of its weights; other last layers stay."""
+    def _fitted(self, name: str, trunk: QuantizedTrunk) -> dict[str, Tensor]:
+        """Return what changes in a last convolution, by the names of its weights; other last layers stay."""
+        last = self.network.get_submodule(name)
         if not isinstance(last, nn.Conv2d):
             return {}
         features = trunk.scale.rounded(trunk.rounded) if self.rounds_features else trunk.rounded
         weight, bias = fitted_last_layer(last, trunk, features)
-        return {"last.weight": weight, "last.bias": bias}
+        return {f"{name}.weight": weight, f"{name}.bias": bias}
 
 
 def _half_nodes(model: onnx.ModelProto, trunks: Mapping[str, QuantizedTrunk]) -> set[str]:

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from fcdd_export.networks.served import IMAGE_SIZE, NETWORKS, published_network
+from fcdd_export.networks.published import PublishedNetwork
+from fcdd_export.networks.registry import NETWORKS, published_network
+from fcdd_export.networks.served import IMAGE_SIZE
 from fcdd_runtime.contract import OperatingPoint, Resize
 from fcdd_runtime.errors import SnapshotError
 
@@ -48,7 +50,7 @@ class Snapshot:
 
     net: str
     """Class name of the network, a key of `NETWORKS`."""
-    network: nn.Module
+    network: PublishedNetwork
     """The published network with the snapshot's weights, in evaluation mode, float32."""
     objective: str
     resize: Resize
@@ -187,7 +189,7 @@ def _check_archive(path: Path) -> None:
         raise SnapshotError(f"{path} is damaged ({damaged}); copy it again from the training machine")
 
 
-def _network(config: dict[str, Any], weights: dict[str, Tensor]) -> nn.Module:
+def _network(config: dict[str, Any], weights: dict[str, Tensor]) -> PublishedNetwork:
     # Without memory behind its tensors: the weights take their places, and are not there twice.
     with torch.device("meta"):
         network = published_network(config["net"], bias=bool(config.get("bias", True)))

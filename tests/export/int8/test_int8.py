@@ -24,8 +24,8 @@ from fcdd_export.int8.rounding import rounded_weight
 from fcdd_export.int8.search import SMALLEST_SHARE, Judged, searched
 from fcdd_export.int8.spots import with_drawn_spots
 from fcdd_export.networks.normals import images_in
-from fcdd_export.networks.published import upsampling_of
-from fcdd_export.networks.served import ServedNetwork, ServedReferenceNetwork, published_network, served_network
+from fcdd_export.networks.registry import published_network, upsampling_of
+from fcdd_export.networks.served import ServedNetwork
 from fcdd_export.networks.snapshot import load_snapshot
 from fcdd_runtime.errors import ImageError
 from fcdd_runtime.images.heatmap import upsample
@@ -41,7 +41,7 @@ def phantom_network() -> ServedNetwork:
     """FCDD_CNN224, trained on drawn studies; its leaky ReLUs let activations below 0 through."""
     snapshot = load_snapshot(PHANTOM / "snapshot")
     assert snapshot.normalization is not None
-    return ServedNetwork(snapshot.network, snapshot.normalization.mean, snapshot.normalization.std)
+    return snapshot.network.served("fcdd", snapshot.normalization.mean, snapshot.normalization.std)
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,7 @@ def test_classifying_networks_are_quantised_up_to_their_heads(net: str) -> None:
 def test_networks_trained_without_biases_get_those_that_correct_rounding(activations: Activations) -> None:
     """The exporter writes no bias where there is none, or where it is 0."""
     torch.manual_seed(0)
-    network = served_network(published_network("FCDD_CNN224", bias=False).eval(), "fcdd", [0.2] * 3, [0.1] * 3)
+    network = published_network("FCDD_CNN224", bias=False).eval().served("fcdd", [0.2] * 3, [0.1] * 3)
     model = int8_from_network(network, drawn_images(16, seed=1), "fast", activations)
     convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
     assert [len(node.input) for node in convolutions] == [3] * 6
@@ -256,7 +256,7 @@ def test_a_network_trained_by_the_published_code_keeps_its_accuracy(
     """Scores, AUC, maps and the place of lesions, calibrated on normals alone."""
     root = reference_data / "trained_vgg"
     snapshot, expected = load_snapshot(root), dict(np.load(root / "expected.npz"))
-    network = ServedNetwork(snapshot.network, expected["mean"].tolist(), expected["std"].tolist())
+    network = snapshot.network.served("fcdd", expected["mean"].tolist(), expected["std"].tolist())
     normals = stack_images(images_in(root / "calibration" / "normal"), snapshot.resize)
     model = int8_from_network(network, normals, "fast", activations)
     names = [str(name) for name in expected["names"]]
@@ -273,9 +273,9 @@ def test_a_network_trained_by_the_published_code_keeps_its_accuracy(
     assert abs(lesion_auc(ours.maps, root, names) - lesion_auc(maps, root, names)) <= 0.01
 
 
-def seeded_network(net: str, objective: str) -> ServedNetwork | ServedReferenceNetwork:
+def seeded_network(net: str, objective: str) -> ServedNetwork:
     torch.manual_seed(0)
-    return served_network(published_network(net).eval(), objective, [0.2] * 3, [0.1] * 3)
+    return published_network(net).eval().served(objective, [0.2] * 3, [0.1] * 3)
 
 
 def equalised(trunk: nn.Sequential, images: torch.Tensor, activations: Activations) -> EqualisedTrunk:
