@@ -10,9 +10,9 @@ import onnx
 from fcdd_export.engine.model import SOURCE_FILE, EngineOptions, engine_model
 from fcdd_export.gate.drift import Outputs
 from fcdd_export.gate.golden import golden_of
-from fcdd_export.gate.images import verification_facts, warn
-from fcdd_export.gate.prove import Gate, Judge, Proof, VerificationImages, proven, references_of
-from fcdd_export.gate.verified_model import ExportRecord, VerifiedModel
+from fcdd_export.gate.images import VerificationImages, verification_facts, warn
+from fcdd_export.gate.prove import Gate, Proof, prove, references_of
+from fcdd_export.gate.proven_model import ExportRecord, ProvenModel
 from fcdd_export.graphs.fp16 import fp16_from_onnx
 from fcdd_export.graphs.onnx_graph import onnx_bytes, onnx_from_network
 from fcdd_export.graphs.precisions import PRECISIONS
@@ -79,7 +79,7 @@ class ExportRequest:
     kept_versions: int = KEPT_VERSIONS
 
 
-def export_models(request: ExportRequest) -> list[tuple[VerifiedModel, Path]]:
+def export_models(request: ExportRequest) -> list[tuple[ProvenModel, Path]]:
     """Export every precision asked for; nothing is published unless all of them pass the gate.
 
     Raises
@@ -92,7 +92,13 @@ def export_models(request: ExportRequest) -> list[tuple[VerifiedModel, Path]]:
     check_repository(request.repository)
     snapshot, statistics = request.snapshot, request.normalization
     network = snapshot.network.served(snapshot.objective, statistics.mean, statistics.std)
-    references = references_of(network, request.verification, _judge(request))
+    references = references_of(
+        network,
+        request.verification,
+        snapshot.resize,
+        upsampling_of(snapshot.net, snapshot.gauss_std),
+        request.operating_point,
+    )
     source = ConversionSource(network, onnx_from_network(network), snapshot.resize, request.calibration)
     method = request.calibration.method if request.calibration else None
     gate = Gate(source.graph, references, request.accept_drift, method)
@@ -129,11 +135,11 @@ CONVERTERS: dict[str, Callable[[ConversionSource, bool], onnx.ModelProto]] = {
 """What makes the graph of each precision in `PRECISIONS`, given whether TensorRT shall take it."""
 
 
-def _verified(request: ExportRequest, precision: Precision, source: ConversionSource, gate: Gate) -> VerifiedModel:
+def _verified(request: ExportRequest, precision: Precision, source: ConversionSource, gate: Gate) -> ProvenModel:
     started = time.perf_counter()
     spec, is_engine = PRECISIONS[precision], request.target in FLAVOURS
     artefact = CONVERTERS[precision](source, is_engine)
-    proof = proven(artefact, precision, gate)
+    proof = prove(artefact, precision, gate)
     contents = onnx_bytes(artefact)
     sha256 = sha256_of(contents)
     engines = _EngineForm(EngineSource(ARTEFACT, GOLDEN_FILE, sha256), proof)
@@ -153,7 +159,7 @@ def _verified(request: ExportRequest, precision: Precision, source: ConversionSo
     )
     contract = _contract(request, precision, gate.references[0].outputs, proof)
     contract = replace(contract, artefact_sha256=sha256, engine_source=engines.source, engine_refusal=engines.refusal)
-    return VerifiedModel(contract, {ARTEFACT: contents} | engines.files, golden_of(artefact, precision), record)
+    return ProvenModel(contract, {ARTEFACT: contents} | engines.files, golden_of(artefact, precision), record)
 
 
 @dataclass(frozen=True)
@@ -177,7 +183,7 @@ def _engine_form(precision: Precision, source: ConversionSource, gate: Gate, pro
     """
     graph = CONVERTERS[precision](source, True)
     try:
-        engine_proof = proven(graph, precision, gate, "for TensorRT: ")
+        engine_proof = prove(graph, precision, gate, "for TensorRT: ")
     except GateError as error:
         refusal = f"no engine can be built of this {precision.upper()} model: {str(error).splitlines()[0]}"
         warn(refusal)
@@ -196,18 +202,13 @@ def _method_facts(calibration: Calibration | None) -> dict[str, str | float]:
     return facts | ({"advice": advice} if advice else {})
 
 
-def _with_engine(request: ExportRequest, model: VerifiedModel) -> VerifiedModel:
+def _with_engine(request: ExportRequest, model: ProvenModel) -> ProvenModel:
     """Build the engine where the target is one; what is verified by then is the graph that it is built from."""
     folder = request.repository / model.contract.name
     for flavour in FLAVOURS:
         if flavour == request.target:
             return engine_model(model, request.engine_options.settings(flavour, request.max_batch_size, folder))
     return model
-
-
-def _judge(request: ExportRequest) -> Judge:
-    snapshot = request.snapshot
-    return Judge(snapshot.resize, upsampling_of(snapshot.net, snapshot.gauss_std), request.operating_point)
 
 
 def _contract(request: ExportRequest, precision: Precision, reference: Outputs, proof: Proof) -> ModelContract:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fcdd_export.gate.drift import Drift, Outputs, Reference, measure_drift, violations
+from fcdd_export.gate.drift import Drift, Outputs, ReferenceAnswers, measure_drift, violations
 from fcdd_export.graphs.precisions import PRECISIONS
 
 Images = npt.NDArray[np.uint8]
@@ -36,7 +36,7 @@ class Checked:
     """Which limits it exceeds; None: it is timed."""
 
 
-def checked(contender: Contender, reference: Reference, batch: int) -> Checked:
+def checked(contender: Contender, reference: ReferenceAnswers, batch: int) -> Checked:
     """Run all images in batches and hold the answers against the reference, by the limits of the export's gate.
 
     Parameters

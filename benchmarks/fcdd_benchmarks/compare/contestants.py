@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from fcdd_benchmarks.compare.answers import Contender, Images, Run
 from fcdd_export.convert import ARTEFACT, ExportRequest, export_models
-from fcdd_export.gate.prove import VerificationImages
+from fcdd_export.gate.images import VerificationImages
 from fcdd_export.graphs.onnx_graph import onnx_bytes
 from fcdd_export.int8.qdq_graph import int8_share
 from fcdd_export.int8.quantize import Method, int8_from_network

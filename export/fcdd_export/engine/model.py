@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fcdd_export.engine.build import engine_from_onnx
 from fcdd_export.engine.settings import EngineSettings
-from fcdd_export.gate.verified_model import VerifiedModel
+from fcdd_export.gate.proven_model import ProvenModel
 from fcdd_export.progress import build_progress
 from fcdd_export.repository.write import write_model
 from fcdd_runtime.backends import open_folder
@@ -39,7 +39,7 @@ class EngineOptions:
         )
 
 
-def engine_model(model: VerifiedModel, settings: EngineSettings) -> VerifiedModel:
+def engine_model(model: ProvenModel, settings: EngineSettings) -> ProvenModel:
     """Build the engine of a model from the graph that was verified, and run its golden vectors if there is a GPU.
 
     Parameters
@@ -82,7 +82,7 @@ def _facts(identity: EngineIdentity) -> dict[str, str]:
     }
 
 
-def _proven(model: VerifiedModel) -> VerifiedModel:
+def _proven(model: ProvenModel) -> ProvenModel:
     """Open the engine as the runtime does, which runs the golden vectors, and say so in its identity."""
     with tempfile.TemporaryDirectory() as scratch:
         open_folder(write_model(model, Path(scratch))).close()

@@ -23,7 +23,7 @@ def golden_of(artefact: onnx.ModelProto, precision: Precision) -> GoldenVectors:
     the two ways is no fault of a machine, so that the limit is wider where it is more than the precision's own: an
     INT8 graph with an FP16 layer in front rounds some values to the next code.
     """
-    inputs = inputs_of(golden_images(), [one.name for one in artefact.graph.input])
+    inputs = inputs_of(golden_images(), [value.name for value in artefact.graph.input])
     outputs = onnxruntime_outputs(artefact, inputs)
     limit = PRECISIONS[precision].golden_limit
     golden = GoldenVectors(inputs["mip"], outputs.scores, outputs.maps, inputs.get("reference"), limit)

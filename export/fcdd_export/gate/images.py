@@ -2,21 +2,35 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 import numpy as np
 
 from fcdd_export.gate.drift import Inputs
-from fcdd_export.gate.prove import VerificationImages
+from fcdd_export.gate.proven_model import ImageFacts
 from fcdd_export.gate.roc import FEWEST_RANKED, Labels
-from fcdd_export.gate.verified_model import VerificationFacts
 from fcdd_runtime.errors import ImageError
 from fcdd_runtime.images.mip_files import find_images, read_image
 from fcdd_runtime.images.network_input import GreyImage
 from fcdd_runtime.images.references import folder_references
 
 CLASSES = ("normal", "anomalous")
+
+
+@dataclass(frozen=True)
+class VerificationImages:
+    """Images that a site verifies on."""
+
+    images: Sequence[GreyImage]
+    """Any size; none: drawn ones."""
+    labels: Labels | None
+    """Truth, bool (N,), where they come in folders `normal` and `anomalous`."""
+    references: Sequence[GreyImage] | None = None
+    """What a two-input network compares each image with; None: its neighbour, for want of a true reference."""
+    folder: str | None = None
+    """Name of the folder that they came in, without the path to it."""
 
 
 def verification_images(folder: Path | None, references: Path | None, inputs: Sequence[str]) -> VerificationImages:
@@ -54,14 +68,14 @@ def verification_images(folder: Path | None, references: Path | None, inputs: Se
     return VerificationImages(images, labels, compared, folder.resolve().name)
 
 
-def verification_facts(images: VerificationImages, inputs: Inputs) -> VerificationFacts:
+def verification_facts(images: VerificationImages, inputs: Inputs) -> ImageFacts:
     """Return what a report says of the images; `inputs` are what the network was given of them."""
     labels, digest = images.labels, hashlib.sha256()
     for pixels in inputs.values():
         digest.update(pixels.tobytes())
     counts = None if labels is None else {name: int((labels == place).sum()) for place, name in enumerate(CLASSES)}
     pairs = ("recorded" if images.references else "each image's neighbour") if len(inputs) > 1 else None
-    return VerificationFacts(images.folder, len(next(iter(inputs.values()))), counts, pairs, digest.hexdigest())
+    return ImageFacts(images.folder, len(next(iter(inputs.values()))), counts, pairs, digest.hexdigest())
 
 
 def warn(text: str) -> None:

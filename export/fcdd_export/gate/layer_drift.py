@@ -32,7 +32,7 @@ def layer_drifts(artefact: onnx.ModelProto, reference: onnx.ModelProto, inputs: 
     # One after the other: sessions of the largest networks take gigabytes.
     ours = _tensors(artefact, names, few)
     theirs = _tensors(reference, names, few)
-    errors = [_relative_error(one, other) for one, other in zip(ours, theirs, strict=True)]
+    errors = [_relative_error(found, true) for found, true in zip(ours, theirs, strict=True)]
     before = dict(zip(names, errors, strict=True))
     return [
         LayerDrift(node.name, error, error - max((before.get(name, 0.0) for name in node.input), default=0.0))
@@ -68,11 +68,11 @@ def _relative_error(ours: Tensor, theirs: Tensor) -> float:
     if not np.isfinite(ours).all():
         return float("inf")
     axes = (0, *range(2, ours.ndim))
-    one, other = ours.astype(np.float64), theirs.astype(np.float64)
-    squares = (one * one).sum(axes, keepdims=True)
-    scale = np.divide((one * other).sum(axes, keepdims=True), squares, out=np.ones_like(squares), where=squares > 0)
-    size = float(np.square(other).mean())
-    return float(np.sqrt(np.square(scale * one - other).mean() / size)) if size > 0 else 0.0
+    found, true = ours.astype(np.float64), theirs.astype(np.float64)
+    squares = (found * found).sum(axes, keepdims=True)
+    scale = np.divide((found * true).sum(axes, keepdims=True), squares, out=np.ones_like(squares), where=squares > 0)
+    size = float(np.square(true).mean())
+    return float(np.sqrt(np.square(scale * found - true).mean() / size)) if size > 0 else 0.0
 
 
 def layer_table(layers: tuple[LayerDrift, ...]) -> list[str]:

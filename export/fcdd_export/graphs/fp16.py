@@ -39,7 +39,8 @@ def with_half_nodes(model: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelP
     floats = {name for name, kind in _tensor_types(model.graph).items() if kind == TensorProto.FLOAT}
     entries = (_inputs_of(inside) & floats) - made_inside
     left = made_inside & floats & _inputs_of(outside)
-    halved = {one.name for one in model.graph.initializer if one.data_type == TensorProto.FLOAT} & _inputs_of(inside)
+    weights = {weight.name for weight in model.graph.initializer if weight.data_type == TensorProto.FLOAT}
+    halved = weights & _inputs_of(inside)
     shared = halved & _inputs_of(outside)
     half = with_weights(model, _weights(model.graph, halved, shared))
     inside, outside = _split(half.graph, chosen)

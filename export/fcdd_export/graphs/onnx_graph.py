@@ -99,7 +99,10 @@ def _without_large_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     light = onnx.helper.make_graph(
         graph.node,
         graph.name,
-        [*graph.input, *(onnx.helper.make_tensor_value_info(one.name, one.data_type, one.dims) for one in large)],
+        [
+            *graph.input,
+            *(onnx.helper.make_tensor_value_info(weight.name, weight.data_type, weight.dims) for weight in large),
+        ],
         graph.output,
         [weight for weight in graph.initializer if weight.name not in names],
         value_info=[value for value in graph.value_info if value.name not in names],

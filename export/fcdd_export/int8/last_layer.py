@@ -28,7 +28,7 @@ def fitted_last_layer(last: nn.Conv2d, trunk: QuantizedTrunk, features: Tensor) 
     rounded = _columns(features)
     start = _start(last, trunk.factors)
     truth = _columns(trunk.features) @ start
-    fitted = torch.stack([_fitted(rounded, truth[:, one], start[:, one]) for one in range(truth.shape[1])])
+    fitted = torch.stack([_fitted(rounded, truth[:, output], start[:, output]) for output in range(truth.shape[1])])
     return fitted[:, :-1, None, None].float(), fitted[:, -1].float()
 
 

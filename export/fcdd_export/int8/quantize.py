@@ -23,7 +23,7 @@ from fcdd_export.int8.quantized_trunk import (
     quantized_trunk,
     rounded_weights,
 )
-from fcdd_export.int8.search import Judged, searched
+from fcdd_export.int8.search import DriftFromFp32, search_graph
 from fcdd_export.int8.spots import with_drawn_spots
 from fcdd_export.networks.served import ServedNetwork
 from fcdd_runtime.errors import ImageError
@@ -73,8 +73,8 @@ def int8_from_network(
     calibrated, judged = calibrated_and_judged(calibration_images)
     quantizer = _Quantizer(_with_biases(network), _calibration(calibrated, IMAGES_USED["accurate"]), activations)
     plain, spotted = _plain_and_spotted(judged, IMAGES_USED["fast"])
-    judge = Judged(quantizer.graph, np.concatenate([plain, with_drawn_spots(spotted, seed=1)]))
-    return searched(quantizer.model, quantizer.convolutions(), judge)
+    drift = DriftFromFp32(quantizer.graph, np.concatenate([plain, with_drawn_spots(spotted, seed=1)]))
+    return search_graph(quantizer.model, quantizer.convolutions(), drift)
 
 
 def calibrated_and_judged(images: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
@@ -210,5 +210,5 @@ def _half_nodes(model: onnx.ModelProto, trunks: Mapping[str, QuantizedTrunk]) ->
 def _belongs_to_int8(trunk: QuantizedTrunk, index: int) -> bool:
     if index > trunk.end:
         return False
-    convolution = max(one for one in trunk.convolutions if one <= index)
+    convolution = max(candidate for candidate in trunk.convolutions if candidate <= index)
     return trunk.convolutions[convolution].input_scale is not None

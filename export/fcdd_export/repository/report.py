@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fcdd_export.gate.drift import Drift
 from fcdd_export.gate.layer_drift import layer_table
-from fcdd_export.gate.verified_model import ExportRecord, VerifiedModel
+from fcdd_export.gate.proven_model import ExportRecord, ProvenModel
 from fcdd_export.graphs.precisions import PRECISIONS
 from fcdd_export.markdown import markdown_table
 from fcdd_runtime.contract import ModelContract
@@ -41,11 +41,11 @@ def report_markdown(contract: ModelContract, record: ExportRecord) -> str:
     return "\n".join(line for part in parts for line in part).rstrip() + "\n"
 
 
-def summary_line(model: VerifiedModel, path: Path) -> str:
+def summary_line(model: ProvenModel, path: Path) -> str:
     """Say in one line what was published."""
     contract, record = model.contract, model.record
     drifts = [drift for drift in record.drifts if not drift.extreme]
-    score, anomaly_map = (max(getattr(one, name) for one in drifts) for name in ("score_largest", "map_of_set"))
+    score, anomaly_map = (max(getattr(drift, name) for drift in drifts) for name in ("score_largest", "map_of_set"))
     size = sum(len(contents) for contents in model.files.values()) / 1e6
     return (
         f"{contract.precision}  {contract.target}  {size:.1f} MB  "

@@ -14,7 +14,7 @@ from dataclasses import replace
 from importlib import metadata, resources
 from pathlib import Path
 
-from fcdd_export.gate.verified_model import VerifiedModel
+from fcdd_export.gate.proven_model import ProvenModel
 from fcdd_export.repository.config import config_text
 from fcdd_export.repository.report import report_json, report_markdown
 from fcdd_runtime.backends.golden import golden_to_bytes
@@ -45,13 +45,13 @@ def check_repository(repository: Path) -> None:
         raise RepositoryError(_sentence(repository, os.strerror(errno.EACCES)))
 
 
-def write_model(model: VerifiedModel, repository: Path, kept: int = KEPT_VERSIONS) -> Path:
+def write_model(model: ProvenModel, repository: Path, kept: int = KEPT_VERSIONS) -> Path:
     """Write one model, as `write_models` does."""
     [folder] = write_models([model], repository, kept)
     return folder
 
 
-def write_models(models: Sequence[VerifiedModel], repository: Path, kept: int = KEPT_VERSIONS) -> list[Path]:
+def write_models(models: Sequence[ProvenModel], repository: Path, kept: int = KEPT_VERSIONS) -> list[Path]:
     """Write each model as its next version; they take their places once all of them are written.
 
     If one cannot take its place, those that did give theirs back. A kill while they take their places leaves each
@@ -93,7 +93,7 @@ def write_models(models: Sequence[VerifiedModel], repository: Path, kept: int = 
 
 def package_versions() -> dict[str, str]:
     """Return the versions of the installed packages that shape an artefact."""
-    installed = {one.metadata["Name"].lower() for one in metadata.distributions()}
+    installed = {package.metadata["Name"].lower() for package in metadata.distributions()}
     return {
         name: metadata.version(name)
         for name in ("fcdd-edge", "torch", "onnx", "onnxruntime", "numpy")
@@ -236,7 +236,7 @@ def _version_of(contract: ModelContract, folder: Path) -> int:
     return int(version) if same and version.isdecimal() else latest + 1
 
 
-def _write_versions(model: VerifiedModel, target: Path, draft: Path, kept: int) -> None:
+def _write_versions(model: ProvenModel, target: Path, draft: Path, kept: int) -> None:
     """Fill a model's draft: the former versions that stay, and the new one."""
     version = _version_of(model.contract, target)
     for former in _versions(target)[::-1][:kept]:
@@ -269,11 +269,11 @@ def _link_or_copy(source: Path, destination: Path) -> None:
         shutil.copy2(source, destination, follow_symlinks=False)
 
 
-def _at_version(model: VerifiedModel, version: int) -> VerifiedModel:
+def _at_version(model: ProvenModel, version: int) -> ProvenModel:
     return replace(model, contract=replace(model.contract, artefact=f"{version}/{model.contract.artefact}"))
 
 
-def _write_files(model: VerifiedModel, folder: Path, version: int) -> None:
+def _write_files(model: ProvenModel, folder: Path, version: int) -> None:
     inner = folder / str(version)
     inner.mkdir()
     for name, contents in model.files.items():

@@ -27,7 +27,7 @@ from fcdd_benchmarks.compare.upsampling import check_upsampling
 from fcdd_benchmarks.report.schema import check_document
 from fcdd_benchmarks.timing.summary import Percentile, ratio_of_medians, summary_of
 from fcdd_export.gate.drawn import drawn_images
-from fcdd_export.gate.drift import Outputs, Reference
+from fcdd_export.gate.drift import Outputs, ReferenceAnswers
 from fcdd_export.networks.registry import upsampling_of
 from fcdd_export.networks.snapshot import Normalization, load_snapshot
 from fcdd_runtime.images.network_input import stack_images
@@ -139,7 +139,7 @@ def test_only_a_contender_with_another_answer_is_refused(wrong: str) -> None:
     images = drawn_images(4)
     maps = np.random.default_rng(0).uniform(0, 1, (4, 28, 28)).astype(np.float32)
     scores = maps.mean((1, 2))
-    reference = Reference({"mip": images}, Outputs(scores, maps), upsampling_of("FCDD_CNN224", 8), 224)
+    reference = ReferenceAnswers({"mip": images}, Outputs(scores, maps), upsampling_of("FCDD_CNN224", 8), 224)
 
     def answers(batch: Images) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         first = int(np.flatnonzero((images == batch[0]).all((1, 2, 3)))[0])

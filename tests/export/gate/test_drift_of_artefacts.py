@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fcdd_export.gate.drawn import drawn_images
-from fcdd_export.gate.drift import Drift, Outputs, Reference, check_finite, measure_drift, violations
+from fcdd_export.gate.drift import Drift, Outputs, ReferenceAnswers, check_finite, measure_drift, violations
 from fcdd_export.gate.half_simulation import simulated_outputs
 from fcdd_export.gate.layer_drift import layer_drifts, worst
 from fcdd_export.gate.outputs import onnxruntime_outputs, torch_outputs
@@ -29,8 +29,8 @@ def outputs(*scores: float) -> Outputs:
     return Outputs(values, np.broadcast_to(values[:, None, None] * slope, (len(scores), 28, 28)).copy())
 
 
-def reference(*scores: float) -> Reference:
-    return Reference({}, outputs(*scores), UPSAMPLING, 224)
+def reference(*scores: float) -> ReferenceAnswers:
+    return ReferenceAnswers({}, outputs(*scores), UPSAMPLING, 224)
 
 
 def test_equal_outputs_have_no_drift() -> None:
@@ -125,7 +125,7 @@ def loud_network(factor: float) -> ServedFcdd:
 
 def simulated_drift(network: ServedFcdd) -> Drift:
     simulated, largest = simulated_outputs(fp16_from_onnx(onnx_from_network(network)), IMAGES)
-    truth = Reference(IMAGES, torch_outputs(network, IMAGES), UPSAMPLING, 224)
+    truth = ReferenceAnswers(IMAGES, torch_outputs(network, IMAGES), UPSAMPLING, 224)
     return replace(measure_drift("fp16 simulation", simulated, truth), activation_largest=largest)
 
 

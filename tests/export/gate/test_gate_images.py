@@ -12,8 +12,7 @@ from PIL import Image
 
 from fcdd_export.cli import main
 from fcdd_export.gate.drawn import drawn_images
-from fcdd_export.gate.images import verification_facts, verification_images
-from fcdd_export.gate.prove import VerificationImages
+from fcdd_export.gate.images import VerificationImages, verification_facts, verification_images
 from fcdd_export.networks import published
 from fcdd_runtime.errors import ImageError
 from support import WriteSnapshot

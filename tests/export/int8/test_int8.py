@@ -21,7 +21,7 @@ from fcdd_export.int8.qdq_graph import int8_share
 from fcdd_export.int8.quantize import ADVISED_IMAGES, calibrated_and_judged, calibration_advice, int8_from_network
 from fcdd_export.int8.quantized_trunk import exact_answers, quantized_trunk
 from fcdd_export.int8.rounding import rounded_weight
-from fcdd_export.int8.search import SMALLEST_SHARE, Judged, searched
+from fcdd_export.int8.search import SMALLEST_SHARE, DriftFromFp32, search_graph
 from fcdd_export.int8.spots import with_drawn_spots
 from fcdd_export.networks.normals import images_in
 from fcdd_export.networks.registry import published_network, upsampling_of
@@ -219,7 +219,7 @@ def test_the_search_takes_the_convolution_out_that_spoils_the_answers(
     def quantize(kept: frozenset[str]) -> onnx.ModelProto:
         return u8_model if "trunk.3" in kept else with_coarse_steps(u8_model, "trunk.3.input")
 
-    found = searched(quantize, ["trunk.0", "trunk.3", "trunk.6"], Judged(graph, phantom_images[:8]))
+    found = search_graph(quantize, ["trunk.0", "trunk.3", "trunk.6"], DriftFromFp32(graph, phantom_images[:8]))
     assert onnx_bytes(found) == onnx_bytes(u8_model)
 
 
@@ -227,7 +227,7 @@ def test_the_search_never_takes_out_more_than_two_fifths(
     phantom_network: ServedNetwork, phantom_images: Images, u8_model: onnx.ModelProto
 ) -> None:
     graph, spoilt = onnx_from_network(phantom_network), with_coarse_steps(u8_model, "trunk.3.input")
-    found = searched(lambda kept: graph if kept else spoilt, ["trunk.0"], Judged(graph, phantom_images[:8]))
+    found = search_graph(lambda kept: graph if kept else spoilt, ["trunk.0"], DriftFromFp32(graph, phantom_images[:8]))
     assert int8_share(graph) == 0
     assert int8_share(found) >= SMALLEST_SHARE
 
