@@ -103,11 +103,11 @@ def test_golden_vectors_are_what_the_model_answers(repository: Path) -> None:
 
 
 def test_the_same_snapshot_gives_the_same_bytes(snapshot: Path, tmp_path: Path) -> None:
-    for repo in ("one", "two"):
+    for repo in ("first", "second"):
         assert run(snapshot, "--repo", tmp_path / repo).exit_code == 0
     for name in ("config.pbtxt", "contract.json", "golden.npz", "1/model.onnx"):
-        one, two = ((tmp_path / repo / "fcdd_fp16" / name).read_bytes() for repo in ("one", "two"))
-        assert one == two, name
+        first, second = ((tmp_path / repo / "fcdd_fp16" / name).read_bytes() for repo in ("first", "second"))
+        assert first == second, name
 
 
 def test_mean_and_std_come_from_the_training_normals(small_case: PublishedCase, tmp_path: Path) -> None:

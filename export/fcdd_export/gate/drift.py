@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from fcdd_export.gate.roc import FEWEST_RANKED, AucChange, Labels, auc_change, rank_correlation
 from fcdd_export.graphs.precisions import HALF_MAX, PRECISIONS
+from fcdd_export.markdown import markdown_table
 from fcdd_runtime.contract import OperatingPoint, Upsampling
 from fcdd_runtime.errors import GateError
 from fcdd_runtime.images.heatmap import upsample
@@ -236,3 +237,9 @@ def check_finite(drift: Drift, precision: str) -> None:
             f"{precision} ({drift.way}) overflows: {drift.nonfinite} values are not finite; "
             "export with a higher precision"
         )
+
+
+def layer_table(layers: tuple[LayerDrift, ...]) -> list[str]:
+    """Return the lines of a Markdown table of layers, the worst first."""
+    rows = [[layer.layer, f"{layer.entered:.2e}", f"{layer.error:.2e}"] for layer in layers]
+    return markdown_table(["layer", "enters here", "error of its output"], rows)

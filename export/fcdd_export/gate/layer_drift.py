@@ -7,7 +7,6 @@ import onnx
 from fcdd_export.gate.drift import Inputs, LayerDrift
 from fcdd_export.gate.half_simulation import further_outputs, tensor_types
 from fcdd_export.gate.outputs import cpu_session
-from fcdd_export.markdown import markdown_table
 
 WORST = 5
 """How many layers a report names."""
@@ -73,9 +72,3 @@ def _relative_error(ours: Tensor, theirs: Tensor) -> float:
     scale = np.divide((found * true).sum(axes, keepdims=True), squares, out=np.ones_like(squares), where=squares > 0)
     size = float(np.square(true).mean())
     return float(np.sqrt(np.square(scale * found - true).mean() / size)) if size > 0 else 0.0
-
-
-def layer_table(layers: tuple[LayerDrift, ...]) -> list[str]:
-    """Return the lines of a Markdown table of layers, the worst first."""
-    rows = [[layer.layer, f"{layer.entered:.2e}", f"{layer.error:.2e}"] for layer in layers]
-    return markdown_table(["layer", "enters here", "error of its output"], rows)

@@ -8,10 +8,19 @@ import numpy.typing as npt
 import onnx
 
 from fcdd_export.gate.drawn import drawn_images, extreme_images
-from fcdd_export.gate.drift import Drift, Inputs, LayerDrift, ReferenceAnswers, check_finite, measure_drift, violations
+from fcdd_export.gate.drift import (
+    Drift,
+    Inputs,
+    LayerDrift,
+    ReferenceAnswers,
+    check_finite,
+    layer_table,
+    measure_drift,
+    violations,
+)
 from fcdd_export.gate.half_simulation import SimulatedSession, half_simulation, half_tensors
 from fcdd_export.gate.images import VerificationImages
-from fcdd_export.gate.layer_drift import layer_drifts, layer_table, worst
+from fcdd_export.gate.layer_drift import layer_drifts, worst
 from fcdd_export.gate.outputs import cpu_session, session_outputs, torch_outputs
 from fcdd_export.gate.roc import Labels
 from fcdd_export.graphs.precisions import PRECISIONS

@@ -93,16 +93,14 @@ def with_weights(model: onnx.ModelProto, weights: Iterable[onnx.TensorProto]) ->
 
 def _without_large_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return the graph with its large weights as inputs, which have types and shapes only."""
-    large = [weight for weight in model.graph.initializer if math.prod(weight.dims) > LARGE]
-    names = {weight.name for weight in large}
     graph = model.graph
+    large = [weight for weight in graph.initializer if math.prod(weight.dims) > LARGE]
+    names = {weight.name for weight in large}
+    inputs = [onnx.helper.make_tensor_value_info(weight.name, weight.data_type, weight.dims) for weight in large]
     light = onnx.helper.make_graph(
         graph.node,
         graph.name,
-        [
-            *graph.input,
-            *(onnx.helper.make_tensor_value_info(weight.name, weight.data_type, weight.dims) for weight in large),
-        ],
+        [*graph.input, *inputs],
         graph.output,
         [weight for weight in graph.initializer if weight.name not in names],
         value_info=[value for value in graph.value_info if value.name not in names],

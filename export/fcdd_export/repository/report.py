@@ -4,8 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from fcdd_export.gate.drift import Drift
-from fcdd_export.gate.layer_drift import layer_table
+from fcdd_export.gate.drift import Drift, layer_table
 from fcdd_export.gate.proven_model import ExportRecord, ProvenModel
 from fcdd_export.graphs.precisions import PRECISIONS
 from fcdd_export.markdown import markdown_table

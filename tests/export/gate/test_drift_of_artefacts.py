@@ -163,7 +163,7 @@ def test_the_layer_whose_weights_are_spoilt_is_named_first() -> None:
     spoilt.CopyFrom(graph)
     node = next(node for node in spoilt.graph.node if node.name.startswith("trunk.") and "conv2d" in node.name)
     later = [node for node in spoilt.graph.node if node.op_type == "Conv"][2]
-    weight = next(one for one in spoilt.graph.initializer if one.name == later.input[1])
+    weight = next(weight for weight in spoilt.graph.initializer if weight.name == later.input[1])
     values = np.frombuffer(weight.raw_data, np.float32).copy()
     weight.raw_data = (
         (values + np.random.default_rng(0).normal(0, values.std(), values.size)).astype(np.float32).tobytes()
@@ -196,7 +196,7 @@ def test_rounding_of_a_nearly_empty_grad_cam_is_measured_against_what_was_cut_of
 
 
 @pytest.mark.parametrize("image", [0, 1])
-@pytest.mark.parametrize("wrong", [lambda one: 1.05 * one, lambda one: np.roll(one, 1, 0), lambda one: -one])
+@pytest.mark.parametrize("wrong", [lambda values: 1.05 * values, lambda values: np.roll(values, 1, 0), np.negative])
 def test_a_wrong_grad_cam_is_refused(
     image: int, wrong: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
 ) -> None:

@@ -103,7 +103,9 @@ def test_a_network_of_two_inputs_has_its_auc_judged_with_the_pairs_of_the_table_
     assert (plain.exit_code, paired.exit_code) == (0, 0), plain.output + paired.output
     assert "the AUC is not judged; give --verify-references" in plain.stderr and not paired.stderr
     (plain_report, _), (report, page) = report_of(tmp_path / "plain"), report_of(tmp_path / "paired")
-    aucs = [[drift["auc"] for drift in one["drifts"] if not drift["extreme"]] for one in (plain_report, report)]
+    aucs = [
+        [drift["auc"] for drift in document["drifts"] if not drift["extreme"]] for document in (plain_report, report)
+    ]
     assert aucs[0] == [None] and aucs[1][0]["change"] == 0
     assert plain_report["verification"]["references"] == "each image's neighbour"
     assert report["verification"]["sha256"] != plain_report["verification"]["sha256"]

@@ -216,11 +216,22 @@ def test_the_search_takes_the_convolution_out_that_spoils_the_answers(
 ) -> None:
     graph = onnx_from_network(phantom_network)
 
+    made: list[frozenset[str]] = []
+
     def quantize(kept: frozenset[str]) -> onnx.ModelProto:
+        made.append(kept)
         return u8_model if "trunk.3" in kept else with_coarse_steps(u8_model, "trunk.3.input")
 
     found = search_graph(quantize, ["trunk.0", "trunk.3", "trunk.6"], DriftFromFp32(graph, phantom_images[:8]))
     assert onnx_bytes(found) == onnx_bytes(u8_model)
+    assert len(made) == len(set(made)), "a graph takes seconds to make, and none is needed twice"
+
+
+def test_scores_without_an_order_lose_none(phantom_network: ServedNetwork, u8_model: onnx.ModelProto) -> None:
+    alike = np.repeat(drawn_images(1), 4, axis=0)
+    graph = onnx_from_network(phantom_network)
+    assert DriftFromFp32(graph, alike).of(graph) == 0
+    assert np.isfinite(DriftFromFp32(graph, alike).of(u8_model))
 
 
 def test_the_search_never_takes_out_more_than_two_fifths(

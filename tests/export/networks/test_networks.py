@@ -179,9 +179,9 @@ def test_a_symmetric_comparison_does_not_care_which_image_is_the_reference(
     images, others = drawn_images(2), drawn_images(2, seed=9)
     for objective, equal in (("fcddrefs_symmetric", True), ("fcddrefs", False)):
         served = network.served(objective, MEAN, STD)
-        one = torch_outputs(served, {"mip": images, "reference": others}).scores
+        forth = torch_outputs(served, {"mip": images, "reference": others}).scores
         swapped = torch_outputs(served, {"mip": others, "reference": images}).scores
-        assert np.allclose(one, swapped, rtol=1e-5) == equal
+        assert np.allclose(forth, swapped, rtol=1e-5) == equal
 
 
 def test_the_hsc_score_keeps_the_digits_of_small_features() -> None:
