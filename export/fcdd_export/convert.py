@@ -103,7 +103,14 @@ def export_models(request: ExportRequest) -> list[tuple[ProvenModel, Path]]:
     method = request.calibration.method if request.calibration else None
     gate = Gate(source.graph, references, request.accept_drift, method)
     models = [_verified(request, precision, source, gate) for precision in request.precisions]
-    models = [_with_engine(request, model) for model in models]
+    for flavour in FLAVOURS:
+        if flavour == request.target:
+            # What is verified by now is the graph that the engine is built from.
+            options, repository = request.engine_options, request.repository
+            models = [
+                engine_model(model, options.settings(flavour, request.max_batch_size, repository / model.contract.name))
+                for model in models
+            ]
     folders = write_models(models, request.repository, request.kept_versions)
     return list(zip(models, folders, strict=True))
 
@@ -146,6 +153,12 @@ def _verified(request: ExportRequest, precision: Precision, source: ConversionSo
     if spec.own_graph_for_tensorrt and not is_engine:
         engines = _engine_form(precision, source, gate, proof)
     proof = engines.proof
+    method: dict[str, str | float] | None = None
+    if spec.calibrated and source.calibration is not None:
+        count = len(source.calibration.images)
+        method = {"method": source.calibration.method, "calibration images": count}
+        if advice := calibration_advice(count):
+            method["advice"] = advice
     record = ExportRecord(
         command=request.command,
         machine=machine(),
@@ -154,7 +167,7 @@ def _verified(request: ExportRequest, precision: Precision, source: ConversionSo
         drifts=proof.drifts,
         layers=proof.layers,
         accepted=proof.accepted,
-        method=_method_facts(request.calibration) if spec.calibrated else None,
+        method=method,
         verification=verification_facts(request.verification, gate.references[0].inputs),
     )
     contract = _contract(request, precision, gate.references[0].outputs, proof)
@@ -194,23 +207,6 @@ def _engine_form(precision: Precision, source: ConversionSource, gate: Gate, pro
     return _EngineForm(built_from, proof.and_also(engine_proof), files)
 
 
-def _method_facts(calibration: Calibration | None) -> dict[str, str | float]:
-    if calibration is None:
-        return {}
-    advice = calibration_advice(len(calibration.images))
-    facts: dict[str, str | float] = {"method": calibration.method, "calibration images": len(calibration.images)}
-    return facts | ({"advice": advice} if advice else {})
-
-
-def _with_engine(request: ExportRequest, model: ProvenModel) -> ProvenModel:
-    """Build the engine where the target is one; what is verified by then is the graph that it is built from."""
-    folder = request.repository / model.contract.name
-    for flavour in FLAVOURS:
-        if flavour == request.target:
-            return engine_model(model, request.engine_options.settings(flavour, request.max_batch_size, folder))
-    return model
-
-
 def _contract(request: ExportRequest, precision: Precision, reference: Outputs, proof: Proof) -> ModelContract:
     """Say all but what the artefact's bytes decide."""
     snapshot, spec = request.snapshot, NETWORKS[request.snapshot.net]
@@ -239,11 +235,7 @@ def _contract(request: ExportRequest, precision: Precision, reference: Outputs, 
         artefact_sha256="",
         engine_source=None,
         versions=package_versions(),
-        notes=_notes(proof, request.accept_drift),
+        notes=(f"Drift beyond the limits was accepted ({'; '.join(proof.accepted)}): {request.accept_drift}",)
+        if proof.accepted
+        else (),
     )
-
-
-def _notes(proof: Proof, reason: str | None) -> tuple[str, ...]:
-    if not proof.accepted:
-        return ()
-    return (f"Drift beyond the limits was accepted ({'; '.join(proof.accepted)}): {reason}",)

@@ -34,9 +34,11 @@ class EngineOptions:
         ----------
         folder : of the model, which need not exist yet
         """
-        return EngineSettings(
-            flavour, max_batch_size, self.version_compatible, self.hardware_compatible, _present_timing_cache(folder)
-        )
+        try:
+            cache = ((folder / read_contract(folder).artefact).parent / TIMING_CACHE_FILE).read_bytes()
+        except (ContractError, OSError):
+            cache = b""
+        return EngineSettings(flavour, max_batch_size, self.version_compatible, self.hardware_compatible, cache)
 
 
 def engine_model(model: ProvenModel, settings: EngineSettings) -> ProvenModel:
@@ -66,7 +68,7 @@ def engine_model(model: ProvenModel, settings: EngineSettings) -> ProvenModel:
     )
     files = {**engine.files(), SOURCE_FILE: source}
     built = replace(model, contract=contract, files=files, record=replace(model.record, engine=_facts(engine.identity)))
-    return _proven(built) if find_gpu() else built
+    return _prove(built) if find_gpu() else built
 
 
 def _facts(identity: EngineIdentity) -> dict[str, str]:
@@ -82,16 +84,9 @@ def _facts(identity: EngineIdentity) -> dict[str, str]:
     }
 
 
-def _proven(model: ProvenModel) -> ProvenModel:
+def _prove(model: ProvenModel) -> ProvenModel:
     """Open the engine as the runtime does, which runs the golden vectors, and say so in its identity."""
     with tempfile.TemporaryDirectory() as scratch:
         open_folder(write_model(model, Path(scratch))).close()
     identity = json.loads(model.files[IDENTITY_FILE]) | {"proven": True}
     return replace(model, files={**model.files, IDENTITY_FILE: (json.dumps(identity, indent=2) + "\n").encode()})
-
-
-def _present_timing_cache(folder: Path) -> bytes:
-    try:
-        return ((folder / read_contract(folder).artefact).parent / TIMING_CACHE_FILE).read_bytes()
-    except (ContractError, OSError):
-        return b""

@@ -57,7 +57,10 @@ def verification_images(folder: Path | None, references: Path | None, inputs: Se
         return VerificationImages((), None)
     paths = find_images(folder)
     images, labels = [read_image(path) for path in paths], _labels([path.relative_to(folder) for path in paths])
-    compared = _references(paths, folder, references) if references else None
+    compared = None
+    if references is not None:
+        reference_of = folder_references(references, folder)
+        compared = [reference_of(path.relative_to(folder).as_posix()).pixels for path in paths]
     if "reference" in inputs and compared is None:
         warn(
             "each image is compared with its neighbour as its reference, and the AUC is not judged; "
@@ -90,8 +93,3 @@ def _labels(paths: Sequence[Path]) -> Labels | None:
     if any(kinds):
         warn("the AUC is not judged, because not all images lie in folders named normal and anomalous")
     return None
-
-
-def _references(paths: Sequence[Path], folder: Path, references: Path) -> list[GreyImage]:
-    reference_of = folder_references(references, folder)
-    return [reference_of(path.relative_to(folder).as_posix()).pixels for path in paths]

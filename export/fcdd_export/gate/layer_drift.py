@@ -25,7 +25,13 @@ def layer_drifts(artefact: onnx.ModelProto, reference: onnx.ModelProto, inputs: 
     reference : the FP32 graph of the same network
     inputs : a few images are enough
     """
-    nodes = _common_nodes(artefact, reference)
+    kinds, reference_kinds = tensor_types(artefact), tensor_types(reference)
+    floats = {name for name, kind in kinds.items() if kind == onnx.TensorProto.FLOAT}
+    nodes = [
+        node
+        for node in reference.graph.node
+        if node.output[0] in floats and reference_kinds.get(node.output[0]) == onnx.TensorProto.FLOAT
+    ]
     names = [node.output[0] for node in nodes]
     few = {name: images[:_IMAGES] for name, images in inputs.items()}
     # One after the other: sessions of the largest networks take gigabytes.
@@ -44,16 +50,6 @@ def worst(drifts: list[LayerDrift]) -> list[LayerDrift]:
     finite = [drift for drift in drifts if np.isfinite(drift.error)]
     overflowing = [drift for drift in drifts if not np.isfinite(drift.error)]
     return [*overflowing[:1], *sorted(finite, key=lambda drift: -drift.entered)][:WORST]
-
-
-def _common_nodes(artefact: onnx.ModelProto, reference: onnx.ModelProto) -> list[onnx.NodeProto]:
-    kinds, reference_kinds = tensor_types(artefact), tensor_types(reference)
-    floats = {name for name, kind in kinds.items() if kind == onnx.TensorProto.FLOAT}
-    return [
-        node
-        for node in reference.graph.node
-        if node.output[0] in floats and reference_kinds.get(node.output[0]) == onnx.TensorProto.FLOAT
-    ]
 
 
 def _tensors(model: onnx.ModelProto, names: list[str], inputs: Inputs) -> list[Tensor]:

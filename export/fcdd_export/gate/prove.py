@@ -111,10 +111,8 @@ def prove(artefact: onnx.ModelProto, precision: Precision, gate: Gate, label: st
         If a limit is exceeded and that is not accepted, or a value overflows, which nobody can accept.
     """
     simulation = half_simulation(artefact)
-    drifts = [
-        replace(drift, way=f"{label}{drift.way}")
-        for drift in (*_measure(artefact, gate), *_measure_in_half(artefact, simulation, gate))
-    ]
+    drifts = _measure(artefact, gate) + _measure_in_half(artefact, simulation, gate)
+    drifts = [replace(drift, way=f"{label}{drift.way}") for drift in drifts]
     for drift in drifts:
         check_finite(drift, precision)
     # The FP32 graph itself has no drift to name.
@@ -132,7 +130,8 @@ def prove(artefact: onnx.ModelProto, precision: Precision, gate: Gate, label: st
 
 
 def _measure(artefact: onnx.ModelProto, gate: Gate) -> list[Drift]:
-    # One session for all images: opening one takes seconds, and for the largest network more than a gigabyte.
+    # One session for all images, closed before there is another: opening one takes seconds, and for the largest network
+    # more than a gigabyte.
     session = cpu_session(artefact)
     return [
         measure_drift("onnxruntime", session_outputs(session, reference.inputs, "artefact"), reference)

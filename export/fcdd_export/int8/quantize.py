@@ -18,7 +18,6 @@ from fcdd_export.int8.last_layer import fitted_last_layer
 from fcdd_export.int8.qdq_graph import module_of, with_quantized_trunks
 from fcdd_export.int8.quantized_trunk import (
     QuantizedTrunk,
-    RoundedWeight,
     exact_answers,
     quantized_trunk,
     rounded_weights,
@@ -141,7 +140,17 @@ class _Quantizer:
         self.graph = onnx_from_network(network)
         self.images = network.normalised(torch.from_numpy(calibration.images))
         with torch.inference_mode():
-            self.equalised = {name: self._equalised(name) for name in network.trunks}
+            self.equalised: dict[str, EqualisedTrunk] = {}
+            for name, last in network.trunks.items():
+                trunk = network.get_submodule(name)
+                assert isinstance(trunk, nn.Sequential)
+                self.equalised[name] = equalised_trunk(
+                    trunk,
+                    channel_ranges(trunk, network.normalised(torch.from_numpy(calibration.for_ranges))),
+                    self._input_scale(),
+                    activations,
+                    with_features=isinstance(network.get_submodule(last), nn.Conv2d),
+                )
             self.exact = {name: exact_answers(trunk, self.images) for name, trunk in self.equalised.items()}
             self.weights = {
                 name: rounded_weights(trunk, self.images, activations) for name, trunk in self.equalised.items()
@@ -156,9 +165,23 @@ class _Quantizer:
         trunks: dict[str, QuantizedTrunk] = {}
         weights: dict[str, Tensor] = {}
         with torch.inference_mode():
-            for prefix, last in self.network.trunks.items():
-                trunks[prefix] = self._quantized(prefix, kept)
-                weights |= self._fitted(last, trunks[prefix])
+            for prefix, name in self.network.trunks.items():
+                trunk = trunks[prefix] = quantized_trunk(
+                    self.equalised[prefix],
+                    {
+                        index: weight
+                        for index, weight in self.weights[prefix].items()
+                        if f"{prefix}.{index}" not in kept
+                    },
+                    self.images,
+                    self.exact[prefix],
+                    self.calibration.plain,
+                )
+                last = self.network.get_submodule(name)
+                # Other last layers than convolutions stay as they are.
+                if isinstance(last, nn.Conv2d):
+                    features = trunk.scale.rounded(trunk.rounded) if self.rounds_features else trunk.rounded
+                    weights[f"{name}.weight"], weights[f"{name}.bias"] = fitted_last_layer(last, trunk, features)
         model = checked(with_quantized_trunks(self.graph, trunks, weights, self.rounds_features))
         return model if self.activations == "u8" else with_half_nodes(model, _half_nodes(model, trunks))
 
@@ -173,42 +196,15 @@ class _Quantizer:
         mean, std = float(self.network.mean), float(self.network.std)
         return Scale(1 / (255 * std), round(255 * mean), 0, 255)
 
-    def _equalised(self, name: str) -> EqualisedTrunk:
-        trunk, last = self.network.get_submodule(name), self.network.get_submodule(self.network.trunks[name])
-        assert isinstance(trunk, nn.Sequential)
-        ranges = channel_ranges(trunk, self.network.normalised(torch.from_numpy(self.calibration.for_ranges)))
-        takes_factors = isinstance(last, nn.Conv2d)
-        return equalised_trunk(trunk, ranges, self._input_scale(), self.activations, with_features=takes_factors)
-
-    def _quantized(self, prefix: str, kept: frozenset[str]) -> QuantizedTrunk:
-        weights: dict[int, RoundedWeight] = {
-            index: weight for index, weight in self.weights[prefix].items() if f"{prefix}.{index}" not in kept
-        }
-        exact, plain = self.exact[prefix], self.calibration.plain
-        return quantized_trunk(self.equalised[prefix], weights, self.images, exact, plain)
-
-    def _fitted(self, name: str, trunk: QuantizedTrunk) -> dict[str, Tensor]:
-        """Return what changes in a last convolution, by the names of its weights; other last layers stay."""
-        last = self.network.get_submodule(name)
-        if not isinstance(last, nn.Conv2d):
-            return {}
-        features = trunk.scale.rounded(trunk.rounded) if self.rounds_features else trunk.rounded
-        weight, bias = fitted_last_layer(last, trunk, features)
-        return {f"{name}.weight": weight, f"{name}.bias": bias}
-
 
 def _half_nodes(model: onnx.ModelProto, trunks: Mapping[str, QuantizedTrunk]) -> set[str]:
     """Return the nodes in front of the last layer that no convolution in INT8 feeds without another in between."""
     half: set[str] = set()
     for node in model.graph.node:
-        prefix, _, index = module_of(node).partition(".")
-        if prefix in trunks and not _belongs_to_int8(trunks[prefix], int(index)):
-            half.add(node.name)
+        prefix, _, name = module_of(node).partition(".")
+        if prefix in trunks:
+            trunk, index = trunks[prefix], int(name)
+            convolution = max(before for before in trunk.convolutions if before <= index)
+            if index > trunk.end or trunk.convolutions[convolution].input_scale is None:
+                half.add(node.name)
     return half
-
-
-def _belongs_to_int8(trunk: QuantizedTrunk, index: int) -> bool:
-    if index > trunk.end:
-        return False
-    convolution = max(candidate for candidate in trunk.convolutions if candidate <= index)
-    return trunk.convolutions[convolution].input_scale is not None

@@ -170,7 +170,12 @@ def _drafts(repository: Path) -> Iterator[Path]:
 def _all_or_none(targets: Sequence[Path], drafts: Path) -> Iterator[None]:
     """Put the former models back if not every new one takes its place: only the swap that fails undoes itself."""
     for target in targets:
-        _check_target(target)
+        # Nothing is replaced that no export wrote; a link's folder may be served from elsewhere too.
+        if target.is_symlink() or (target.exists() and not target.is_dir()):
+            found = "a symbolic link" if target.is_symlink() else "no folder"
+            raise RepositoryError(
+                f"{target} is {found}, and an export would replace it; move it away, or give another folder as --repo"
+            )
     formers = drafts / "formers"
     formers.mkdir()
     before = {target: _identity(target) for target in targets}
@@ -191,30 +196,18 @@ def _identity(folder: Path) -> int | None:
 def _put_back(targets: Sequence[Path], drafts: Path, formers: Path) -> None:
     new = []
     for target in targets:
+        former = formers / target.name
         try:
-            _put_one_back(target, drafts, formers / target.name)
+            if former.exists():
+                with replaced_folder(target, drafts) as draft:
+                    former.rename(draft)
+            else:
+                target.rename(former)
         except OSError:
             new.append(str(target))
     if new:
         raise RepositoryError(
             f"not every model could take its place, and {', '.join(new)} could not be put back; export again"
-        )
-
-
-def _put_one_back(target: Path, drafts: Path, former: Path) -> None:
-    if former.exists():
-        with replaced_folder(target, drafts) as draft:
-            former.rename(draft)
-    else:
-        target.rename(former)
-
-
-def _check_target(target: Path) -> None:
-    """Refuse to replace what no export wrote; a link's folder may be served from elsewhere too."""
-    if target.is_symlink() or (target.exists() and not target.is_dir()):
-        found = "a symbolic link" if target.is_symlink() else "no folder"
-        raise RepositoryError(
-            f"{target} is {found}, and an export would replace it; move it away, or give another folder as --repo"
         )
 
 
@@ -242,8 +235,26 @@ def _write_versions(model: ProvenModel, target: Path, draft: Path, kept: int) ->
     for former in _versions(target)[::-1][:kept]:
         if former != version and kept > 1:
             _copy_folder(target / str(former), draft / str(former))
-    _write_files(_at_version(model, version), draft, version)
-    _drop_oldest(draft, kept)
+    contract = replace(model.contract, artefact=f"{version}/{model.contract.artefact}")
+    inner = draft / str(version)
+    inner.mkdir()
+    for name, contents in model.files.items():
+        (inner / name).write_bytes(contents)
+    if contract.target == "python":
+        backend = resources.files("fcdd_export") / "repository" / "python_backend.py"
+        (inner / "model.py").write_text(backend.read_text(encoding="utf-8"), encoding="utf-8")
+    descriptions = {
+        CONFIG_FILE: config_text(contract, model.golden, version),
+        CONTRACT_FILE: contract.to_json(),
+        REPORT_FILE: report_json(contract, model.record),
+        "export_report.md": report_markdown(contract, model.record),
+    }
+    for place in (draft, inner):
+        for name, text in descriptions.items():
+            (place / name).write_text(text, encoding="utf-8")
+        (place / GOLDEN_FILE).write_bytes(golden_to_bytes(model.golden))
+    for oldest in _versions(draft)[:-kept]:
+        shutil.rmtree(draft / str(oldest))
 
 
 def _copy_folder(source: Path, destination: Path) -> None:
@@ -253,46 +264,14 @@ def _copy_folder(source: Path, destination: Path) -> None:
     """
     destination.mkdir()
     for path in source.iterdir():
+        copy = destination / path.name
         if path.is_dir() and not path.is_symlink():
-            _copy_folder(path, destination / path.name)
-        else:
-            _link_or_copy(path, destination / path.name)
+            _copy_folder(path, copy)
+            continue
+        try:
+            os.link(path, copy, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            shutil.copy2(path, copy, follow_symlinks=False)
     shutil.copystat(source, destination)
-
-
-def _link_or_copy(source: Path, destination: Path) -> None:
-    try:
-        os.link(source, destination, follow_symlinks=False)
-    except OSError as error:
-        if error.errno not in NO_LINKS:
-            raise
-        shutil.copy2(source, destination, follow_symlinks=False)
-
-
-def _at_version(model: ProvenModel, version: int) -> ProvenModel:
-    return replace(model, contract=replace(model.contract, artefact=f"{version}/{model.contract.artefact}"))
-
-
-def _write_files(model: ProvenModel, folder: Path, version: int) -> None:
-    inner = folder / str(version)
-    inner.mkdir()
-    for name, contents in model.files.items():
-        (inner / name).write_bytes(contents)
-    if model.contract.target == "python":
-        backend = resources.files("fcdd_export") / "repository" / "python_backend.py"
-        (inner / "model.py").write_text(backend.read_text(encoding="utf-8"), encoding="utf-8")
-    descriptions = {
-        CONFIG_FILE: config_text(model.contract, model.golden, version),
-        CONTRACT_FILE: model.contract.to_json(),
-        REPORT_FILE: report_json(model.contract, model.record),
-        "export_report.md": report_markdown(model.contract, model.record),
-    }
-    for place in (folder, inner):
-        for name, text in descriptions.items():
-            (place / name).write_text(text, encoding="utf-8")
-        (place / GOLDEN_FILE).write_bytes(golden_to_bytes(model.golden))
-
-
-def _drop_oldest(folder: Path, kept: int) -> None:
-    for version in _versions(folder)[:-kept]:
-        shutil.rmtree(folder / str(version))

@@ -13,7 +13,7 @@ from PIL import Image
 from fcdd_export.cli import main
 from fcdd_export.gate.drawn import drawn_images
 from fcdd_export.gate.images import VerificationImages, verification_facts, verification_images
-from fcdd_export.networks import published
+from fcdd_export.networks import fcdd_ref
 from fcdd_runtime.errors import ImageError
 from support import WriteSnapshot
 
@@ -95,7 +95,7 @@ def test_a_network_of_two_inputs_has_its_auc_judged_with_the_pairs_of_the_table_
     folder: Path, tmp_path: Path, write_snapshot: WriteSnapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # VGG's hidden layers hold 120 of the 134 million weights: a few values say as much here.
-    monkeypatch.setattr(published, "HIDDEN", 16)
+    monkeypatch.setattr(fcdd_ref, "HIDDEN", 16)
     snapshot = write_snapshot(tmp_path / "snapshot", net="FCDD_REF_CNN224_VGG_NOPT", objective="fcddrefs")
     options = [snapshot, "--precision", "fp32", "--verify-images", folder, "--repo"]
     plain = run(*options, tmp_path / "plain")
