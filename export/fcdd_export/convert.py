@@ -102,7 +102,7 @@ def export_models(request: ExportRequest) -> list[tuple[ProvenModel, Path]]:
     source = ConversionSource(network, onnx_from_network(network), snapshot.resize, request.calibration)
     method = request.calibration.method if request.calibration else None
     gate = Gate(source.graph, references, request.accept_drift, method)
-    models = [_verified(request, precision, source, gate) for precision in request.precisions]
+    models = [_convert_and_prove(request, precision, source, gate) for precision in request.precisions]
     for flavour in FLAVOURS:
         if flavour == request.target:
             # What is verified by now is the graph that the engine is built from.
@@ -142,7 +142,9 @@ CONVERTERS: dict[str, Callable[[ConversionSource, bool], onnx.ModelProto]] = {
 """What makes the graph of each precision in `PRECISIONS`, given whether TensorRT shall take it."""
 
 
-def _verified(request: ExportRequest, precision: Precision, source: ConversionSource, gate: Gate) -> ProvenModel:
+def _convert_and_prove(
+    request: ExportRequest, precision: Precision, source: ConversionSource, gate: Gate
+) -> ProvenModel:
     started = time.perf_counter()
     spec, is_engine = PRECISIONS[precision], request.target in FLAVOURS
     artefact = CONVERTERS[precision](source, is_engine)

@@ -56,7 +56,7 @@ def rebuild(request: RebuildRequest) -> tuple[ProvenModel, Path]:
     check_repository(repository)
     flavour = chosen_flavour(request.target)
     settings = request.options.settings(flavour, contract.max_batch_size, folder)
-    model = engine_model(_verified(folder, contract, request.command), settings)
+    model = engine_model(_read_verified(folder, contract, request.command), settings)
     record = replace(model.record, seconds=time.perf_counter() - started, peak_memory_mb=peak_memory_mb())
     model = replace(model, record=record)
     return model, write_model(model, repository, request.kept_versions)
@@ -87,7 +87,7 @@ def chosen_flavour(target: str) -> Flavour:
     )
 
 
-def _verified(folder: Path, contract: ModelContract, command: str) -> ProvenModel:
+def _read_verified(folder: Path, contract: ModelContract, command: str) -> ProvenModel:
     """Gather what the folder says of the graph that engines are built from."""
     inner = (folder / contract.artefact).parent
     source = contract.engine_source

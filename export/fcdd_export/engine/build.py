@@ -66,9 +66,9 @@ def engine_from_onnx(
         If it made other types of the graph than the precision demands.
     """
     with library_log(settings.flavour).kept() as messages:
-        build = _parsed(settings, onnx)
+        build = _parse(settings, onnx)
         check_layers(layers_of(build.network), precision)
-        plan, cache = _built(build, progress, messages)
+        plan, cache = _build_plan(build, progress, messages)
     identity = EngineIdentity(
         schema_version=IDENTITY_SCHEMA_VERSION,
         flavour=settings.flavour,
@@ -95,7 +95,7 @@ def layers_from_onnx(onnx: bytes, flavour: Flavour) -> list[Layer]:
     MissingExtraError, EngineBuildError
         If the flavour is not installed, or refuses the graph.
     """
-    build = _parsed(EngineSettings(flavour, max_batch_size=1), onnx)
+    build = _parse(EngineSettings(flavour, max_batch_size=1), onnx)
     return layers_of(build.network)
 
 
@@ -111,7 +111,7 @@ class _Build:
     parser: Any
 
 
-def _parsed(settings: EngineSettings, onnx: bytes) -> _Build:
+def _parse(settings: EngineSettings, onnx: bytes) -> _Build:
     library, log = load_library(settings.flavour), library_log(settings.flavour)
     try:
         builder = library.Builder(log.logger)
@@ -127,7 +127,7 @@ def _parsed(settings: EngineSettings, onnx: bytes) -> _Build:
     return _Build(library, settings, find_gpu(), builder, network, parser)
 
 
-def _built(build: _Build, progress: BuildProgress | None, messages: list[Message]) -> tuple[bytes, bytes]:
+def _build_plan(build: _Build, progress: BuildProgress | None, messages: list[Message]) -> tuple[bytes, bytes]:
     """Return plan and timing cache."""
     config = builder_config(build.library, build.builder, build.network, build.settings, build.gpu)
     monitor = BuildMonitor(build.library, progress)

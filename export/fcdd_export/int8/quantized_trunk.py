@@ -1,7 +1,7 @@
 """A trunk's convolutions in INT8: weights on their grids, and biases that take back what rounding shifts.
 
 Three things make INT8 hold normal tissue and an anomaly at once: channels of one range (`equalised_trunk.py`), weights
-whose rounding errors cancel (`weight_rounding.py`), and here bias correction (Nagel et al. 2019): rounding shifts each
+whose rounding errors cancel (`rounding.py`), and here bias correction (Nagel et al. 2019): rounding shifts each
 channel's mean; the shift, measured on normal images behind the layers already quantised, is taken back. The last
 convolution, which stays FP32, is then fitted to the quantised features (`last_layer.py`).
 """
