@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from fcdd_export.gate.drift import Inputs, Outputs
 from fcdd_export.networks.layers import flattened
-from fcdd_export.networks.served import GradCamNetwork, ServedNetwork, ServedReferenceNetwork
+from fcdd_export.networks.served import ServedNetwork
 
 LARGEST_ERROR = 5.0
 """Standard deviations: one in two million normal numbers lies farther out."""
@@ -25,22 +25,18 @@ OF_A_DIFFERENCE = LARGEST_ERROR * math.sqrt(2 / 3) * 2.0**-24
 """Share of a number by which it may differ where it was rounded once in each of two computations."""
 
 
-def assert_equal_but_for_rounding(
-    found: Outputs, expected: Outputs, network: ServedNetwork | ServedReferenceNetwork, inputs: Inputs
-) -> None:
+def assert_equal_but_for_rounding(found: Outputs, expected: Outputs, network: ServedNetwork, inputs: Inputs) -> None:
     """Compare what a network answered for the same images in two ways, in float32 or better."""
     scores, maps = rounding_limits(network, inputs)
     np.testing.assert_array_less(np.abs(found.scores - expected.scores) / scores, 1)
     np.testing.assert_array_less(np.abs(found.maps - expected.maps) / maps[:, None, None], 1)
 
 
-def rounding_limits(
-    network: ServedNetwork | ServedReferenceNetwork, inputs: Inputs
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def rounding_limits(network: ServedNetwork, inputs: Inputs) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return how far scores, and cells of maps, may be apart: float64 (N,) each."""
     layers = [layer for layer in flattened(network) if isinstance(layer, nn.Conv2d | nn.Linear)]
     share = OF_A_DIFFERENCE * math.sqrt(sum(layer.weight[0].numel() for layer in layers))
-    trunks = [network.trunk, *([network.reference_trunk] if isinstance(network, ServedReferenceNetwork) else [])]
+    trunks = [network.get_submodule(name) for name in network.trunks]
     features: list[Tensor] = []
 
     def keep(_: nn.Module, __: object, output: Tensor) -> Tensor:
@@ -48,8 +44,7 @@ def rounding_limits(
         return features[-1]
 
     hooks = [trunk.register_forward_hook(keep) for trunk in trunks]
-    run = network.uncut if isinstance(network, GradCamNetwork) else network
-    scores, maps = run(*(torch.from_numpy(images) for images in inputs.values()))
+    scores, maps = network.uncut(*(torch.from_numpy(images) for images in inputs.values()))
     for hook in hooks:
         hook.remove()
     cells = maps.flatten(1)

@@ -21,7 +21,7 @@ import torch
 from fcdd_benchmarks.accuracy.labelled_images import read_labelled_images
 from fcdd_benchmarks.timing.machine import machine_facts
 from fcdd_export.gate.drawn import drawn_images, extreme_images
-from fcdd_export.gate.drift import Inputs, Outputs, Reference, measure_drift, violations
+from fcdd_export.gate.drift import Inputs, Outputs, ReferenceAnswers, measure_drift, violations
 from fcdd_export.gate.half_simulation import half_simulation, half_tensors, simulated_outputs
 from fcdd_export.gate.outputs import cpu_session, session_outputs
 from fcdd_runtime.commands import PathOption
@@ -43,8 +43,8 @@ class Case:
     name: str
     fp32: onnx.ModelProto
     fp16: onnx.ModelProto
-    reference: Reference
-    extremes: Reference
+    reference: ReferenceAnswers
+    extremes: ReferenceAnswers
 
 
 @click.command()
@@ -102,12 +102,12 @@ def _images(
 
 def _reference(
     contract: ModelContract, fp32: onnx.ModelProto, inputs: Inputs | None, labels: npt.NDArray[np.bool_] | None
-) -> Reference:
+) -> ReferenceAnswers:
     """The FP32 artefact on the CPU; without images, on those at the ends of the input range."""
     given = {"mip": extreme_images()} if inputs is None else inputs
     outputs = session_outputs(cpu_session(fp32), given, "FP32 on the CPU")
     size = contract.resize.size
-    return Reference(given, outputs, contract.upsampling, size, contract.operating_point, labels, inputs is None)
+    return ReferenceAnswers(given, outputs, contract.upsampling, size, contract.operating_point, labels, inputs is None)
 
 
 def _answers(case: Case) -> Iterator[tuple[str, str, tuple[Outputs, Outputs]]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from fcdd_export.networks.served import published_network
+from fcdd_export.networks.registry import published_network
 
 NET = "FCDD_CNN224_VGG_NOPT"
 CONFIG = {"objective": "fcdd", "net": NET, "preproc": "none", "bias": True, "gauss_std": 10, "quantile": 0.97}

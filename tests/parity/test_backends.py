@@ -8,7 +8,7 @@ import pytest
 from result_builders import make_contract
 
 from fcdd_export.gate.drawn import drawn_images
-from fcdd_export.gate.drift import Outputs, Reference, measure_drift, violations
+from fcdd_export.gate.drift import Outputs, ReferenceAnswers, measure_drift, violations
 from fcdd_export.gate.outputs import torch_outputs
 from fcdd_export.networks.served import ServedNetwork
 from fcdd_export.networks.snapshot import load_snapshot
@@ -39,7 +39,7 @@ def open_model(repository: Path, request: pytest.FixtureRequest) -> Open:
 def network(repository: Path, tmp_path_factory: pytest.TempPathFactory, write_snapshot: WriteSnapshot) -> ServedNetwork:
     """The snapshot behind `small_fp32` and `small_fp16`, made again from its seed."""
     snapshot = load_snapshot(write_snapshot(tmp_path_factory.mktemp("again")))
-    return ServedNetwork(snapshot.network, [0.2] * 3, [0.1] * 3)
+    return snapshot.network.served(snapshot.objective, [0.2] * 3, [0.1] * 3)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
@@ -54,7 +54,7 @@ def test_a_backend_answers_what_torch_answers(
     if precision == "fp32":
         assert_equal_but_for_rounding(outputs, expected, network, {"mip": images})
     contract = backend.contract
-    reference = Reference({"mip": images}, expected, contract.upsampling, contract.resize.size)
+    reference = ReferenceAnswers({"mip": images}, expected, contract.upsampling, contract.resize.size)
     assert violations(measure_drift("the backend", outputs, reference), precision) == []
 
 

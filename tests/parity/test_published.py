@@ -8,7 +8,6 @@ import torch
 
 from fcdd_export.gate.drift import Outputs
 from fcdd_export.networks.normals import normal_images_in, normalization_of
-from fcdd_export.networks.served import served_network
 from fcdd_export.networks.snapshot import load_snapshot
 from fcdd_runtime.backends import open_folder, open_url
 from fcdd_runtime.backends.base import Backend
@@ -53,7 +52,7 @@ def test_scores_maps_and_heatmaps_are_the_published_ones(case: PublishedCase, ba
     scores, maps = infer_images(case.images, backend, case.references)
     expected, snapshot = case.expected, load_snapshot(case.snapshot)
     expected_maps = expected[MAP_NAMES[backend.contract.map_kind]][:, 0]
-    network = served_network(snapshot.network, snapshot.objective, backend.contract.mean, backend.contract.std)
+    network = snapshot.network.served(snapshot.objective, backend.contract.mean, backend.contract.std)
     pixels = [stack_images(images, snapshot.resize) for images in (case.images, case.references) if images is not None]
     inputs = dict(zip(network.inputs, pixels, strict=True))
     assert_equal_but_for_rounding(Outputs(scores, maps), Outputs(expected["score"], expected_maps), network, inputs)
@@ -74,6 +73,6 @@ def test_mean_and_std_of_the_training_normals_are_the_published_ones(case: Publi
 def test_the_network_gets_the_published_input_to_the_last_bit(case: PublishedCase) -> None:
     snapshot = load_snapshot(case.snapshot)
     mean, std = case.expected["mean"].tolist(), case.expected["std"].tolist()
-    network = served_network(snapshot.network, snapshot.objective, mean, std)
+    network = snapshot.network.served(snapshot.objective, mean, std)
     tensor = network.normalised(torch.from_numpy(stack_images(case.images[:1], snapshot.resize)))
     np.testing.assert_array_equal(tensor.numpy().repeat(3, axis=1), case.expected["input_first"])

@@ -9,7 +9,7 @@ import pytest
 from mock_study import MockStudy, breast_phantom, cropped
 from result_builders import make_contract
 
-from fcdd_runtime.backends.base import Batch, Maps, Scores
+from fcdd_runtime.backends.base import Backend, Batch, Maps, Scores
 from fcdd_runtime.contract import MipRecipe, ModelContract
 from fcdd_runtime.images.network_input import infer_images
 from fcdd_runtime.result import BreastResult, StudyResult
@@ -17,7 +17,7 @@ from fcdd_runtime.score_study import Prepared, finish, prepare, score_study
 from fcdd_runtime.study.read import Study, read_studies
 
 
-class LocalBackend:
+class LocalBackend(Backend):
     """Maps each image's mean grey over the pixels of a map cell, less that of its reference if there is one."""
 
     def __init__(self, contract: ModelContract):

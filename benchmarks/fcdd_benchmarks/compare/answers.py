@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fcdd_export.gate.drift import LIMITS, Drift, Outputs, Reference, measure_drift, violations
+from fcdd_export.gate.drift import Drift, Outputs, ReferenceAnswers, measure_drift, violations
+from fcdd_export.graphs.precisions import PRECISIONS
 
 Images = npt.NDArray[np.uint8]
 """uint8 (N, 1, 224, 224)."""
@@ -35,7 +36,7 @@ class Checked:
     """Which limits it exceeds; None: it is timed."""
 
 
-def checked(contender: Contender, reference: Reference, batch: int) -> Checked:
+def checked(contender: Contender, reference: ReferenceAnswers, batch: int) -> Checked:
     """Run all images in batches and hold the answers against the reference, by the limits of the export's gate.
 
     Parameters
@@ -52,7 +53,7 @@ def checked(contender: Contender, reference: Reference, batch: int) -> Checked:
 
 def limits_in_words(precision: str) -> str:
     """Return the limits of a precision as a sentence."""
-    limits = LIMITS[precision]
+    limits = PRECISIONS[precision].limits
     if limits.score is not None:
         return f"scores and maps within {limits.score:g} of torch's"
     return (

@@ -9,7 +9,7 @@ import click
 from fcdd_benchmarks.compare.report import compare_report
 from fcdd_benchmarks.compare.run import CompareOptions, measure_comparison
 from fcdd_benchmarks.report.write import Report
-from fcdd_export.networks.published import NETWORKS
+from fcdd_export.networks.registry import NETWORKS
 from fcdd_export.networks.snapshot import Normalization, Snapshot, checked_normalization, load_snapshot
 from fcdd_export.request import BUNDLED_IMAGES, BUNDLED_NORMALS, BUNDLED_SNAPSHOT, numbers_in
 from fcdd_runtime.errors import SnapshotError

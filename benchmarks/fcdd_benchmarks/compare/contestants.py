@@ -15,11 +15,12 @@ from torch import Tensor, nn
 
 from fcdd_benchmarks.compare.answers import Contender, Images, Run
 from fcdd_export.convert import ARTEFACT, ExportRequest, export_models
-from fcdd_export.gate.prove import VerificationImages
+from fcdd_export.gate.images import VerificationImages
 from fcdd_export.graphs.onnx_graph import onnx_bytes
 from fcdd_export.int8.qdq_graph import int8_share
-from fcdd_export.int8.quantize import Method, Served, int8_from_network
-from fcdd_export.networks.served import IMAGE_SIZE, ServedNetwork, pseudo_huber, served_network
+from fcdd_export.int8.quantize import Method, int8_from_network
+from fcdd_export.networks.fcdd import ServedFcdd
+from fcdd_export.networks.served import IMAGE_SIZE, ServedNetwork, pseudo_huber
 from fcdd_export.networks.snapshot import Normalization, Snapshot
 from fcdd_runtime.backends.base import Maps, Scores
 from fcdd_runtime.backends.onnxruntime import OnnxRuntimeBackend
@@ -91,8 +92,8 @@ def contest(
     scratch : a folder for models, which must stay as long as the contenders
     methods : of making INT8, `fast` first; the other runtimes run what that made
     """
-    network = served_network(snapshot.network, snapshot.objective, normalization.mean, normalization.std)
-    assert isinstance(network, ServedNetwork)
+    network = snapshot.network.served(snapshot.objective, normalization.mean, normalization.std)
+    assert isinstance(network, ServedFcdd)
     folder = _exported(snapshot, normalization, scratch)
     contenders = [
         Contender(OURS, "fp32", _ours(folder)),
@@ -163,7 +164,7 @@ def _exported(snapshot: Snapshot, normalization: Normalization, repository: Path
 
 
 def _int8_contenders(
-    network: Served, calibration: Images, method: Method, fp32: Path
+    network: ServedNetwork, calibration: Images, method: Method, fp32: Path
 ) -> tuple[Int8Form, list[Contender]]:
     """Make INT8 by one method; ours runs it, and if it is the fast one, the bare runtimes do too."""
     started = time.perf_counter()

@@ -24,10 +24,10 @@ from fcdd_benchmarks.timing.interleaved import interleaved_ms
 from fcdd_benchmarks.timing.measured_peak import float32_product, int8_product, share_of_peak
 from fcdd_benchmarks.timing.summary import Percentile, TimingSummary, ratio_of_medians, summary_of
 from fcdd_export.gate.drawn import drawn_images
-from fcdd_export.gate.drift import Outputs, Reference
+from fcdd_export.gate.drift import Outputs, ReferenceAnswers
 from fcdd_export.int8.quantize import Method
 from fcdd_export.networks.normals import images_in
-from fcdd_export.networks.published import upsampling_of
+from fcdd_export.networks.registry import upsampling_of
 from fcdd_export.networks.snapshot import Normalization, Snapshot
 from fcdd_runtime.errors import GateError
 from fcdd_runtime.images.heatmap import upsample
@@ -142,12 +142,12 @@ class _Field:
     """Who takes part, on what, and who may be timed."""
 
     contest: Contest
-    reference: Reference
+    reference: ReferenceAnswers
     checks: tuple[Checked, ...]
     """Ours in FP32 first."""
 
 
-def _reference(options: CompareOptions) -> Reference:
+def _reference(options: CompareOptions) -> ReferenceAnswers:
     """Run the published computation in torch on images whose number is a multiple of the batch."""
     images = _images(options.images, options.snapshot, FEWEST_IMAGES)
     batches = -(-max(len(images), FEWEST_IMAGES) // options.batch)
@@ -156,7 +156,7 @@ def _reference(options: CompareOptions) -> Reference:
     parts = [run(images[start : start + options.batch]) for start in range(0, len(images), options.batch)]
     scores, maps = (np.concatenate(one) for one in zip(*parts, strict=True))
     upsampling = upsampling_of(options.snapshot.net, options.snapshot.gauss_std)
-    return Reference({"mip": images}, Outputs(scores, maps), upsampling, options.snapshot.resize.size)
+    return ReferenceAnswers({"mip": images}, Outputs(scores, maps), upsampling, options.snapshot.resize.size)
 
 
 def _images(folder: Path | None, snapshot: Snapshot, drawn: int) -> Images:
@@ -173,7 +173,7 @@ def _calls(field: _Field, batch: int) -> dict[str, Callable[[], object]]:
     return calls
 
 
-def _upsamplings(reference: Reference, batch: int) -> dict[str, Callable[[], object]]:
+def _upsamplings(reference: ReferenceAnswers, batch: int) -> dict[str, Callable[[], object]]:
     """Return both ways to make a batch's heatmaps, by `UPSAMPLING`."""
     maps, upsampling, size = reference.outputs.maps[:batch], reference.upsampling, reference.image_size
     return {

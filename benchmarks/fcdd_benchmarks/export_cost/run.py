@@ -13,7 +13,7 @@ from fcdd_benchmarks.timing.measured_command import CommandFacts, measured
 from fcdd_benchmarks.timing.stages import CALIBRATION, EXPORT_STAGES, WHOLE
 from fcdd_export.gate.drawn import drawn_images
 from fcdd_export.int8.quantize import IMAGES_USED
-from fcdd_export.networks.published import NETWORKS
+from fcdd_export.networks.registry import NETWORKS
 from fcdd_runtime.contract import Precision, read_contract
 from fcdd_runtime.errors import BackendError, GateError, SnapshotError
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from fcdd_export.networks.published import published_network
+from fcdd_export.networks.registry import published_network
 from fcdd_export.networks.snapshot import CONFIG_FILE, NORMALIZATION_FILE, WEIGHTS_FILE
 
 SETTINGS: dict[str, Any] = {

@@ -33,13 +33,13 @@ SCORE_STAGES = (
 )
 
 EXPORT_STAGES = (
-    Watched(WHOLE, "fcdd_export.cli", "_exported"),
+    Watched(WHOLE, "fcdd_export.cli", "_export_snapshot"),
     Watched("load", "fcdd_export.request", "load_snapshot"),
     Watched("torch answers", "fcdd_export.convert", "references_of"),
     Watched("ONNX graph", "fcdd_export.convert", "onnx_from_network"),
     Watched("FP16", "fcdd_export.convert", "fp16_from_onnx"),
     Watched(CALIBRATION, "fcdd_export.convert", "int8_from_network"),
-    Watched("verify", "fcdd_export.convert", "proven"),
+    Watched("verify", "fcdd_export.convert", "prove"),
     Watched("golden vectors", "fcdd_export.convert", "golden_of"),
     Watched("engine", "fcdd_export.convert", "engine_model"),
     Watched("write", "fcdd_export.convert", "write_models"),

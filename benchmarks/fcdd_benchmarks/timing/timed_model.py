@@ -9,7 +9,7 @@ import numpy as np
 
 from fcdd_runtime.backends import open_folder, open_url
 from fcdd_runtime.backends.base import Backend, Batch, Maps, Scores
-from fcdd_runtime.backends.golden import LIMITS, GoldenVectors, read_golden
+from fcdd_runtime.backends.golden import GoldenVectors, read_golden
 from fcdd_runtime.contract import ModelContract
 from fcdd_runtime.errors import GateError
 
@@ -80,7 +80,7 @@ class TimedModel:
         GateError
             If a score or map differs by more than the self-test allows: a time for a wrong answer is none.
         """
-        picks, limit = self._picks(size), LIMITS[self.backend.contract.precision]
+        picks, limit = self._picks(size), self.golden.limit
         scores, maps = self.golden.scores[picks], self.golden.maps[picks]
         largest = self.golden.maps.max((1, 2))
         scale = np.maximum(largest, max(SMALL * float(largest.max()), float(np.finfo(np.float32).tiny)))[picks]

@@ -27,8 +27,8 @@ from fcdd_benchmarks.compare.upsampling import check_upsampling
 from fcdd_benchmarks.report.schema import check_document
 from fcdd_benchmarks.timing.summary import Percentile, ratio_of_medians, summary_of
 from fcdd_export.gate.drawn import drawn_images
-from fcdd_export.gate.drift import Outputs, Reference
-from fcdd_export.networks.served import served_network, upsampling_of
+from fcdd_export.gate.drift import Outputs, ReferenceAnswers
+from fcdd_export.networks.registry import upsampling_of
 from fcdd_export.networks.snapshot import Normalization, load_snapshot
 from fcdd_runtime.images.network_input import stack_images
 from support import PublishedCase, WriteSnapshot
@@ -139,7 +139,7 @@ def test_only_a_contender_with_another_answer_is_refused(wrong: str) -> None:
     images = drawn_images(4)
     maps = np.random.default_rng(0).uniform(0, 1, (4, 28, 28)).astype(np.float32)
     scores = maps.mean((1, 2))
-    reference = Reference({"mip": images}, Outputs(scores, maps), upsampling_of("FCDD_CNN224", 8), 224)
+    reference = ReferenceAnswers({"mip": images}, Outputs(scores, maps), upsampling_of("FCDD_CNN224", 8), 224)
 
     def answers(batch: Images) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         first = int(np.flatnonzero((images == batch[0]).all((1, 2, 3)))[0])
@@ -166,7 +166,7 @@ def test_the_vgg_trunk_has_the_multiply_adds_that_are_known_of_it(
     write_snapshot: WriteSnapshot, tmp_path: Path
 ) -> None:
     snapshot = load_snapshot(write_snapshot(tmp_path, net="FCDD_CNN224_VGG_NOPT"))
-    network = served_network(snapshot.network, snapshot.objective, (0.2,) * 3, (0.1,) * 3)
+    network = snapshot.network.served(snapshot.objective, (0.2,) * 3, (0.1,) * 3)
     # VGG11's convolutions by output side, channels in and out: 224, 112, 56 twice, 28 twice; then 1 x 1 to one channel.
     layers = [(224, 1, 64), (112, 64, 128), (56, 128, 256), (56, 256, 256), (28, 256, 512), (28, 512, 512)]
     expected = sum(side**2 * before * after * 9 for side, before, after in layers) + 28**2 * 512

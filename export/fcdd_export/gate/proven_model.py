@@ -9,7 +9,7 @@ from fcdd_runtime.contract import ModelContract
 
 
 @dataclass(frozen=True)
-class VerificationFacts:
+class ImageFacts:
     """Which images a model was verified on, without anything that names a patient."""
 
     folder: str | None
@@ -45,12 +45,12 @@ class ExportRecord:
     """How INT8 was made; None for other precisions."""
     engine: Mapping[str, str] | None = None
     """What the engine was built by, for and from; None for other artefacts."""
-    verification: VerificationFacts | None = None
+    verification: ImageFacts | None = None
     """None in reports of earlier releases."""
 
 
 @dataclass(frozen=True)
-class VerifiedModel:
+class ProvenModel:
     """An artefact that passed the gate, with all that travels with it."""
 
     contract: ModelContract
