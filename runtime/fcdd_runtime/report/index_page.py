@@ -12,8 +12,9 @@ from PIL import Image
 
 from fcdd_runtime.files import replaced_file
 from fcdd_runtime.report.look import DEFAULT_LOOK, Look
-from fcdd_runtime.report.markup import Html, data_uri, filled, joined, page_file, script_hash
+from fcdd_runtime.report.markup import Html, filled, joined, page_file
 from fcdd_runtime.report.overlay import SIDES, blended_image
+from fcdd_runtime.report.pages import data_uri, script_hash
 from fcdd_runtime.report.study_page import STATES, score_text
 from fcdd_runtime.report.write import study_folder_name
 from fcdd_runtime.result import BreastResult, StudyResult

@@ -16,8 +16,9 @@ from fcdd_runtime.contract import ModelContract, OperatingPoint
 from fcdd_runtime.images.heatmap import display_range
 from fcdd_runtime.report.colormap import color_table
 from fcdd_runtime.report.look import DEFAULT_LOOK, Look
-from fcdd_runtime.report.markup import Html, data_uri, filled, joined, page_file, script_hash
+from fcdd_runtime.report.markup import Html, filled, joined, page_file
 from fcdd_runtime.report.overlay import OPACITY, SIDES, display_image, heat_layer, peak_mm, seen_part
+from fcdd_runtime.report.pages import data_uri, script_hash
 from fcdd_runtime.result import BreastResult, Peak, StudyResult
 from fcdd_runtime.software import INTENDED_USE, NAME, software_version
 

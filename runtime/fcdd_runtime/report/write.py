@@ -12,8 +12,8 @@ from typing import Any
 from fcdd_runtime.contract import ModelContract
 from fcdd_runtime.files import replaced_folder
 from fcdd_runtime.report.look import DEFAULT_LOOK, Look
-from fcdd_runtime.report.markup import PNG_LEVEL
 from fcdd_runtime.report.overlay import overlay_image
+from fcdd_runtime.report.pages import PNG_LEVEL
 from fcdd_runtime.report.study_page import study_page
 from fcdd_runtime.result import BreastResult, StudyResult
 from fcdd_runtime.software import INTENDED_USE, NAME, software_version

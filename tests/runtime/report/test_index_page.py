@@ -10,7 +10,7 @@ from result_builders import make_breast, make_contract, make_study
 
 from fcdd_runtime.report.index_page import FailedEntry, IndexEntry, index_entry, write_index
 from fcdd_runtime.report.look import PUBLISHED_LOOK
-from fcdd_runtime.report.markup import script_hash
+from fcdd_runtime.report.pages import script_hash
 from fcdd_runtime.report.write import study_folder_name
 
 HOSTILE = '<script>alert("x")</script>&"\''

@@ -1,0 +1,52 @@
+"""Pages that need no other file: templates that escape what is put into them; style, script and images lie inside."""
+
+import base64
+import functools
+import hashlib
+import io
+from typing import Literal
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from PIL import Image
+
+PNG_LEVEL = 3
+"""zlib's level for pictures of results: less than half of the time of the usual 6 for a tenth more bytes."""
+
+
+def page_environment(package: str, folder: str = "templates") -> Environment:
+    """Return the Jinja templates in a folder of a package; each is compiled once, when it is first used.
+
+    Every text is escaped unless it is `Markup`, and what a template names and nobody gave raises. Templates have
+    `inline("style.css")`, a file of the folder as it is, and the filter `script_hash`.
+    """
+    loader = PackageLoader(package, folder)
+    environment = Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        auto_reload=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+    @functools.cache
+    def inline(name: str) -> Markup:
+        return Markup(loader.get_source(environment, name)[0])
+
+    environment.globals["inline"] = inline
+    environment.filters["script_hash"] = script_hash
+    return environment
+
+
+def data_uri(image: Image.Image, kind: Literal["png", "jpeg"] = "png") -> str:
+    """Return an image as the text of a `src` attribute."""
+    buffer = io.BytesIO()
+    image.save(buffer, kind, compress_level=PNG_LEVEL)
+    return f"data:image/{kind};base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def script_hash(script: str) -> str:
+    """Return what a content security policy names a script by: the base64 of its SHA-256."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
