@@ -7,6 +7,7 @@ import onnx
 from fcdd_export.gate.drift import Inputs, LayerDrift
 from fcdd_export.gate.half_simulation import further_outputs, tensor_types
 from fcdd_export.gate.outputs import cpu_session
+from fcdd_export.markdown import markdown_table
 
 WORST = 5
 """How many layers a report names."""
@@ -78,13 +79,3 @@ def layer_table(layers: tuple[LayerDrift, ...]) -> list[str]:
     """Return the lines of a Markdown table of layers, the worst first."""
     rows = [[layer.layer, f"{layer.entered:.2e}", f"{layer.error:.2e}"] for layer in layers]
     return markdown_table(["layer", "enters here", "error of its output"], rows)
-
-
-def markdown_table(head: list[str], rows: list[list[str]]) -> list[str]:
-    """Return the lines of a Markdown table and an empty one behind it; bars in cells are escaped."""
-    rule = "|" + "---|" * len(head)
-    return [_row(head), rule, *(_row(row) for row in rows), ""]
-
-
-def _row(cells: list[str]) -> str:
-    return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |"

@@ -5,8 +5,9 @@ import json
 from pathlib import Path
 
 from fcdd_export.gate.drift import LIMITS, Drift
-from fcdd_export.gate.layer_drift import layer_table, markdown_table
+from fcdd_export.gate.layer_drift import layer_table
 from fcdd_export.gate.verified_model import ExportRecord, VerifiedModel
+from fcdd_export.markdown import markdown_table
 from fcdd_runtime.contract import ModelContract
 
 
@@ -26,12 +27,12 @@ def report_markdown(contract: ModelContract, record: ExportRecord) -> str:
     parts = [
         [f"# {contract.name}", "", "Research use only. Not a medical device.", ""],
         _accepted(record),
-        markdown_table(["", ""], [[name, value] for name, value in _facts(contract, record).items()]),
+        [*markdown_table(["", ""], _facts(contract, record).items()), ""],
         ["## Drift against torch in FP32", ""],
         markdown_table(
             ["measure", *(_column(drift) for drift in record.drifts), "limit"], _drift_rows(contract, record)
         ),
-        [_MEASURES, *_about_grad_cam(contract), _about_extremes(contract), ""],
+        ["", _MEASURES, *_about_grad_cam(contract), _about_extremes(contract), ""],
         _layers(record),
         _method(record),
         _engine(record),
@@ -65,7 +66,7 @@ _LAYERS = (
 
 def _layers(record: ExportRecord) -> list[str]:
     """Say nothing of FP32, which is the graph that others are compared with."""
-    return ["## Where the drift enters", "", _LAYERS, "", *layer_table(record.layers)] if record.layers else []
+    return ["## Where the drift enters", "", _LAYERS, "", *layer_table(record.layers), ""] if record.layers else []
 
 
 def _accepted(record: ExportRecord) -> list[str]:
@@ -166,14 +167,14 @@ def _about_grad_cam(contract: ModelContract) -> list[str]:
 def _engine(record: ExportRecord) -> list[str]:
     if record.engine is None:
         return []
-    return ["## Engine", "", *markdown_table(["", ""], [[name, value] for name, value in record.engine.items()])]
+    return ["## Engine", "", *markdown_table(["", ""], record.engine.items()), ""]
 
 
 def _method(record: ExportRecord) -> list[str]:
     if record.method is None:
         return []
     rows = [[name, f"{value:.4g}" if isinstance(value, float) else str(value)] for name, value in record.method.items()]
-    return ["## How INT8 was made", "", *markdown_table(["", ""], rows)]
+    return ["## How INT8 was made", "", *markdown_table(["", ""], rows), ""]
 
 
 def _listed(values: tuple[float, ...]) -> str:
