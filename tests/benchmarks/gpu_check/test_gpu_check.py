@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from fcdd_benchmarks.gpu_check.__main__ import BACKENDS, main
-from fcdd_benchmarks.gpu_check.timing import measure_latency
+from fcdd_benchmarks.gpu_check.check import measure_latency
 from fcdd_runtime.backends import open_folder
 from fcdd_runtime.backends.golden import read_golden
 from fcdd_runtime.backends.gpu import find_gpu

@@ -1,7 +1,6 @@
 """fcdd-bench latency, small: its structure, and that it checks what it times; times themselves are no test."""
 
 import dataclasses
-import json
 import shlex
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from benchmarks.reports import read_back
 from fcdd_benchmarks.cli import main
-from fcdd_benchmarks.latency.run import LatencyOptions, measure_latency
-from fcdd_benchmarks.report.schema import check_document
+from fcdd_benchmarks.latency.measure import measure_latency
+from fcdd_benchmarks.latency.report import LatencyOptions
 from fcdd_benchmarks.timing.timed_model import TimedModel, opened_folder
 from fcdd_runtime.contract import read_contract
 from fcdd_runtime.errors import GateError
@@ -24,10 +24,8 @@ def run(out: Path, *options: str) -> dict[str, Any]:
     result = CliRunner().invoke(main, ["latency", *options, "--out", str(out)])
     assert result.exit_code == 0, result.output
     assert result.output.strip() == (out / "report.md").read_text().strip()
-    assert (out / "report.html").read_text().count("data:image/png;base64,") == 2
-    document: dict[str, Any] = json.loads((out / "report.json").read_text())
-    check_document(document)
-    return document
+    assert (out / "report.html").read_text().count("data:image/svg+xml;base64,") == 2
+    return read_back(out)
 
 
 def check_order(summary: dict[str, Any]) -> None:
@@ -90,9 +88,9 @@ def test_a_limit_that_a_single_request_exceeds_is_answered_without_a_run(reposit
 
 
 def test_a_rate_that_fails_once_is_run_again(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = LatencyOptions((repository / "small_fp32",), (), (1,), (2,), 0.1, (), 1e-3)
-    monkeypatch.setattr("fcdd_benchmarks.latency.run.SEARCH_S", 2.0)
-    [limit] = measure_latency(options).limits
+    options = LatencyOptions(("small_fp32",), (), (1,), (2,), 0.1, (), 1e-3)
+    monkeypatch.setattr("fcdd_benchmarks.latency.measure.SEARCH_S", 2.0)
+    [limit] = measure_latency([repository / "small_fp32"], options, "").rate_limits
     assert limit.rate is None
     rates = [point.rate for point in limit.tried]
     assert rates[0::2] == rates[1::2]
