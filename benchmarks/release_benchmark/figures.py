@@ -118,7 +118,7 @@ def headline(results: Results) -> str:
             "FP16 and INT8 as changes against FP32 on the same images. Drawings say nothing about patients."
         )
     if results.noisy:
-        notes.append("The machine was noisy while times were compared; see the report.")
+        notes.append("The machine was noisy while the times of an image were compared.")
     table = "\n".join(markdown_table(("", "FP32", "FP16", "INT8"), rows, numbers=True))
     return "\n\n".join([results.machines(), table, *notes])
 
