@@ -126,7 +126,7 @@ def headline(results: Results) -> str:
 def ours_ms(compare: CompareReport) -> dict[str, Estimate]:
     """Return the median times an image of our own ways to run the network, by name."""
     return {
-        result.name: result.timing.median_ms.times(1 / compare.options.batch)
+        result.name: result.timing.median_ms.scaled(1 / compare.options.batch)
         for result in compare.contenders
         if result.timing is not None and result.name.startswith("fcdd-edge")
     }

@@ -19,7 +19,7 @@ from fcdd_benchmarks.compare.report import (
     ContenderResult,
     ContenderTiming,
     HeatmapTimes,
-    Target,
+    SpeedTarget,
 )
 from fcdd_benchmarks.report.document import ReportError
 from fcdd_benchmarks.report.estimate import Estimate
@@ -103,7 +103,7 @@ def compare_report(ms: float = 80.0, noisy: bool = False) -> CompareReport:
         contenders=tuple(ContenderResult(name, "fp32", drift, None, timing) for name in names),
         absent={},
         int8_forms=(),
-        targets=(Target("FP32, times OpenVINO FP32", "at most 1.05", around(1.01), "met"),),
+        targets=(SpeedTarget("FP32, times OpenVINO FP32", "at most 1.05", around(1.01), "met"),),
         images=16,
         torch_threads=1,
         heatmaps=HeatmapTimes({}, around(80.0), 0.0),

@@ -94,7 +94,7 @@ class HeatmapTimes:
 
 
 @dataclass(frozen=True)
-class Target:
+class SpeedTarget:
     """A figure, and what it should be."""
 
     name: str
@@ -119,7 +119,7 @@ class CompareReport(Report):
     """Who could not take part, and why."""
     int8_forms: tuple[Int8Form, ...]
     """What our INT8 costs to make."""
-    targets: tuple[Target, ...]
+    targets: tuple[SpeedTarget, ...]
     images: int
     """That everybody was checked on."""
     torch_threads: int
@@ -131,7 +131,7 @@ class CompareReport(Report):
 
 def targets_of(
     options: CompareOptions, contenders: Sequence[ContenderResult], heatmaps: HeatmapTimes, overhead: Estimate | None
-) -> tuple[Target, ...]:
+) -> tuple[SpeedTarget, ...]:
     """Hold a comparison of VGG11's trunk against the targets; other networks have none."""
     if options.net not in VGG_NETWORKS:
         return ()
@@ -142,7 +142,7 @@ def targets_of(
         ratio = timed[name].ratio if name in timed and OURS in timed else None
         if in_precision:
             ratio = timed[name].ratio_in_precision if name in timed else None
-        return None if ratio is None else ratio.divided()
+        return None if ratio is None else ratio.reciprocal()
 
     return (
         _target("FP32, times bare ONNX Runtime FP32", "at most", 1.05, speed("ONNX Runtime FP32")),
@@ -159,9 +159,9 @@ def targets_of(
     )
 
 
-def _target(name: str, side: Literal["at most", "at least"], limit: float, figure: Estimate | None) -> Target:
+def _target(name: str, side: Literal["at most", "at least"], limit: float, figure: Estimate | None) -> SpeedTarget:
     if figure is None:
-        return Target(name, f"{side} {limit:g}", None, "not measured")
+        return SpeedTarget(name, f"{side} {limit:g}", None, "not measured")
     reached = figure.value <= limit if side == "at most" else figure.value >= limit
     noise = ", within the noise" if figure.low <= limit <= figure.high else ""
-    return Target(name, f"{side} {limit:g}", figure, ("met" if reached else "not met") + noise)
+    return SpeedTarget(name, f"{side} {limit:g}", figure, ("met" if reached else "not met") + noise)

@@ -109,7 +109,7 @@ def _closed_points(model: TimedModel, options: LatencyOptions) -> Iterator[Point
                 packing_ms = client_ms(model.batch(batch), model.backend.contract)
                 split = split_of(float(np.mean(run.times_ms)), counted, packing_ms)
             model.check(run.answers, batch)
-            images = run.requests_per_second.times(batch)
+            images = run.requests_per_second.scaled(batch)
             yield Point(label, batch, concurrency, summary_of(run.times_ms), images.value, images, warm, split)
 
 

@@ -27,13 +27,13 @@ class Estimate:
         """Return the median of a few runs with the smallest and largest of them."""
         return cls(float(np.median(values)), min(values), max(values))
 
-    def times(self, factor: float) -> "Estimate":
+    def scaled(self, factor: float) -> "Estimate":
         """Return the figure in another unit."""
         return Estimate(self.value * factor, self.low * factor, self.high * factor)
 
-    def divided(self, number: float = 1.0) -> "Estimate":
-        """Return a number divided by the figure, whose ends change places: a rate from a time."""
-        return Estimate(number / self.value, number / self.high, number / self.low)
+    def reciprocal(self, numerator: float = 1.0) -> "Estimate":
+        """Return a numerator over the figure, such as a rate from a time; the ends of the interval change places."""
+        return Estimate(numerator / self.value, numerator / self.high, numerator / self.low)
 
     def text(self, form: str = ".2f") -> str:
         """Return such as `1.02 (0.98 to 1.05)`, each in a format of Python's."""

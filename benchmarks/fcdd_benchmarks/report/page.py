@@ -1,17 +1,16 @@
 """What people see of a report: the same text, tables and plots as Markdown and as one HTML page."""
 
 import base64
-import functools
 from dataclasses import dataclass
 from pathlib import Path
-
-from jinja2 import Template
 
 from fcdd_benchmarks.report.document import Report
 from fcdd_export.markdown import markdown_table
 from fcdd_runtime.files import replaced_file
 from fcdd_runtime.report.pages import page_environment
 from fcdd_runtime.software import INTENDED_USE
+
+PAGES = page_environment("fcdd_benchmarks.report")
 
 
 @dataclass(frozen=True)
@@ -72,12 +71,9 @@ def markdown_of(report: Report, page: Page) -> str:
 
 def html_of(report: Report, page: Page) -> str:
     """Return report.html. It loads nothing: styles and plots are inside."""
-    return _template().render(report=report, page=page, measured_on=_measured_on(report), use=INTENDED_USE)
-
-
-@functools.cache
-def _template() -> Template:
-    return page_environment("fcdd_benchmarks.report").get_template("report.html")
+    return PAGES.get_template("report.html").render(
+        report=report, page=page, measured_on=_measured_on(report), use=INTENDED_USE
+    )
 
 
 def _measured_on(report: Report) -> Section:

@@ -97,22 +97,22 @@ def time_scoring(folders: Sequence[Path], scorer: Scorer, rounds: int) -> tuple[
         for pick in rng.permutation(len(ways)):
             program, count = ways[pick]
             runs[program, count].append(_run(program, folders[:count], scorer, expected))
-    one, one_by_stage, many, many_by_stage = (runs[way] for way in ways)
+    single, single_by_stage, many, many_by_stage = (runs[way] for way in ways)
     many_ms, means = _mean_time(many), [run.mean_ms for run in many]
-    of_one, of_many = (np.mean([run.stages for run in found], axis=0) for found in (one_by_stage, many_by_stage))
+    of_one, of_many = (np.mean([run.stages for run in found], axis=0) for found in (single_by_stage, many_by_stage))
     stages = np.column_stack([of_one, of_many, of_many[:, 0] / of_many[:, 0].sum()]).tolist()
     return identity, ScoringFigures(
         model=identity.label,
         studies=len(folders),
-        studies_per_hour=many_ms.divided(3.6e6),
+        studies_per_hour=many_ms.reciprocal(3.6e6),
         many_ms=many_ms,
-        one_ms=_mean_time(one),
-        start_ms=Estimate.of_runs([run.start_ms for run in one]),
+        one_ms=_mean_time(single),
+        start_ms=Estimate.of_runs([run.start_ms for run in single]),
         stages=tuple(StageFigures(stage, *row) for stage, row in zip((*STAGES, REST), stages, strict=True)),
         clock_share=float(np.mean([run.mean_ms for run in many_by_stage])) / many_ms.value - 1,
         spread=(max(means) - min(means)) / many_ms.value,
         ready_mb=Estimate.of_runs([run.facts.ready_mb for run in many]),
-        one_over_mb=Estimate.of_runs([run.facts.over_ready_mb for run in one]),
+        one_over_mb=Estimate.of_runs([run.facts.over_ready_mb for run in single]),
         many_over_mb=Estimate.of_runs([run.facts.over_ready_mb for run in many]),
         peak_mb=Estimate.of_runs([run.facts.peak_mb for run in many]),
     )

@@ -49,19 +49,19 @@ def test_contenders_answer_as_torch_and_are_compared(
 ) -> None:
     monkeypatch.setattr("fcdd_benchmarks.compare.contenders.which", lambda _: None)
     document = run(tmp_path, *snapshot_options(small_case), "--no-int8", "--url", f"{server}/cnn_fp32")
-    contenders = {one["name"]: one for one in document["contenders"]}
+    contenders = {found["name"]: found for found in document["contenders"]}
     assert {"fcdd-edge FP32", "PyTorch eager, as published", "ONNX Runtime FP32", "OpenVINO FP32"} <= set(contenders)
-    for one in contenders.values():
-        assert one["refused"] is None
-        assert one["drift"]["score_largest"] <= 1e-4
-        ratio = one["timing"]["ratio"]
+    for found in contenders.values():
+        assert found["refused"] is None
+        assert found["drift"]["score_largest"] <= 1e-4
+        ratio = found["timing"]["ratio"]
         assert 0 < ratio["low"] <= ratio["value"] <= ratio["high"]
-        assert one["timing"]["samples"] == 3
+        assert found["timing"]["samples"] == 3
     assert contenders["fcdd-edge FP32"]["timing"]["ratio"]["value"] == 1
     assert document["heatmaps"]["error"] <= 1e-5
     assert document["absent"] == {COMPILED: "no C++ compiler here", "INT8": "left out as asked"}
     assert document["client_overhead_ms"]["value"] > 0
-    assert document["client_overhead_ms"]["value"] in [one["value"] for one in document["metrics"]]
+    assert document["client_overhead_ms"]["value"] in [metric["value"] for metric in document["metrics"]]
     assert "rough" in (tmp_path / "report.md").read_text()
 
 
@@ -70,11 +70,11 @@ def test_int8_takes_part_within_the_limits_of_the_gate_or_is_not_timed(
 ) -> None:
     monkeypatch.setattr("fcdd_benchmarks.compare.contenders.which", lambda _: None)
     document = run(tmp_path, *snapshot_options(small_case))
-    int8 = [one for one in document["contenders"] if one["precision"] == "int8"]
-    assert [one["name"] for one in int8] == ["fcdd-edge INT8", "ONNX Runtime INT8", "OpenVINO INT8"]
-    for one in int8:
-        assert (one["timing"] is None) == (one["refused"] is not None)
-        assert one["drift"]["score_mean"] > 0
+    int8 = [found for found in document["contenders"] if found["precision"] == "int8"]
+    assert [found["name"] for found in int8] == ["fcdd-edge INT8", "ONNX Runtime INT8", "OpenVINO INT8"]
+    for found in int8:
+        assert (found["timing"] is None) == (found["refused"] is not None)
+        assert found["drift"]["score_mean"] > 0
 
 
 def test_both_ways_to_make_int8_say_what_they_cost(
@@ -88,7 +88,7 @@ def test_both_ways_to_make_int8_say_what_they_cost(
     document = run(tmp_path, *snapshot_options(small_case), "--accurate-int8")
     assert [form["name"] for form in document["int8_forms"]] == ["fcdd-edge INT8", ACCURATE]
     assert all(form["seconds"] > 0 and form["share"] > 0.99 for form in document["int8_forms"])
-    assert ACCURATE in {one["name"] for one in document["contenders"]}
+    assert ACCURATE in {found["name"] for found in document["contenders"]}
     assert document["targets"] == []  # They are set for VGG11's trunk alone.
 
 

@@ -49,14 +49,14 @@ def test_every_precision_has_its_time_memory_and_size(exported: Path) -> None:
     assert [fp32["precision"], int8["precision"]] == ["fp32", "int8"]
     [made] = fp32["runs"]
     assert made["refused"] is None and made["artefact_mb"] == pytest.approx(1.0, abs=0.1)
-    for [one] in (fp32["runs"], int8["runs"]):
-        assert 100 < one["peak_mb"] < fp32["limit_mb"]
-        assert sum(one["stages"].values()) == pytest.approx(one["seconds"])
-        assert (one["artefact_mb"] is None) == (one["refused"] is not None)
+    for [made] in (fp32["runs"], int8["runs"]):
+        assert 100 < made["peak_mb"] < fp32["limit_mb"]
+        assert sum(made["stages"].values()) == pytest.approx(made["seconds"])
+        assert (made["artefact_mb"] is None) == (made["refused"] is not None)
 
 
 def test_every_stage_was_seen_and_calibration_is_int8s_alone(exported: Path) -> None:
-    fp32, int8 = (one["runs"][0]["stages"] for one in read_back(exported)["exports"])
+    fp32, int8 = (made["runs"][0]["stages"] for made in read_back(exported)["exports"])
     assert fp32[CALIBRATION] == 0 and int8[CALIBRATION] > 0
     unseen = {name for name in STAGES if not fp32[name] > 0}
     assert unseen == {"FP16", CALIBRATION, "engine"}

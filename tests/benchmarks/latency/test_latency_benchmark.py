@@ -44,7 +44,7 @@ def test_a_model_in_this_process_is_timed_at_every_batch_and_concurrency(reposit
         check_order(point["summary"])
         assert point["images_per_second"] > 0
         assert point["split"] is None
-    names = {one["name"] for one in document["metrics"]}
+    names = {metric["name"] for metric in document["metrics"]}
     assert {f"small_fp32, in this process, batch 2, concurrency 1: {what}" for what in ("p50", "images/s")} <= names
 
 
@@ -72,7 +72,7 @@ def test_two_models_and_open_loops_with_a_limit(repository: Path, tmp_path: Path
         assert not point["gave_up"]
         assert point["summary"]["samples"] == 200
         check_order(point["summary"])
-    names = {one["name"] for one in document["metrics"]}
+    names = {metric["name"] for metric in document["metrics"]}
     assert "small_fp32, in this process, batch 1, 20 requests/s: p50" in names
     assert "small_fp32, in this process, batch 1, 20 requests/s: p99" not in names, "200 samples are too few"
     for limit in document["rate_limits"]:

@@ -112,7 +112,7 @@ def test_figures_that_were_retired_since_are_left_out(tmp_path: Path) -> None:
 
 def test_estimates_turn_into_other_units_and_rates_with_their_ends() -> None:
     time_ms = Estimate(20.0, 10.0, 40.0)
-    assert time_ms.times(0.5) == Estimate(10.0, 5.0, 20.0)
-    assert time_ms.divided(1000) == Estimate(50.0, 25.0, 100.0)
+    assert time_ms.scaled(0.5) == Estimate(10.0, 5.0, 20.0)
+    assert time_ms.reciprocal(1000) == Estimate(50.0, 25.0, 100.0)
     assert Estimate.of_runs([3.0, 1.0, 2.0]) == Estimate(2.0, 1.0, 3.0)
     assert time_ms.text(".1f") == "20.0 (10.0 to 40.0)"

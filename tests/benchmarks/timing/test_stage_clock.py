@@ -47,10 +47,10 @@ def test_a_call_is_a_span_without_what_is_inside_and_answers_as_before() -> None
     clock = StageClock()
     with clock.watching(watched("inner", "outer")):
         assert outer() == 10
-    assert [one.stage for one in clock.spans] == ["inner", "inner", "outer"]
+    assert [found.stage for found in clock.spans] == ["inner", "inner", "outer"]
     whole = clock.spans[-1]
-    assert sum(one.wall_s for one in clock.spans) == pytest.approx(whole.whole_s)
-    assert all(one.under is None for one in clock.spans)
+    assert sum(found.wall_s for found in clock.spans) == pytest.approx(whole.whole_s)
+    assert all(found.under is None for found in clock.spans)
     assert whole.whole_s >= 0.004
 
 
@@ -58,7 +58,7 @@ def test_other_threads_name_the_stage_that_waits_for_them() -> None:
     clock = StageClock()
     with clock.watching(watched("inner", "beside")):
         beside()
-    assert [(one.stage, one.under) for one in clock.spans] == [("inner", "beside")] * 2 + [("beside", None)]
+    assert [(found.stage, found.under) for found in clock.spans] == [("inner", "beside")] * 2 + [("beside", None)]
     assert clock.spans[-1].wall_s == clock.spans[-1].whole_s
 
 
@@ -68,7 +68,7 @@ def test_functions_are_as_before_after_the_block_also_after_an_error() -> None:
     with pytest.raises(KeyError), clock.watching(watched("inner", "failing")):
         failing()
     assert (inner, failing) == before
-    assert [one.stage for one in clock.spans] == ["failing"]
+    assert [found.stage for found in clock.spans] == ["failing"]
 
 
 def test_a_renamed_function_is_an_error_and_nothing_stays_watched() -> None:

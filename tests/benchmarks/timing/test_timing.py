@@ -36,7 +36,7 @@ def test_a_percentile_needs_samples(percent: int, fewest: int) -> None:
 def test_the_interval_of_a_percentile_holds_the_truth_about_as_often_as_it_says() -> None:
     rng = np.random.default_rng(1)
     found = [percentile(rng.exponential(1, 400), 90) for _ in range(300)]
-    held = np.mean([one is not None and one.low <= np.log(10) <= one.high for one in found])
+    held = np.mean([interval is not None and interval.low <= np.log(10) <= interval.high for interval in found])
     assert held >= 0.95
 
 
@@ -52,7 +52,7 @@ def test_a_machine_that_slows_down_is_noisy_and_a_steady_one_is_not() -> None:
 def test_the_interval_of_a_rate_holds_the_truth_about_as_often_as_it_says(count: int) -> None:
     rng = np.random.default_rng(4)
     found = [rate_interval(rng.gamma(4, 1 / 40, count).cumsum(), 0.0) for _ in range(400)]
-    held = np.mean([one.low <= 10 <= one.high for one in found])
+    held = np.mean([interval.low <= 10 <= interval.high for interval in found])
     assert 0.92 <= held < 1
 
 
@@ -210,6 +210,6 @@ def test_everybody_has_a_turn_in_every_round_and_is_warmed_up_before() -> None:
     times = interleaved_ms({name: lambda name=name: order.append(name) for name in "abc"}, rounds=20)  # type: ignore[misc]
     assert {name: len(found) for name, found in times.items()} == dict.fromkeys("abc", 20)
     rounds = ["".join(order[start : start + 6]) for start in range(0, len(order), 6)]
-    assert {"".join(sorted(one)) for one in rounds} == {"aabbcc"}
-    assert all(one[0] == one[1] and one[2] == one[3] for one in rounds)
+    assert {"".join(sorted(turns)) for turns in rounds} == {"aabbcc"}
+    assert all(turns[0] == turns[1] and turns[2] == turns[3] for turns in rounds)
     assert len(set(rounds)) > 2, "the order changes"
