@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fcdd_benchmarks.timing.drawn_snapshot import write_drawn_snapshot
+from fcdd_benchmarks.export_cost.drawn_snapshot import write_drawn_snapshot
 from fcdd_export.convert import ExportRequest, export_models
 from fcdd_export.gate.images import VerificationImages
 from fcdd_export.networks.snapshot import NORMALIZATION_FILE, Normalization, load_snapshot

@@ -19,7 +19,7 @@ import onnxruntime
 import torch
 
 from fcdd_benchmarks.accuracy.labelled_images import read_labelled_images
-from fcdd_benchmarks.timing.machine import machine_facts
+from fcdd_benchmarks.report.machine import this_machine
 from fcdd_export.gate.drawn import drawn_images, extreme_images
 from fcdd_export.gate.drift import Inputs, Outputs, ReferenceAnswers, measure_drift, violations
 from fcdd_export.gate.half_simulation import half_simulation, half_tensors, simulated_outputs
@@ -56,7 +56,7 @@ def main(repo: Path, images: tuple[str, ...], expected: tuple[str, ...], out: Pa
     """Measure drift on this GPU."""
     folders, answers = (dict(word.split("=", 1) for word in words) for words in (images, expected))
     names = sorted(path.parent.name.removesuffix("_fp16") for path in repo.glob("*_fp16/contract.json"))
-    document: dict[str, Any] = {"machine": machine_facts(PACKAGES), "cudnn": cudnn_version()}
+    document: dict[str, Any] = {"machine": dataclasses.asdict(this_machine(PACKAGES)), "cudnn": cudnn_version()}
     document["networks"] = [_measured(repo, name, folders.get(name), answers.get(name)) for name in names]
     out.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
