@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from fcdd_benchmarks.timing.drawn_snapshot import write_drawn_snapshot
+from fcdd_benchmarks.export_cost.drawn_snapshot import write_drawn_snapshot
 from fcdd_export.convert import ExportRequest, export_models
-from fcdd_export.gate.prove import VerificationImages
+from fcdd_export.gate.images import VerificationImages
 from fcdd_export.networks.snapshot import NORMALIZATION_FILE, Normalization, load_snapshot
 from fcdd_runtime.contract import MipRecipe, OperatingPoint, Precision
 from fcdd_runtime.serving.triton_process import ServerOptions, running_server

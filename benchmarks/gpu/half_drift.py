@@ -19,9 +19,9 @@ import onnxruntime
 import torch
 
 from fcdd_benchmarks.accuracy.labelled_images import read_labelled_images
-from fcdd_benchmarks.timing.machine import machine_facts
+from fcdd_benchmarks.report.machine import this_machine
 from fcdd_export.gate.drawn import drawn_images, extreme_images
-from fcdd_export.gate.drift import Inputs, Outputs, Reference, measure_drift, violations
+from fcdd_export.gate.drift import Inputs, Outputs, ReferenceAnswers, measure_drift, violations
 from fcdd_export.gate.half_simulation import half_simulation, half_tensors, simulated_outputs
 from fcdd_export.gate.outputs import cpu_session, session_outputs
 from fcdd_runtime.commands import PathOption
@@ -43,8 +43,8 @@ class Case:
     name: str
     fp32: onnx.ModelProto
     fp16: onnx.ModelProto
-    reference: Reference
-    extremes: Reference
+    reference: ReferenceAnswers
+    extremes: ReferenceAnswers
 
 
 @click.command()
@@ -56,7 +56,7 @@ def main(repo: Path, images: tuple[str, ...], expected: tuple[str, ...], out: Pa
     """Measure drift on this GPU."""
     folders, answers = (dict(word.split("=", 1) for word in words) for words in (images, expected))
     names = sorted(path.parent.name.removesuffix("_fp16") for path in repo.glob("*_fp16/contract.json"))
-    document: dict[str, Any] = {"machine": machine_facts(PACKAGES), "cudnn": cudnn_version()}
+    document: dict[str, Any] = {"machine": dataclasses.asdict(this_machine(PACKAGES)), "cudnn": cudnn_version()}
     document["networks"] = [_measured(repo, name, folders.get(name), answers.get(name)) for name in names]
     out.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
@@ -102,12 +102,12 @@ def _images(
 
 def _reference(
     contract: ModelContract, fp32: onnx.ModelProto, inputs: Inputs | None, labels: npt.NDArray[np.bool_] | None
-) -> Reference:
+) -> ReferenceAnswers:
     """The FP32 artefact on the CPU; without images, on those at the ends of the input range."""
     given = {"mip": extreme_images()} if inputs is None else inputs
     outputs = session_outputs(cpu_session(fp32), given, "FP32 on the CPU")
     size = contract.resize.size
-    return Reference(given, outputs, contract.upsampling, size, contract.operating_point, labels, inputs is None)
+    return ReferenceAnswers(given, outputs, contract.upsampling, size, contract.operating_point, labels, inputs is None)
 
 
 def _answers(case: Case) -> Iterator[tuple[str, str, tuple[Outputs, Outputs]]]:

@@ -1,5 +1,6 @@
 """`python -m gpu.torch_speed`: how fast PyTorch runs an exported model on this GPU, in FP32, TF32 and FP16."""
 
+import dataclasses
 import itertools
 import json
 import time
@@ -15,7 +16,7 @@ import onnx
 import torch
 from torch import Tensor
 
-from fcdd_benchmarks.timing.machine import machine_facts
+from fcdd_benchmarks.report.machine import this_machine
 from fcdd_export.gate.drawn import drawn_images
 from fcdd_runtime.commands import PathOption
 from fcdd_runtime.contract import read_contract
@@ -61,7 +62,10 @@ def main(repo: Path, name: str, out: Path) -> None:
     """Time a network on this GPU."""
     contracts = {precision: read_contract(repo / f"{name}_{precision}") for precision in ("fp32", "fp16")}
     models = {key: onnx.load(repo / one.name / one.artefact) for key, one in contracts.items()}
-    document: dict[str, Any] = {"machine": machine_facts(PACKAGES), "network": contracts["fp32"].network}
+    document: dict[str, Any] = {
+        "machine": dataclasses.asdict(this_machine(PACKAGES)),
+        "network": contracts["fp32"].network,
+    }
     document |= {"cudnn": cudnn_version(), "ceilings": _ceilings(), "timings": []}
     for way, precision, tf32, channels_last in SETTINGS:
         with torch.inference_mode(), cudnn_settings(tf32, fastest=True):

@@ -1,4 +1,4 @@
-"""`python -m release_benchmark`: all benchmarks of a release, step by step, and README's figures from them."""
+"""`python -m release_benchmark`: all benchmarks of a release, step by step, and the pages that show them."""
 
 import os
 import time
@@ -27,20 +27,18 @@ def main(first: str | None, chosen: tuple[str, ...], small: bool) -> None:
     setting = Setting.of(small=small, reference_data=os.environ.get("FCDD_REFERENCE_DATA"))
     names = list(STEPS)[list(STEPS).index(first) if first else 0 :]
     with ending_in_order():
-        taken_s = {name: _timed(name, setting) for name in names if not chosen or name in chosen}
+        taken_s: dict[str, float] = {}
+        for name in names:
+            if not chosen or name in chosen:
+                click.echo(f"== {name}: {STEPS[name].__doc__}")
+                started = time.perf_counter()
+                STEPS[name](setting)
+                taken_s[name] = time.perf_counter() - started
     for name, seconds in taken_s.items():
         click.echo(f"{name:20} {seconds:6.0f} s")
     click.echo(
         f"{'all':20} {sum(taken_s.values()):6.0f} s; everything should take less than {MINUTES * 60} s on two cores"
     )
-
-
-def _timed(name: str, setting: Setting) -> float:
-    step = STEPS[name]
-    click.echo(f"== {name}: {step.__doc__}")
-    started = time.perf_counter()
-    step(setting)
-    return time.perf_counter() - started
 
 
 if __name__ == "__main__":

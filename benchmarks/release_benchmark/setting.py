@@ -39,7 +39,14 @@ class Setting:
         """
         results, work = (SMALL_RESULTS, SMALL_WORK) if small else (RESULTS, WORK)
         work.mkdir(parents=True, exist_ok=True)
-        return cls(small, results, work, None if reference_data is None else _linked(Path(reference_data), work))
+        if reference_data is None:
+            return cls(small, results, work, None)
+        link = work / "trained_vgg"
+        link.unlink(missing_ok=True)
+        link.symlink_to((Path(reference_data) / "trained_vgg").resolve(), target_is_directory=True)
+        if not (link / "snapshot.pt").is_file():
+            raise BackendError("FCDD_REFERENCE_DATA names no folder with trained_vgg/snapshot.pt; correct or unset it")
+        return cls(small, results, work, link)
 
     @property
     def vgg_results(self) -> Path:
@@ -67,13 +74,3 @@ def run(command: str, *arguments: str | Path) -> None:
         raise BackendError(
             f"{command} ended with {done.returncode}; repeat from this step with --from once it is fixed"
         )
-
-
-def _linked(reference_data: Path, work: Path) -> Path:
-    """Link to the trained network from the work folder."""
-    link = work / "trained_vgg"
-    link.unlink(missing_ok=True)
-    link.symlink_to((reference_data / "trained_vgg").resolve(), target_is_directory=True)
-    if not (link / "snapshot.pt").is_file():
-        raise BackendError("FCDD_REFERENCE_DATA names no folder with trained_vgg/snapshot.pt; correct or unset it")
-    return link

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fcdd_runtime.breasts.cut import BreastImage, split_breasts
 from fcdd_runtime.breasts.projection import project
+from fcdd_runtime.breasts.split import BreastImage, split_breasts
 from fcdd_runtime.contract import MipRecipe, Resize
 from fcdd_runtime.images.network_input import stack_images
 from fcdd_runtime.volumes.volume import SliceSource, Volume, volume_from_array

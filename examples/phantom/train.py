@@ -15,7 +15,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from fcdd_export.networks.served import fcdd_network, pseudo_huber
+from fcdd_export.networks.registry import published_network
+from fcdd_export.networks.served import pseudo_huber
 
 NET = "FCDD_CNN224"
 
@@ -50,7 +51,7 @@ class _Data:
     statistics: Statistics
 
 
-def train(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.bool_], options: TrainingOptions) -> nn.Sequential:
+def train(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.bool_], options: TrainingOptions) -> nn.Module:
     """Train a network from random weights.
 
     The same input gives the same weights on one machine with one PyTorch build.
@@ -63,7 +64,7 @@ def train(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.bool_], options:
     torch.manual_seed(options.seed)
     torch.use_deterministic_algorithms(True)
     rng = np.random.default_rng(options.seed)
-    network = fcdd_network(NET)
+    network = published_network(NET)
     data = _Data(images, labels, pixel_statistics(images[~labels]))
     optimiser = torch.optim.Adam(network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimiser, options.decay)
@@ -118,7 +119,7 @@ def scores_of(network: nn.Module, images: npt.NDArray[np.uint8], statistics: Sta
     return torch.cat(maps).mean((1, 2, 3)).numpy()
 
 
-def write_snapshot(network: nn.Sequential, statistics: Statistics, options: TrainingOptions, folder: Path) -> None:
+def write_snapshot(network: nn.Module, statistics: Statistics, options: TrainingOptions, folder: Path) -> None:
     """Write snapshot.pt, config.txt and normalization.json into `folder`; the optimiser's state is left empty."""
     folder.mkdir(parents=True, exist_ok=True)
     state = {
@@ -128,7 +129,7 @@ def write_snapshot(network: nn.Sequential, statistics: Statistics, options: Trai
         "epoch": options.epochs,
     }
     torch.save(state, folder / "snapshot.pt")
-    text = repr(network).replace("Sequential(", f"{NET}(", 1)
+    text = repr(network).replace(f"{type(network).__name__}(", f"{NET}(", 1)
     config = json.dumps(_published_config(options))
     (folder / "config.txt").write_text(f"{text}\n\n{config}\n\n", encoding="utf-8")
     channels = {"mean": [statistics.mean] * 3, "std": [statistics.std] * 3}
@@ -136,7 +137,7 @@ def write_snapshot(network: nn.Sequential, statistics: Statistics, options: Trai
 
 
 def _train_epoch(
-    network: nn.Sequential,
+    network: nn.Module,
     optimiser: torch.optim.Optimizer,
     data: _Data,
     order: npt.NDArray[np.int64],

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from fcdd_export.graphs.precisions import PRECISIONS
 from fcdd_export.repository.report import summary_line
 from fcdd_runtime.commands import PathOption, ending_in_order, log_format_option, reporting_errors
 from fcdd_runtime.contract import CONTRACT_FILE
@@ -21,7 +22,7 @@ EXPORT_PACKAGES = {"torch", "onnx", "onnxruntime", "onnxscript", "rich", "tomli"
 
 @click.command(context_settings={"show_default": True})
 @click.argument("snapshot", required=False, type=PathOption())
-@click.option("--precision", "precisions", multiple=True, type=click.Choice(["fp32", "fp16", "int8"]), default=["fp16"])
+@click.option("--precision", "precisions", multiple=True, type=click.Choice([*PRECISIONS]), default=["fp16"])
 @click.option(
     "--normal-images", type=PathOption(), help="Training normals: mean and std are theirs, and INT8's scales."
 )
@@ -79,9 +80,9 @@ def main(context: click.Context, /, snapshot: Path | None, **options: Any) -> No
     with ending_in_order():
         if snapshot is not None and (snapshot / CONTRACT_FILE).is_file():
             _check_options_of_a_build(context)
-            lines = _built(snapshot, command, options)
+            lines = _rebuild_engine(snapshot, command, options)
         else:
-            lines = _exported(snapshot, command, options)
+            lines = _export_snapshot(snapshot, command, options)
         LOG.info("export ended", models=len(lines), seconds=round(time.monotonic() - started, 3))
         for line in lines:
             click.echo(line)
@@ -101,17 +102,17 @@ def _check_options_of_a_build(context: click.Context) -> None:
         )
 
 
-def _built(folder: Path, command: str, options: dict[str, Any]) -> list[str]:
+def _rebuild_engine(folder: Path, command: str, options: dict[str, Any]) -> list[str]:
     # Imported on demand: an appliance builds engines without the packages that exporting needs.
     from fcdd_export.engine.model import EngineOptions  # noqa: PLC0415
-    from fcdd_export.rebuild import RebuildRequest, rebuilt  # noqa: PLC0415
+    from fcdd_export.rebuild import RebuildRequest, rebuild  # noqa: PLC0415
 
     engines = EngineOptions(options["version_compatible"], options["hardware_compatible"])
     request = RebuildRequest(folder, options["target"], engines, options["repo"], options["keep_versions"], command)
-    return [summary_line(*rebuilt(request))]
+    return [summary_line(*rebuild(request))]
 
 
-def _exported(snapshot: Path | None, command: str, options: dict[str, Any]) -> list[str]:
+def _export_snapshot(snapshot: Path | None, command: str, options: dict[str, Any]) -> list[str]:
     try:
         from fcdd_export.convert import export_models  # noqa: PLC0415
         from fcdd_export.request import request_of  # noqa: PLC0415

@@ -1,7 +1,7 @@
 """FLOW 1: a trained snapshot becomes verified models in a Triton repository."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -10,15 +10,16 @@ import onnx
 from fcdd_export.engine.model import SOURCE_FILE, EngineOptions, engine_model
 from fcdd_export.gate.drift import Outputs
 from fcdd_export.gate.golden import golden_of
-from fcdd_export.gate.images import verification_facts, warn
-from fcdd_export.gate.prove import Gate, Judge, Proof, VerificationImages, proven, references_of
-from fcdd_export.gate.verified_model import ExportRecord, VerifiedModel
+from fcdd_export.gate.images import VerificationImages, verification_facts, warn
+from fcdd_export.gate.prove import Gate, Proof, prove, references_of
+from fcdd_export.gate.proven_model import ExportRecord, ProvenModel
 from fcdd_export.graphs.fp16 import fp16_from_onnx
 from fcdd_export.graphs.onnx_graph import onnx_bytes, onnx_from_network
+from fcdd_export.graphs.precisions import PRECISIONS
 from fcdd_export.int8.quantize import Method, calibration_advice, int8_from_network
 from fcdd_export.machine import machine, peak_memory_mb
-from fcdd_export.networks.published import MAP_SHAPE, NETWORKS, upsampling_of
-from fcdd_export.networks.served import ServedNetwork, ServedReferenceNetwork, served_network
+from fcdd_export.networks.registry import NETWORKS, upsampling_of
+from fcdd_export.networks.served import MAP_SHAPE, ServedNetwork
 from fcdd_export.networks.snapshot import Normalization, Snapshot
 from fcdd_export.repository.write import KEPT_VERSIONS, check_repository, package_versions, write_models
 from fcdd_runtime.backends.golden import golden_to_bytes
@@ -32,6 +33,7 @@ from fcdd_runtime.contract import (
     ModelContract,
     OperatingPoint,
     Precision,
+    Resize,
     Target,
 )
 from fcdd_runtime.errors import GateError, ImageError
@@ -77,7 +79,7 @@ class ExportRequest:
     kept_versions: int = KEPT_VERSIONS
 
 
-def export_models(request: ExportRequest) -> list[tuple[VerifiedModel, Path]]:
+def export_models(request: ExportRequest) -> list[tuple[ProvenModel, Path]]:
     """Export every precision asked for; nothing is published unless all of them pass the gate.
 
     Raises
@@ -89,35 +91,76 @@ def export_models(request: ExportRequest) -> list[tuple[VerifiedModel, Path]]:
     """
     check_repository(request.repository)
     snapshot, statistics = request.snapshot, request.normalization
-    network = served_network(snapshot.network, snapshot.objective, statistics.mean, statistics.std)
-    references = references_of(network, network.inputs, request.verification, _judge(request))
-    graph = onnx_from_network(network)
+    network = snapshot.network.served(snapshot.objective, statistics.mean, statistics.std)
+    references = references_of(
+        network,
+        request.verification,
+        snapshot.resize,
+        upsampling_of(snapshot.net, snapshot.gauss_std),
+        request.operating_point,
+    )
+    source = ConversionSource(network, onnx_from_network(network), snapshot.resize, request.calibration)
     method = request.calibration.method if request.calibration else None
-    source = _Source(network, Gate(graph, references, request.accept_drift, method))
-    models = [_verified(request, precision, source) for precision in request.precisions]
-    models = [_with_engine(request, model) for model in models]
+    gate = Gate(source.graph, references, request.accept_drift, method)
+    models = [_convert_and_prove(request, precision, source, gate) for precision in request.precisions]
+    for flavour in FLAVOURS:
+        if flavour == request.target:
+            # What is verified by now is the graph that the engine is built from.
+            options, repository = request.engine_options, request.repository
+            models = [
+                engine_model(model, options.settings(flavour, request.max_batch_size, repository / model.contract.name))
+                for model in models
+            ]
     folders = write_models(models, request.repository, request.kept_versions)
     return list(zip(models, folders, strict=True))
 
 
 @dataclass(frozen=True)
-class _Source:
-    """What all precisions are made of and held against."""
+class ConversionSource:
+    """What the graphs of all precisions are made of."""
 
-    network: ServedNetwork | ServedReferenceNetwork
-    gate: Gate
+    network: ServedNetwork
+    graph: onnx.ModelProto
+    """FP32."""
+    resize: Resize
+    """How calibration images become the network's."""
+    calibration: Calibration | None
 
 
-def _verified(request: ExportRequest, precision: Precision, source: _Source) -> VerifiedModel:
+def _int8_from_source(source: ConversionSource, for_tensorrt: bool) -> onnx.ModelProto:
+    if source.calibration is None:
+        raise ImageError("INT8 needs calibration images; give --calibration-images")
+    images = stack_images(source.calibration.images, source.resize)
+    return int8_from_network(source.network, images, source.calibration.method, "s8" if for_tensorrt else "u8")
+
+
+CONVERTERS: dict[str, Callable[[ConversionSource, bool], onnx.ModelProto]] = {
+    "fp32": lambda source, for_tensorrt: source.graph,
+    "fp16": lambda source, for_tensorrt: fp16_from_onnx(source.graph),
+    "int8": _int8_from_source,
+}
+"""What makes the graph of each precision in `PRECISIONS`, given whether TensorRT shall take it."""
+
+
+def _convert_and_prove(
+    request: ExportRequest, precision: Precision, source: ConversionSource, gate: Gate
+) -> ProvenModel:
     started = time.perf_counter()
-    artefact = _in_precision(request, precision, source, for_tensorrt=_is_engine(request.target))
-    proof = proven(artefact, precision, source.gate)
+    spec, is_engine = PRECISIONS[precision], request.target in FLAVOURS
+    artefact = CONVERTERS[precision](source, is_engine)
+    proof = prove(artefact, precision, gate)
     contents = onnx_bytes(artefact)
     sha256 = sha256_of(contents)
     engines = _EngineForm(EngineSource(ARTEFACT, GOLDEN_FILE, sha256), proof)
-    if precision == "int8" and not _is_engine(request.target):
-        engines = _int8_for_engines(request, source, proof)
+    if spec.own_graph_for_tensorrt and not is_engine:
+        engines = _engine_form(precision, source, gate, proof)
     proof = engines.proof
+    method: dict[str, str | float] | None = None
+    if spec.calibrated and source.calibration is not None:
+        count = len(source.calibration.images)
+        method = {"method": source.calibration.method, "calibration images": count}
+        if advice := calibration_advice(count):
+            method["advice"] = advice
     record = ExportRecord(
         command=request.command,
         machine=machine(),
@@ -126,26 +169,12 @@ def _verified(request: ExportRequest, precision: Precision, source: _Source) -> 
         drifts=proof.drifts,
         layers=proof.layers,
         accepted=proof.accepted,
-        method=_int8_facts(request) if precision == "int8" else None,
-        verification=verification_facts(request.verification, source.gate.references[0].inputs),
+        method=method,
+        verification=verification_facts(request.verification, gate.references[0].inputs),
     )
-    contract = _contract(request, precision, source.gate.references[0].outputs, proof)
+    contract = _contract(request, precision, gate.references[0].outputs, proof)
     contract = replace(contract, artefact_sha256=sha256, engine_source=engines.source, engine_refusal=engines.refusal)
-    return VerifiedModel(contract, {ARTEFACT: contents} | engines.files, golden_of(artefact, precision), record)
-
-
-def _in_precision(
-    request: ExportRequest, precision: Precision, source: _Source, *, for_tensorrt: bool
-) -> onnx.ModelProto:
-    """Convert the FP32 graph; INT8 differs with what runs it."""
-    if precision == "fp32":
-        return source.gate.graph
-    if precision == "fp16":
-        return fp16_from_onnx(source.gate.graph)
-    if request.calibration is None:
-        raise ImageError("INT8 needs calibration images; give --calibration-images")
-    images = stack_images(request.calibration.images, request.snapshot.resize)
-    return int8_from_network(source.network, images, request.calibration.method, "s8" if for_tensorrt else "u8")
+    return ProvenModel(contract, {ARTEFACT: contents} | engines.files, golden_of(artefact, precision), record)
 
 
 @dataclass(frozen=True)
@@ -161,50 +190,23 @@ class _EngineForm:
     """Why there is no source."""
 
 
-def _int8_for_engines(request: ExportRequest, source: _Source, proof: Proof) -> _EngineForm:
-    """Make the INT8 graph for TensorRT too, which refuses the one for CPUs.
+def _engine_form(precision: Precision, source: ConversionSource, gate: Gate, proof: Proof) -> _EngineForm:
+    """Make the graph for TensorRT too, where it refuses the one for CPUs.
 
-    It has half the codes, and some networks do not stand that. Then the model for CPUs, which was asked for and is
-    verified, is published without it.
+    INT8 has half the codes there, and some networks do not stand that. Then the model for CPUs, which was asked for and
+    is verified, is published without it.
     """
-    graph = _in_precision(request, "int8", source, for_tensorrt=True)
+    graph = CONVERTERS[precision](source, True)
     try:
-        engine_proof = proven(graph, "int8", source.gate, "for TensorRT: ")
+        engine_proof = prove(graph, precision, gate, "for TensorRT: ")
     except GateError as error:
-        refusal = f"no engine can be built of this INT8 model: {str(error).splitlines()[0]}"
+        refusal = f"no engine can be built of this {precision.upper()} model: {str(error).splitlines()[0]}"
         warn(refusal)
         return _EngineForm(None, proof, refusal=refusal)
     contents = onnx_bytes(graph)
-    files = {SOURCE_FILE: contents, SOURCE_GOLDEN_FILE: golden_to_bytes(golden_of(graph, "int8"))}
+    files = {SOURCE_FILE: contents, SOURCE_GOLDEN_FILE: golden_to_bytes(golden_of(graph, precision))}
     built_from = EngineSource(SOURCE_FILE, SOURCE_GOLDEN_FILE, sha256_of(contents))
     return _EngineForm(built_from, proof.and_also(engine_proof), files)
-
-
-def _int8_facts(request: ExportRequest) -> dict[str, str | float]:
-    calibration = request.calibration
-    if calibration is None:
-        return {}
-    advice = calibration_advice(len(calibration.images))
-    facts: dict[str, str | float] = {"method": calibration.method, "calibration images": len(calibration.images)}
-    return facts | ({"advice": advice} if advice else {})
-
-
-def _is_engine(target: Target) -> bool:
-    return target in FLAVOURS
-
-
-def _with_engine(request: ExportRequest, model: VerifiedModel) -> VerifiedModel:
-    """Build the engine where the target is one; what is verified by then is the graph that it is built from."""
-    folder = request.repository / model.contract.name
-    for flavour in FLAVOURS:
-        if flavour == request.target:
-            return engine_model(model, request.engine_options.settings(flavour, request.max_batch_size, folder))
-    return model
-
-
-def _judge(request: ExportRequest) -> Judge:
-    snapshot = request.snapshot
-    return Judge(snapshot.resize, upsampling_of(snapshot.net, snapshot.gauss_std), request.operating_point)
 
 
 def _contract(request: ExportRequest, precision: Precision, reference: Outputs, proof: Proof) -> ModelContract:
@@ -235,11 +237,7 @@ def _contract(request: ExportRequest, precision: Precision, reference: Outputs, 
         artefact_sha256="",
         engine_source=None,
         versions=package_versions(),
-        notes=_notes(proof, request.accept_drift),
+        notes=(f"Drift beyond the limits was accepted ({'; '.join(proof.accepted)}): {request.accept_drift}",)
+        if proof.accepted
+        else (),
     )
-
-
-def _notes(proof: Proof, reason: str | None) -> tuple[str, ...]:
-    if not proof.accepted:
-        return ()
-    return (f"Drift beyond the limits was accepted ({'; '.join(proof.accepted)}): {reason}",)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fcdd_export.engine.model import EngineOptions, engine_model
 from fcdd_export.gate.drift import Drift, LayerDrift
-from fcdd_export.gate.verified_model import ExportRecord, VerificationFacts, VerifiedModel
+from fcdd_export.gate.proven_model import ExportRecord, ImageFacts, ProvenModel
 from fcdd_export.machine import machine, peak_memory_mb
 from fcdd_export.repository.write import REPORT_FILE, check_repository, write_model
 from fcdd_runtime.backends.golden import golden_from_bytes
@@ -33,7 +33,7 @@ class RebuildRequest:
     """The command line, for the report."""
 
 
-def rebuilt(request: RebuildRequest) -> tuple[VerifiedModel, Path]:
+def rebuild(request: RebuildRequest) -> tuple[ProvenModel, Path]:
     """Build the engine of an exported model and publish it as the model's next version.
 
     Raises
@@ -56,7 +56,7 @@ def rebuilt(request: RebuildRequest) -> tuple[VerifiedModel, Path]:
     check_repository(repository)
     flavour = chosen_flavour(request.target)
     settings = request.options.settings(flavour, contract.max_batch_size, folder)
-    model = engine_model(_verified(folder, contract, request.command), settings)
+    model = engine_model(_read_verified(folder, contract, request.command), settings)
     record = replace(model.record, seconds=time.perf_counter() - started, peak_memory_mb=peak_memory_mb())
     model = replace(model, record=record)
     return model, write_model(model, repository, request.kept_versions)
@@ -87,7 +87,7 @@ def chosen_flavour(target: str) -> Flavour:
     )
 
 
-def _verified(folder: Path, contract: ModelContract, command: str) -> VerifiedModel:
+def _read_verified(folder: Path, contract: ModelContract, command: str) -> ProvenModel:
     """Gather what the folder says of the graph that engines are built from."""
     inner = (folder / contract.artefact).parent
     source = contract.engine_source
@@ -97,7 +97,7 @@ def _verified(folder: Path, contract: ModelContract, command: str) -> VerifiedMo
     graph, golden = _read(inner / source.file), _read(inner / source.golden)
     if sha256_of(graph) != source.sha256:
         raise ContractError(f"{inner / source.file} is not the graph that was verified; export the model again")
-    return VerifiedModel(
+    return ProvenModel(
         replace(contract, artefact=source.file, artefact_sha256=source.sha256),
         {source.file: graph},
         golden_from_bytes(golden),
@@ -112,7 +112,7 @@ def _record(report: Path, command: str) -> ExportRecord:
         drifts = from_plain(tuple[Drift, ...], former["drifts"])
         layers = from_plain(tuple[LayerDrift, ...], former["layers"])
         accepted = from_plain(tuple[str, ...], former["accepted"])
-        images = from_plain(VerificationFacts | None, former.get("verification"))
+        images = from_plain(ImageFacts | None, former.get("verification"))
     except (KeyError, TypeError, ValueError) as error:
         raise ContractError(f"{report} is damaged ({error}); export the model again") from error
     method = former.get("method")

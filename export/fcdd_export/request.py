@@ -9,10 +9,11 @@ import click
 from fcdd_export.convert import Calibration, ExportRequest
 from fcdd_export.engine.model import EngineOptions
 from fcdd_export.gate.images import verification_images, warn
+from fcdd_export.graphs.precisions import PRECISIONS
 from fcdd_export.int8.quantize import calibration_advice
 from fcdd_export.networks.normals import images_in, normal_images_in, normalization_of
-from fcdd_export.networks.published import NETWORKS
 from fcdd_export.networks.recipe import read_recipe
+from fcdd_export.networks.registry import NETWORKS
 from fcdd_export.networks.snapshot import (
     Normalization,
     Snapshot,
@@ -22,7 +23,7 @@ from fcdd_export.networks.snapshot import (
 )
 from fcdd_runtime.backends.gpu import find_gpu
 from fcdd_runtime.backends.tensorrt.library import installed_flavours
-from fcdd_runtime.contract import MipRecipe, OperatingPoint, Target
+from fcdd_runtime.contract import MipRecipe, Target
 from fcdd_runtime.errors import ImageError, SnapshotError
 
 BUNDLED_SNAPSHOT = Path("examples/phantom/snapshot")
@@ -45,36 +46,47 @@ def request_of(folder: Path | None, command: str, options: Mapping[str, Any]) ->
         If a file is missing or cannot be used.
     """
     bundled = folder is None
-    folder = folder or _bundled_snapshot()
+    if folder is None:
+        folder = BUNDLED_SNAPSHOT
+        if not folder.is_dir():
+            raise SnapshotError(f"there is no {folder} here; give the folder of a snapshot")
+        click.echo(f"No snapshot given: exporting the phantom-trained one in {folder} (drawn data, no patients).")
     trained = load_snapshot(folder)
+    normalization = _normalization(trained, folder, options)
+    target = _target(options["target"])
+    verification = verification_images(
+        options["verify_images"] or (BUNDLED_IMAGES if bundled else None),
+        options["verify_references"],
+        NETWORKS[trained.net].inputs,
+    )
+    recipe = read_recipe(options["recipe"]) if options["recipe"] else MipRecipe()
+    point = options["operating_point"]
+    operating_point = read_operating_point(point) if point else trained.operating_point
+    name, reason = options["name"], options["accept_drift"]
+    if not 0 < len(name) <= 200 or not all(
+        character.isascii() and (character.isalnum() or character in "_-") for character in name
+    ):
+        raise click.UsageError("--name takes up to 200 letters, digits, '_' and '-'")
+    calibration = _calibration(options, bundled=bundled)
+    if reason is not None and not reason.strip():
+        raise click.UsageError("--accept-drift needs a reason, which is written into the contract")
     return ExportRequest(
         snapshot=trained,
-        normalization=_normalization(trained, folder, options),
+        normalization=normalization,
         precisions=tuple(dict.fromkeys(options["precisions"])),
-        target=_target(options["target"]),
-        verification=verification_images(
-            options["verify_images"] or (BUNDLED_IMAGES if bundled else None),
-            options["verify_references"],
-            NETWORKS[trained.net].inputs,
-        ),
-        recipe=read_recipe(options["recipe"]) if options["recipe"] else MipRecipe(),
-        operating_point=_operating_point(options["operating_point"], trained),
-        name=_model_name(options["name"]),
+        target=target,
+        verification=verification,
+        recipe=recipe,
+        operating_point=operating_point,
+        name=name,
         max_batch_size=options["max_batch_size"],
         repository=options["repo"] or DEFAULT_REPOSITORY,
         command=command,
-        calibration=_calibration(options, bundled=bundled) if "int8" in options["precisions"] else None,
+        calibration=calibration,
         engine_options=EngineOptions(options["version_compatible"], options["hardware_compatible"]),
-        accept_drift=_reason(options["accept_drift"]),
+        accept_drift=reason,
         kept_versions=options["keep_versions"],
     )
-
-
-def _bundled_snapshot() -> Path:
-    if not BUNDLED_SNAPSHOT.is_dir():
-        raise SnapshotError(f"there is no {BUNDLED_SNAPSHOT} here; give the folder of a snapshot")
-    click.echo(f"No snapshot given: exporting the phantom-trained one in {BUNDLED_SNAPSHOT} (drawn data, no patients).")
-    return BUNDLED_SNAPSHOT
 
 
 def _normalization(snapshot: Snapshot, folder: Path, options: Mapping[str, Any]) -> Normalization:
@@ -101,30 +113,21 @@ def numbers_in(text: str) -> tuple[float, ...]:
         raise click.UsageError(f"{text!r} is not one number, or three with commas") from error
 
 
-def _calibration(options: Mapping[str, Any], *, bundled: bool) -> Calibration:
-    """Read the images that INT8 is made of: those named for it, or the training normals."""
+def _calibration(options: Mapping[str, Any], *, bundled: bool) -> Calibration | None:
+    """Read the images that INT8 and its like are made of: those named for it, or the training normals."""
+    calibrated = [name for name in options["precisions"] if PRECISIONS[name].calibrated]
+    if not calibrated:
+        return None
     folder = options["calibration_images"] or options["normal_images"] or (BUNDLED_NORMALS if bundled else None)
     if folder is None:
         raise ImageError(
-            "INT8 needs images to find its scales with; give --calibration-images (MIPs, unlabelled or normal), "
-            "or --normal-images"
+            f"{calibrated[0].upper()} needs images to find its scales with; give --calibration-images (MIPs, "
+            "unlabelled or normal), or --normal-images"
         )
     images = images_in(folder)
     if advice := calibration_advice(len(images)):
         warn(advice)
     return Calibration(images, options["int8_method"])
-
-
-def _operating_point(path: Path | None, snapshot: Snapshot) -> OperatingPoint | None:
-    return read_operating_point(path) if path else snapshot.operating_point
-
-
-def _model_name(name: str) -> str:
-    if not 0 < len(name) <= 200 or not all(
-        character.isascii() and (character.isalnum() or character in "_-") for character in name
-    ):
-        raise click.UsageError("--name takes up to 200 letters, digits, '_' and '-'")
-    return name
 
 
 def _target(name: str) -> Target:
@@ -133,9 +136,3 @@ def _target(name: str) -> Target:
         return cast(Target, name)
     flavours = installed_flavours() if find_gpu() else []
     return flavours[0] if flavours else "python"
-
-
-def _reason(text: str | None) -> str | None:
-    if text is not None and not text.strip():
-        raise click.UsageError("--accept-drift needs a reason, which is written into the contract")
-    return text

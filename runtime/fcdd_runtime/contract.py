@@ -63,6 +63,10 @@ class MipRecipe:
     """Whether a post-contrast phase whose grid is shifted by less than one voxel is interpolated onto the pre-contrast
     phase's; otherwise such a study is refused."""
 
+    def mirrors(self, laterality: str) -> bool:
+        """Whether the image of this side, `L` or `R`, is flipped left-right."""
+        return self.mirror_left and laterality == "L"
+
 
 @dataclass(frozen=True)
 class Upsampling:

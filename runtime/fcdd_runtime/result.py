@@ -40,6 +40,9 @@ class BreastResult:
     the recipe mirrors left breasts, a left one is mirrored, and so are its pixels of `peak`, map and heatmap."""
     pixel_mm: tuple[float, float]
     """Distance of neighbouring rows and of neighbouring columns of `image`, mm."""
+    axes: tuple[int, int, int]
+    """Which axes of the source slices (0 across them, 1 down their rows, 2 along their columns) lie nearest to the
+    head-foot, anterior-posterior and right-left direction. The first was projected; `image` has the others."""
     anomaly_map: npt.NDArray[np.float32]
     """Map as the model gave it: float32 (28, 28), at least 0."""
     heatmap: npt.NDArray[np.float32]

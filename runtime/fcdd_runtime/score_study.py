@@ -1,21 +1,46 @@
-"""FLOW 2: a DICOM study becomes a score and a heatmap for each breast."""
+"""FLOW 2: a DICOM study becomes a score and a heatmap for each breast, in three steps: prepare, infer, finish."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 
-from fcdd_runtime.backends.base import Backend
-from fcdd_runtime.breasts.cut import BreastImage, separate_breasts, split_breasts
+from fcdd_runtime.backends.base import Backend, Maps, Scores
 from fcdd_runtime.breasts.projection import project
+from fcdd_runtime.breasts.split import BreastImage, separate_breasts, split_breasts
 from fcdd_runtime.contract import MipRecipe, ModelContract
 from fcdd_runtime.errors import StudyError
-from fcdd_runtime.images.heatmap import Heatmaps, upsample
-from fcdd_runtime.images.network_input import infer_images
+from fcdd_runtime.images.heatmap import upsample
+from fcdd_runtime.images.network_input import GreyImage, infer_images
 from fcdd_runtime.images.peak import find_peak
 from fcdd_runtime.images.references import OTHER_BREAST, Reference
 from fcdd_runtime.phases.choose import Phases, split_phases
 from fcdd_runtime.phases.manual import ManualPhases
-from fcdd_runtime.result import BreastResult, SplitChoice, StudyResult
+from fcdd_runtime.result import BreastResult, PhaseChoice, SplitChoice, StudyResult
 from fcdd_runtime.study.read import Study
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study's breast images, ready for a network, and how they were made. It holds no file and can be pickled."""
+
+    study_instance_uid: str
+    breasts: tuple[BreastImage, ...]
+    """In the order R, L; one only in a unilateral study."""
+    references: tuple[Reference, ...]
+    """What each of them is compared with; empty for a network that takes one image."""
+    phases: PhaseChoice
+    split: SplitChoice
+    warnings: tuple[str, ...]
+    """One sentence each."""
+
+    @property
+    def images(self) -> list[GreyImage]:
+        """The breasts' images: uint8 (rows, columns), 0..255."""
+        return [breast.pixels for breast in self.breasts]
+
+    @property
+    def reference_images(self) -> list[GreyImage] | None:
+        """What each of them is compared with, of the same kind; None for a network that takes one image."""
+        return [reference.pixels for reference in self.references] or None
 
 
 def score_study(
@@ -40,24 +65,44 @@ def score_study(
     BackendError
         If the model cannot be run.
     """
-    contract = backend.contract
+    prepared = prepare(study, backend.contract, manual, reference)
+    scores, maps = infer(prepared, backend)
+    return finish(prepared, scores, maps, backend.contract)
+
+
+def prepare(
+    study: Study, contract: ModelContract, manual: ManualPhases | None = None, reference: Reference | None = None
+) -> Prepared:
+    """Read a study's pixels, and make its breast images after the contract's recipe.
+
+    Parameters
+    ----------
+    manual, reference : as in `score_study`
+
+    Raises
+    ------
+    StudyError
+        If no pre/post pair, or no breast image, can be made of the study, or a breast has nothing to be compared with.
+    """
     phases = split_phases(study, contract.recipe, manual)
     breasts, split = breast_images(phases, contract.recipe)
-    references = _references(breasts, contract, reference)
-    scores, maps = infer_images(
-        [breast.pixels for breast in breasts], backend, [other.pixels for other in references] or None
-    )
-    heatmaps = upsample(maps, contract.upsampling, contract.resize.size)
-    results = tuple(
-        _breast_result(breast, float(score), anomaly_map, heatmap, contract)
-        for breast, score, anomaly_map, heatmap in zip(breasts, scores, maps, heatmaps, strict=True)
-    )
-    return StudyResult(
+    if reference is not None:
+        references = [reference] * len(breasts)
+    elif "reference" not in contract.inputs:
+        references = []
+    elif len(breasts) == 2:
+        references = [Reference(OTHER_BREAST, breast.pixels) for breast in reversed(breasts)]
+    else:
+        raise StudyError(
+            f"{contract.network} compares a breast with the other one and this study shows one only; give a recorded "
+            "image with --reference"
+        )
+    return Prepared(
         study_instance_uid=study.study_instance_uid,
-        breasts=_with_references(results, references),
+        breasts=breasts,
+        references=tuple(references),
         phases=phases.choice,
         split=split,
-        contract=contract,
         warnings=phases.warnings + split.warnings,
     )
 
@@ -77,35 +122,54 @@ def breast_images(phases: Phases, recipe: MipRecipe) -> tuple[tuple[BreastImage,
     return separate_breasts(projection, left, recipe, (phases.laterality, phases.left.laterality))
 
 
-def _references(breasts: Sequence[BreastImage], contract: ModelContract, recorded: Reference | None) -> list[Reference]:
-    """Say what each breast is compared with; nothing if the network takes one image."""
-    if recorded is not None:
-        return [recorded] * len(breasts)
-    if "reference" not in contract.inputs:
-        return []
-    if len(breasts) != 2:
-        raise StudyError(
-            f"{contract.network} compares a breast with the other one and this study shows one only; give a recorded "
-            "image with --reference"
+def infer(prepared: Prepared, backend: Backend) -> tuple[Scores, Maps]:
+    """Run the model on a study's breast images.
+
+    Returns
+    -------
+    scores and anomaly maps, in the order of the breasts, as `infer_images` gives them
+
+    Raises
+    ------
+    ImageError
+        If a reference is given and the network takes none.
+    BackendError
+        If the model cannot be run.
+    """
+    return infer_images(prepared.images, backend, prepared.reference_images)
+
+
+def finish(prepared: Prepared, scores: Scores, maps: Maps, contract: ModelContract) -> StudyResult:
+    """Make the result of what the model answered: heatmaps, and the voxel where each is highest.
+
+    Parameters
+    ----------
+    scores, maps : as `infer` returns them
+    """
+    heatmaps = upsample(maps, contract.upsampling, contract.resize.size)
+    names: Sequence[str | None] = [reference.name for reference in prepared.references] or [None] * len(scores)
+    results = [
+        BreastResult(
+            laterality=breast.laterality,
+            score=float(score),
+            flagged=contract.flags(float(score)),
+            peak=find_peak(heatmap, breast, contract),
+            image=breast.pixels,
+            pixel_mm=breast.pixel_mm,
+            axes=breast.projection.axes,
+            anomaly_map=anomaly_map,
+            heatmap=heatmap,
+            reference=name,
         )
-    return [Reference(OTHER_BREAST, breast.pixels) for breast in reversed(breasts)]
-
-
-def _with_references(results: tuple[BreastResult, ...], references: list[Reference]) -> tuple[BreastResult, ...]:
-    pairs = zip(results, references, strict=True) if references else ()
-    return tuple(replace(result, reference=reference.name) for result, reference in pairs) or results
-
-
-def _breast_result(
-    breast: BreastImage, score: float, anomaly_map: Heatmaps, heatmap: Heatmaps, contract: ModelContract
-) -> BreastResult:
-    return BreastResult(
-        laterality=breast.laterality,
-        score=score,
-        flagged=contract.flags(score),
-        peak=find_peak(heatmap, breast, contract),
-        image=breast.pixels,
-        pixel_mm=breast.pixel_mm,
-        anomaly_map=anomaly_map,
-        heatmap=heatmap,
+        for breast, score, anomaly_map, heatmap, name in zip(
+            prepared.breasts, scores, maps, heatmaps, names, strict=True
+        )
+    ]
+    return StudyResult(
+        study_instance_uid=prepared.study_instance_uid,
+        breasts=tuple(results),
+        phases=prepared.phases,
+        split=prepared.split,
+        contract=contract,
+        warnings=prepared.warnings,
     )

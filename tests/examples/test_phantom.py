@@ -6,8 +6,8 @@ import pydicom
 import pytest
 from click.testing import CliRunner
 
-from fcdd_runtime.breasts.cut import split_breasts
 from fcdd_runtime.breasts.projection import project
+from fcdd_runtime.breasts.split import split_breasts
 from fcdd_runtime.phases.choose import split_phases
 from fcdd_runtime.study.read import read_studies
 from phantom import Phantom, draw_phantom

@@ -9,7 +9,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from fcdd_export.networks.served import fcdd_network, upsampling_of
+from fcdd_export.networks.registry import published_network, upsampling_of
 from fcdd_export.networks.snapshot import load_snapshot
 from fcdd_runtime.backends.fake import FakeBackend
 from fcdd_runtime.contract import Display, EngineSource, MipRecipe, ModelContract, OperatingPoint
@@ -68,12 +68,12 @@ def test_training_repeats_to_the_last_bit_and_moves_the_weights() -> None:
     one, other = train(images, labels, options).state_dict(), train(images, labels, options).state_dict()
     assert all(torch.equal(one[name], other[name]) for name in one)
     torch.manual_seed(options.seed)
-    assert not torch.equal(one["conv1.weight"], fcdd_network(NET).state_dict()["conv1.weight"])
+    assert not torch.equal(one["conv1.weight"], published_network(NET).state_dict()["conv1.weight"])
 
 
 def test_written_snapshot_is_read_as_a_published_one(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    network, statistics = fcdd_network(NET).eval(), Statistics(0.2, 0.1)
+    network, statistics = published_network(NET).eval(), Statistics(0.2, 0.1)
     write_snapshot(network, statistics, TrainingOptions(), tmp_path)
     snapshot = load_snapshot(tmp_path)
     assert snapshot.net == NET

@@ -22,8 +22,8 @@ import fcdd_export.convert
 import fcdd_export.int8.search
 from fcdd_export.cli import main
 from fcdd_export.gate.drawn import drawn_images
-from fcdd_export.gate.drift import LIMITS
 from fcdd_export.graphs.fp16 import fp16_from_onnx
+from fcdd_export.graphs.precisions import PRECISIONS
 from fcdd_export.networks.snapshot import load_snapshot
 from fcdd_runtime.backends.golden import read_golden
 from fcdd_runtime.contract import MipRecipe, OperatingPoint, read_contract
@@ -115,11 +115,11 @@ def test_golden_vectors_are_what_the_model_answers(repository: Path) -> None:
 
 
 def test_the_same_snapshot_gives_the_same_bytes(snapshot: Path, tmp_path: Path) -> None:
-    for repo in ("one", "two"):
+    for repo in ("first", "second"):
         assert run(snapshot, "--repo", tmp_path / repo).exit_code == 0
     for name in ("config.pbtxt", "contract.json", "golden.npz", "1/model.onnx"):
-        one, two = ((tmp_path / repo / "fcdd_fp16" / name).read_bytes() for repo in ("one", "two"))
-        assert one == two, name
+        first, second = ((tmp_path / repo / "fcdd_fp16" / name).read_bytes() for repo in ("first", "second"))
+        assert first == second, name
 
 
 def test_mean_and_std_come_from_the_training_normals(small_case: PublishedCase, tmp_path: Path) -> None:
@@ -392,7 +392,8 @@ def test_a_refused_int8_names_the_method_that_is_left_to_try(
     method: Literal["fast", "accurate"], named: bool, snapshot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Nothing passes: what is refused, and how well INT8 is made, is the business of other tests.
-    monkeypatch.setitem(LIMITS, "int8", replace(LIMITS["int8"], map_of_set=0.0))
+    int8 = PRECISIONS["int8"]
+    monkeypatch.setitem(PRECISIONS, "int8", replace(int8, limits=replace(int8.limits, map_of_set=0.0)))
     monkeypatch.setattr(fcdd_export.int8.search, "SCORE_ERROR", 1e9)
     images = drawn_folder(tmp_path / "images", 16)
     options = ["--int8-method", method, "--calibration-images", images, "--repo", tmp_path / "repo"]

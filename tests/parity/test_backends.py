@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import onnxruntime
 import pytest
 from result_builders import make_contract
 
 from fcdd_export.gate.drawn import drawn_images
+from fcdd_export.gate.drift import Outputs, ReferenceAnswers, measure_drift, violations
 from fcdd_export.gate.outputs import torch_outputs
 from fcdd_export.networks.served import ServedNetwork
 from fcdd_export.networks.snapshot import load_snapshot
@@ -17,10 +17,8 @@ from fcdd_runtime.backends.base import Backend
 from fcdd_runtime.backends.fake import FakeBackend
 from fcdd_runtime.backends.golden import read_golden, self_test
 from fcdd_runtime.contract import read_contract
+from rounding import assert_equal_but_for_rounding
 from support import WriteSnapshot
-
-TOLERANCE = {"fp32": 1e-5, "fp16": 1e-2}
-"""Relative for scores, of the largest value for maps, against torch in FP32."""
 
 Open = Callable[[str], Backend]
 
@@ -41,7 +39,7 @@ def open_model(repository: Path, request: pytest.FixtureRequest) -> Open:
 def network(repository: Path, tmp_path_factory: pytest.TempPathFactory, write_snapshot: WriteSnapshot) -> ServedNetwork:
     """The snapshot behind `small_fp32` and `small_fp16`, made again from its seed."""
     snapshot = load_snapshot(write_snapshot(tmp_path_factory.mktemp("again")))
-    return ServedNetwork(snapshot.network, [0.2] * 3, [0.1] * 3)
+    return snapshot.network.served(snapshot.objective, [0.2] * 3, [0.1] * 3)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
@@ -52,10 +50,12 @@ def test_a_backend_answers_what_torch_answers(
     images = drawn_images(batch, seed=5)
     expected = torch_outputs(network, {"mip": images})
     with open_model(f"small_{precision}") as backend:
-        scores, maps = backend.infer({"mip": images})
-    limit = TOLERANCE[precision]
-    np.testing.assert_allclose(scores, expected.scores, rtol=limit)
-    np.testing.assert_allclose(maps, expected.maps, atol=limit * float(expected.maps.max()))
+        outputs = Outputs(*backend.infer({"mip": images}))
+    if precision == "fp32":
+        assert_equal_but_for_rounding(outputs, expected, network, {"mip": images})
+    contract = backend.contract
+    reference = ReferenceAnswers({"mip": images}, expected, contract.upsampling, contract.resize.size)
+    assert violations(measure_drift("the backend", outputs, reference), precision) == []
 
 
 def test_a_backend_passes_its_golden_vectors(open_model: Open, repository: Path) -> None:

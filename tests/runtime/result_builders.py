@@ -51,6 +51,7 @@ def make_breast(laterality: str = "R", **changes: Any) -> BreastResult:
         peak=Peak((80, 120), (50, 70), (-52.4, -31.0, 12.5), "1.2.3.4", None),
         image=np.random.default_rng(3).integers(0, 256, (140, 160)).astype(np.uint8),
         pixel_mm=(1.0, 1.0),
+        axes=(0, 1, 2),
         anomaly_map=np.full((28, 28), 0.3, np.float32),
         heatmap=0.3 + 2 * blob,
     )

@@ -57,42 +57,38 @@ def read_labelled_images(folder: Path, masks: Path | None, groups: Path | None) 
     names = tuple(path.relative_to(folder).as_posix() for kind in CLASSES for path in paths[kind])
     images = tuple(read_image(path) for kind in CLASSES for path in paths[kind])
     labels = np.repeat([False, True], [len(paths[kind]) for kind in CLASSES])
-    masks = masks or _if_there(folder / MASKS_FOLDER)
-    table = groups or _if_there(folder / GROUPS_FILE)
+    if masks is None and (folder / MASKS_FOLDER).exists():
+        masks = folder / MASKS_FOLDER
+    if groups is None and (folder / GROUPS_FILE).exists():
+        groups = folder / GROUPS_FILE
+    digest = hashlib.sha256()
+    for name, image in zip(names, images, strict=True):
+        # The names begin with their class, so that labels are hashed too.
+        digest.update(f"{len(name)} {name} {image.shape}".encode())
+        digest.update(image.tobytes())
     return LabelledImages(
         names,
         images,
         labels,
-        _read_masks(masks, names, images),
-        None if table is None else _read_groups(table, names),
-        _hash(names, images),
+        (None,) * len(names) if masks is None else _read_masks(masks, names, images),
+        None if groups is None else _read_groups(groups, names),
+        digest.hexdigest(),
     )
 
 
-def _if_there(path: Path) -> Path | None:
-    return path if path.exists() else None
-
-
-def _read_masks(folder: Path | None, names: tuple[str, ...], images: tuple[GreyImage, ...]) -> tuple[Mask | None, ...]:
-    if folder is None:
-        return (None,) * len(names)
+def _read_masks(folder: Path, names: tuple[str, ...], images: tuple[GreyImage, ...]) -> tuple[Mask | None, ...]:
     found = {path.relative_to(folder).with_suffix("").as_posix(): path for path in find_images(folder)}
-    masks = tuple(
-        _read_mask(found.get(_within_class(name)), image) if name.startswith("anomalous/") else None
-        for name, image in zip(names, images, strict=True)
-    )
+    masks: list[Mask | None] = []
+    for name, image in zip(names, images, strict=True):
+        kind, _, within_class = name.partition("/")
+        path = found.get(Path(within_class).with_suffix("").as_posix()) if kind == "anomalous" else None
+        masks.append(None if path is None else _read_mask(path, image))
     if not any(mask is not None for mask in masks):
         raise ImageError(f"no mask in {folder} is named as an anomalous image; name masks as the images they belong to")
-    return masks
+    return tuple(masks)
 
 
-def _within_class(name: str) -> str:
-    return Path(name).relative_to("anomalous").with_suffix("").as_posix()
-
-
-def _read_mask(path: Path | None, image: GreyImage) -> Mask | None:
-    if path is None:
-        return None
+def _read_mask(path: Path, image: GreyImage) -> Mask:
     mask = read_image(path) > 0
     if mask.shape != image.shape:
         raise ImageError(f"{path} has {mask.shape} pixels and its image {image.shape}; draw the mask on the image")
@@ -115,12 +111,3 @@ def _read_groups(path: Path, names: tuple[str, ...]) -> Groups:
         raise ImageError(f"{path} gives no group for {missing} images; name each as {CLASSES[0]}/FILE or so")
     numbers: Groups = np.unique([group_of[name] for name in names], return_inverse=True)[1].ravel()
     return numbers
-
-
-def _hash(names: tuple[str, ...], images: tuple[GreyImage, ...]) -> str:
-    # The names begin with their class.
-    digest = hashlib.sha256()
-    for name, image in zip(names, images, strict=True):
-        digest.update(f"{len(name)} {name} {image.shape}".encode())
-        digest.update(image.tobytes())
-    return digest.hexdigest()

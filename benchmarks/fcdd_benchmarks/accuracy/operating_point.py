@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fcdd_benchmarks.accuracy.statistics import Estimate
+from fcdd_benchmarks.accuracy.statistics import Answers
+from fcdd_benchmarks.report.estimate import Estimate, NamedEstimate
 from fcdd_export.gate.roc import (
     Groups,
     Labels,
@@ -25,7 +26,7 @@ class ProposedPoint:
     """A threshold for a wanted sensitivity."""
 
     wanted_sensitivity: float
-    threshold: Estimate
+    threshold: NamedEstimate
     """Determined on all images, as `between_scores` does."""
     held_out: tuple[float, float] | None
     """Sensitivity and specificity over all images, each judged by a threshold set without its fold; None where a class
@@ -39,12 +40,16 @@ def proposed_point(
 ) -> ProposedPoint:
     """Propose a threshold, with the interval of a bootstrap over `picks`."""
     drawn = [between_scores(scores[pick], labels[pick], sensitivity) for pick in picks]
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    value = between_scores(scores, labels, sensitivity)
+    threshold = Estimate.of_draws(between_scores(scores, labels, sensitivity), drawn).named("threshold")
     folds = _folds(labels, np.arange(labels.size) if groups is None else groups)
-    held_out = None if folds is None else _held_out(scores, labels, folds, sensitivity)
-    count = 0 if folds is None else int(folds.max()) + 1
-    return ProposedPoint(sensitivity, Estimate("threshold", value, float(low), float(high)), held_out, count)
+    if folds is None:
+        return ProposedPoint(sensitivity, threshold, None, 0)
+    flagged, count = np.zeros(labels.size, np.bool_), int(folds.max()) + 1
+    for fold in range(count):
+        others = folds != fold
+        flagged[~others] = scores[~others] >= between_scores(scores[others], labels[others], sensitivity)
+    held_out = float(flagged[labels].mean()), float((~flagged[~labels]).mean())
+    return ProposedPoint(sensitivity, threshold, held_out, count)
 
 
 def between_scores(scores: Scores, labels: Labels, sensitivity: float) -> float:
@@ -58,13 +63,13 @@ def between_scores(scores: Scores, labels: Labels, sensitivity: float) -> float:
     return (highest + float(lower.max())) / 2 if lower.size else highest
 
 
-def rates_at(scores: Scores, labels: Labels, threshold: float, picks: Sequence[Picks]) -> tuple[Estimate, Estimate]:
+def rates_at(answers: Answers, threshold: float, picks: Sequence[Picks]) -> tuple[Estimate, Estimate]:
     """Return sensitivity and specificity at a threshold that is held fixed, with their intervals."""
-    rates = {"sensitivity": sensitivity_at, "specificity": specificity_at}
+    scores, labels = answers.scores, answers.labels
     found = []
-    for name, rate in rates.items():
-        low, high = np.quantile([rate(scores[pick], labels[pick], threshold) for pick in picks], [0.025, 0.975])
-        found.append(Estimate(name, rate(scores, labels, threshold), float(low), float(high)))
+    for rate in (sensitivity_at, specificity_at):
+        drawn = [rate(scores[pick], labels[pick], threshold) for pick in picks]
+        found.append(Estimate.of_draws(rate(scores, labels, threshold), drawn))
     return found[0], found[1]
 
 
@@ -73,18 +78,9 @@ def _folds(labels: Labels, groups: Groups) -> npt.NDArray[np.int64] | None:
     diseased = np.unique(groups[labels])
     count = min(FOLDS, diseased.size)
     rng = np.random.default_rng(0)
-    fold = np.zeros(labels.size, np.int64)
+    folds = np.zeros(labels.size, np.int64)
     for kind in (diseased, np.setdiff1d(groups, diseased)):
         for place, group in enumerate(rng.permutation(kind)):
-            fold[groups == group] = place % count
-    enough = all(set(labels[fold != one]) == {True, False} for one in range(count))
-    return fold if enough else None
-
-
-def _held_out(scores: Scores, labels: Labels, folds: npt.NDArray[np.int64], sensitivity: float) -> tuple[float, float]:
-    flagged = np.zeros(labels.size, np.bool_)
-    for fold in range(int(folds.max()) + 1):
-        others = folds != fold
-        threshold = between_scores(scores[others], labels[others], sensitivity)
-        flagged[~others] = scores[~others] >= threshold
-    return float(flagged[labels].mean()), float((~flagged[~labels]).mean())
+            folds[groups == group] = place % count
+    enough = all(set(labels[folds != fold]) == {True, False} for fold in range(count))
+    return folds if enough else None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from fcdd_benchmarks.report.estimate import Estimate, NamedEstimate
 from fcdd_export.gate.roc import (
     Labels,
     Picks,
@@ -19,16 +20,6 @@ from fcdd_export.gate.roc import (
 )
 
 SENSITIVITIES = (0.90, 0.95, 0.97)
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A statistic and its 95 % percentile bootstrap interval."""
-
-    name: str
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -64,32 +55,30 @@ def statistics_of(answers: Answers, prevalence: float) -> dict[str, float]:
     return found | ({"pixelwise AUC": float(known.mean())} if known.size else {})
 
 
-def estimates_of(answers: Answers, prevalence: float, picks: Sequence[Picks]) -> tuple[Estimate, ...]:
+def estimates_of(answers: Answers, prevalence: float, picks: Sequence[Picks]) -> tuple[NamedEstimate, ...]:
     """Return all statistics with their intervals."""
     drawn = [statistics_of(answers.resampled(pick), prevalence) for pick in picks]
-    return tuple(
-        _estimate(name, value, [one[name] for one in drawn if name in one])
-        for name, value in statistics_of(answers, prevalence).items()
-    )
+    return _with_intervals(statistics_of(answers, prevalence), drawn)
 
 
-def changes_of(answers: Answers, reference: Answers, prevalence: float, picks: Sequence[Picks]) -> tuple[Estimate, ...]:
+def changes_of(
+    answers: Answers, reference: Answers, prevalence: float, picks: Sequence[Picks]
+) -> tuple[NamedEstimate, ...]:
     """Return by how much all statistics change from `reference` to `answers`, which are of the same images.
 
     Both are resampled by the same images, so that what they have in common cancels.
     """
-    drawn = [_differences(answers.resampled(pick), reference.resampled(pick), prevalence) for pick in picks]
+
+    def differences(answers: Answers, reference: Answers) -> dict[str, float]:
+        before, now = statistics_of(reference, prevalence), statistics_of(answers, prevalence)
+        return {name: value - before[name] for name, value in now.items() if name in before}
+
+    drawn = [differences(answers.resampled(pick), reference.resampled(pick)) for pick in picks]
+    return _with_intervals(differences(answers, reference), drawn)
+
+
+def _with_intervals(values: dict[str, float], drawn: Sequence[dict[str, float]]) -> tuple[NamedEstimate, ...]:
     return tuple(
-        _estimate(name, value, [one[name] for one in drawn if name in one])
-        for name, value in _differences(answers, reference, prevalence).items()
+        Estimate.of_draws(value, [draw[name] for draw in drawn if name in draw]).named(name)
+        for name, value in values.items()
     )
-
-
-def _differences(answers: Answers, reference: Answers, prevalence: float) -> dict[str, float]:
-    before = statistics_of(reference, prevalence)
-    return {name: value - before[name] for name, value in statistics_of(answers, prevalence).items() if name in before}
-
-
-def _estimate(name: str, value: float, drawn: list[float]) -> Estimate:
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return Estimate(name, value, float(low), float(high))

@@ -1,24 +1,23 @@
 """The backends that gpu-check runs a model on, and why one cannot be had here."""
 
 import shutil
-import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+from fcdd_benchmarks.timing.served import served
 from fcdd_runtime.backends import open_folder, open_url
 from fcdd_runtime.backends.base import Backend
 from fcdd_runtime.backends.golden import GoldenVectors, read_golden
 from fcdd_runtime.backends.tensorrt.library import Flavour
 from fcdd_runtime.contract import CONTRACT_FILE
 from fcdd_runtime.errors import BackendError, GateError, one_line
-from fcdd_runtime.serving.triton_process import ServerOptions, running_server
 
 CUDA = "CUDAExecutionProvider"
 EXPORT = "from fcdd_export.cli import main; main()"
-TENSORRT_BACKENDS = (Path("/opt/tritonserver/backends/tensorrt"),)
+TENSORRT_BACKEND = Path("/opt/tritonserver/backends/tensorrt")
 """Where NVIDIA's containers keep Triton's TensorRT backend, beside the folder of an installed server."""
 DEADLINE_S = 60.0
 
@@ -36,7 +35,18 @@ def cuda_refusal() -> str | None:
     return None if built_in else "ONNX Runtime with CUDA: this build of ONNX Runtime has no CUDA provider"
 
 
-def open_on_cuda(folder: Path) -> Backend:
+def triton_refusal() -> str | None:
+    """Say why no plan can be served here; None if one can."""
+    server = shutil.which("tritonserver")
+    if server is None:
+        return "Triton with TensorRT: there is no tritonserver here"
+    beside = Path(server).resolve().parents[1] / "backends" / "tensorrt"
+    found = any(folder.is_dir() for folder in (beside, TENSORRT_BACKEND))
+    return None if found else "Triton with TensorRT: the tritonserver here has no TensorRT backend"
+
+
+@contextmanager
+def opened_on_cuda(folder: Path) -> Iterator[Opened]:
     """Open a model folder with ONNX Runtime on the GPU.
 
     Raises
@@ -46,14 +56,14 @@ def open_on_cuda(folder: Path) -> Backend:
     """
     from fcdd_runtime.backends.onnxruntime import OnnxRuntimeBackend  # noqa: PLC0415
 
-    backend = OnnxRuntimeBackend(folder)
-    if CUDA not in backend.providers:
-        backend.close()
-        raise BackendError("ONNX Runtime's CUDA provider does not start here; look for missing CUDA libraries")
-    return backend
+    with closing(OnnxRuntimeBackend(folder)) as backend:
+        if CUDA not in backend.providers:
+            raise BackendError("ONNX Runtime's CUDA provider does not start here; look for missing CUDA libraries")
+        yield backend, read_golden(folder)
 
 
-def open_engine(folder: Path, flavour: Flavour, repository: Path) -> Opened:
+@contextmanager
+def opened_engine(folder: Path, flavour: Flavour, repository: Path) -> Iterator[Opened]:
     """Build an exported model's engine into a repository, as an appliance does, and open it.
 
     Raises
@@ -67,37 +77,16 @@ def open_engine(folder: Path, flavour: Flavour, repository: Path) -> Opened:
         kind = GateError if done.returncode == GateError.exit_code else BackendError
         raise kind(one_line(done.stderr.removeprefix("Error: ")))
     [contract] = repository.glob(f"*/{CONTRACT_FILE}")
-    return open_folder(contract.parent), read_golden(contract.parent)
-
-
-def triton_refusal() -> str | None:
-    """Say why no plan can be served here; None if one can."""
-    server = shutil.which("tritonserver")
-    if server is None:
-        return "Triton with TensorRT: there is no tritonserver here"
-    beside = Path(server).resolve().parents[1] / "backends" / "tensorrt"
-    found = any(folder.is_dir() for folder in (beside, *TENSORRT_BACKENDS))
-    return None if found else "Triton with TensorRT: the tritonserver here has no TensorRT backend"
+    with open_folder(contract.parent) as backend:
+        yield backend, read_golden(contract.parent)
 
 
 @contextmanager
-def served_plan(repository: Path, log: Path) -> Iterator[Callable[[], Opened]]:
-    """Serve the one model of a repository: gives what starts the server and connects to it."""
-    with ExitStack() as stack:
-
-        def opened() -> Opened:
-            http, grpc, metrics = _free_ports(3)
-            options = ServerOptions(repository, "127.0.0.1", http, grpc, metrics, log)
-            server = stack.enter_context(running_server(options))
-            backend = open_url(server.urls[0], DEADLINE_S)
-            return backend, backend.golden()
-
-        yield opened
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
+def opened_plan(repository: Path, log: Path) -> Iterator[Opened]:
+    """Serve the one model of a repository with Triton, and connect to it."""
+    [contract] = repository.glob(f"*/{CONTRACT_FILE}")
+    with (
+        served(repository, log) as address,
+        open_url(f"{address}/{contract.parent.name}", DEADLINE_S) as model,
+    ):
+        yield model, model.golden()

@@ -10,9 +10,11 @@ from typing import Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from fcdd_benchmarks.timing.summary import Percentile, Times, rate_interval
+from fcdd_benchmarks.report.estimate import Estimate
+from fcdd_benchmarks.timing.summary import Times, rate_interval
 
 A = TypeVar("A")
+R = TypeVar("R")
 Request = Callable[[], A]
 
 FEWEST_SAMPLES = 9
@@ -28,10 +30,21 @@ class LoopRun(Generic[A]):
 
     times_ms: Times
     """In the order of completion, while all threads were busy."""
-    requests_per_second: Percentile
+    requests_per_second: Estimate
     """With its 95 % interval."""
     answers: list[A]
     """All of them, for checking: also those that came when some threads had ended."""
+
+
+@dataclass(frozen=True)
+class OpenRun(Generic[A]):
+    """What came of requests that arrive whether or not the former ones are answered."""
+
+    times_ms: Times
+    """From when a request arrived, waiting included, to its answer; in the order of arrival."""
+    gave_up: bool
+    """Whether the rest was not sent, because requests waited too long or too many were late."""
+    answers: list[A]
 
 
 @dataclass(frozen=True)
@@ -40,14 +53,19 @@ class _Call(Generic[A]):
     ended: float
     answer: A
 
+    @property
+    def taken_ms(self) -> float:
+        return (self.ended - self.started) * 1e3
+
 
 def warm_up(request: Request[A], concurrency: int, seconds: float) -> bool:
     """Run short closed loops until the median holds still, six more at most; say whether it did."""
-    last = _median(closed_loop(request, concurrency, seconds / 10))
-    for _ in range(WARM_UP_ROUNDS):
-        former, last = last, _median(closed_loop(request, concurrency, seconds / 10))
-        if abs(last - former) <= WARM * former:
+    former: float | None = None
+    for _ in range(WARM_UP_ROUNDS + 1):
+        median = float(np.median(closed_loop(request, concurrency, seconds / 10).times_ms))
+        if former is not None and abs(median - former) <= WARM * former:
             return True
+        former = median
     return False
 
 
@@ -68,18 +86,14 @@ def closed_loop(request: Request[A], concurrency: int, seconds: float) -> LoopRu
             calls.append(_Call(started, time.perf_counter(), answer))
         return calls
 
-    return _loop_run(_in_threads(asking, concurrency))
-
-
-def _loop_run(threads: list[list[_Call[A]]]) -> LoopRun[A]:
+    threads = _in_threads(asking, concurrency)
     calls = sorted((call for thread in threads for call in thread), key=lambda call: call.ended)
     all_busy_until = min(thread[-1].ended for thread in threads)
     counted = [call for call in calls if call.ended <= all_busy_until]
     # One thread may have answered its share while another was at its first request.
     counted = counted if len(counted) >= 3 else calls
     rate = rate_interval(np.array([call.ended for call in counted]), min(call.started for call in calls))
-    times = np.array([(call.ended - call.started) * 1e3 for call in counted])
-    return LoopRun(times, rate, [call.answer for call in calls])
+    return LoopRun(np.array([call.taken_ms for call in counted]), rate, [call.answer for call in calls])
 
 
 def poisson_arrivals(rate: float, count: int, seed: int = 0) -> npt.NDArray[np.float64]:
@@ -90,33 +104,12 @@ def poisson_arrivals(rate: float, count: int, seed: int = 0) -> npt.NDArray[np.f
     return np.random.default_rng(seed).exponential(1.0, count).cumsum() / rate
 
 
-@dataclass(frozen=True)
-class LateAllowance:
-    """When an open loop has shown that its limit is not kept, so that it can end."""
-
-    limit_ms: float
-    """From arrival to answer; more is late."""
-    allowed: int
-    """Late requests at most."""
-
-
-def late_allowance(count: int, limit_ms: float) -> LateAllowance:
+def late_allowed(count: int) -> int:
     """Return how many of `count` requests may be late; with one more, their p99 exceeds the limit for certain.
 
     The p99 of NumPy lies between the sorted times floor(0.99 (count - 1)) and the next: 2 of 200 may be late.
     """
-    return LateAllowance(limit_ms, count - 1 - 99 * (count - 1) // 100)
-
-
-@dataclass(frozen=True)
-class OpenRun(Generic[A]):
-    """What came of requests that arrive whether or not the former ones are answered."""
-
-    times_ms: Times
-    """From when a request arrived, waiting included, to its answer; in the order of arrival."""
-    gave_up: bool
-    """Whether the rest was not sent, because requests waited too long or too many were late."""
-    answers: list[A]
+    return count - 1 - 99 * (count - 1) // 100
 
 
 def open_loop(
@@ -124,12 +117,12 @@ def open_loop(
     arrivals: npt.NDArray[np.float64],
     workers: int,
     longest_wait_s: float,
-    allowance: LateAllowance | None = None,
+    p99_limit_ms: float = np.inf,
 ) -> OpenRun[A]:
     """Send requests when they arrive, first come first served, at most `workers` at a time.
 
-    A request's time starts when it was due, so that a slow answer also counts against those who waited behind it.
-    With an allowance it ends as soon as more requests are late than that.
+    A request's time starts when it was due, so that a slow answer also counts against those who waited behind it. It
+    ends as soon as so many requests took longer than a limit that their p99 is certain to exceed it.
     """
     origin, lock, pending = time.perf_counter() + 0.01, threading.Lock(), iter(range(len(arrivals)))
     calls: dict[int, _Call[A]] = {}
@@ -148,24 +141,16 @@ def open_loop(
                 return
             answer = request()
             calls[index] = _Call(due, time.perf_counter(), answer)
-            if allowance is not None and (calls[index].ended - due) * 1e3 > allowance.limit_ms:
+            if calls[index].taken_ms > p99_limit_ms:
                 late.append(index)
-                if len(late) > allowance.allowed:
+                if len(late) > late_allowed(len(arrivals)):
                     gave_up.set()
 
     _in_threads(working, workers)
     done = [calls[index] for index in sorted(calls)]
-    times = np.array([(call.ended - call.started) * 1e3 for call in done])
-    return OpenRun(times, gave_up.is_set(), [call.answer for call in done])
-
-
-R = TypeVar("R")
+    return OpenRun(np.array([call.taken_ms for call in done]), gave_up.is_set(), [call.answer for call in done])
 
 
 def _in_threads(work: Callable[[], R], count: int) -> list[R]:
     with ThreadPoolExecutor(count) as pool:
         return [future.result() for future in [pool.submit(work) for _ in range(count)]]
-
-
-def _median(run: LoopRun[A]) -> float:
-    return float(np.median(run.times_ms))

@@ -1,1 +1,1 @@
-"""The report that every benchmark writes and reads."""
+"""What every benchmark's report is made of: estimates, the machine, report.json, its page and plots."""

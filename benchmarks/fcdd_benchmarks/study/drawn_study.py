@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
 from pydicom.uid import (
     UID,
     ExplicitVRLittleEndian,
@@ -112,14 +113,9 @@ def _save(header: Dataset, pixels: npt.NDArray[np.uint16], syntax: UID, path: Pa
     if syntax in {RLELossless, JPEGLSLossless, JPEG2000Lossless}:
         header.compress(syntax, generate_instance_uid=False)
     elif syntax != ExplicitVRLittleEndian:
-        _compress_lossless_jpeg(header, pixels)
+        from imagecodecs import ljpeg_encode  # noqa: PLC0415 (a benchmark's own need)
+
+        header.PixelData = encapsulate([bytes(ljpeg_encode(pixels, bitspersample=16))])
+        header["PixelData"].is_undefined_length = True
+        header.file_meta.TransferSyntaxUID = JPEGLosslessSV1
     header.save_as(path, enforce_file_format=True)
-
-
-def _compress_lossless_jpeg(header: Dataset, pixels: npt.NDArray[np.uint16]) -> None:
-    from imagecodecs import ljpeg_encode  # noqa: PLC0415 (a benchmark's own need)
-    from pydicom.encaps import encapsulate  # noqa: PLC0415
-
-    header.PixelData = encapsulate([bytes(ljpeg_encode(pixels, bitspersample=16))])
-    header["PixelData"].is_undefined_length = True
-    header.file_meta.TransferSyntaxUID = JPEGLosslessSV1

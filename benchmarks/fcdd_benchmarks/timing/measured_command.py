@@ -10,8 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -61,60 +60,40 @@ def measured(program: str, arguments: Sequence[str]) -> CommandFacts:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         seconds = time.perf_counter() - started
         # A process that was killed, as for its memory, leaves no facts.
-        found = json.loads(facts.read_text(encoding="utf-8")) if facts.exists() else _NO_FACTS
+        found: dict[str, Any] = {"spans": [], "ready_mb": 0.0, "over_ready_mb": 0.0, "peak_mb": 0.0}
+        if facts.exists():
+            found = json.loads(facts.read_text(encoding="utf-8"))
     output = (done.stdout + done.stderr).strip()[-2000:]
     spans = tuple(Span(**span) for span in found.pop("spans"))
     return CommandFacts(exit_code=done.returncode, output=output, process_s=seconds, spans=spans, **found)
-
-
-_NO_FACTS: dict[str, Any] = {"spans": [], "ready_mb": 0.0, "over_ready_mb": 0.0, "peak_mb": 0.0}
 
 
 def main(facts: Path, program: str, arguments: list[str]) -> None:
     """Run the command in this process, write the facts and leave as the command does."""
     module, name, watched = PROGRAMS[program]
     command = getattr(import_module(module), name)
-    clock, memory = StageClock(), _Memory()
-    with memory.noting_when_ready(watched[0]), clock.watching(watched):
-        exit_code = _exit_code(lambda: command.main(arguments, prog_name=program.split(maxsplit=1)[0]))
+    clock, ready_mb, peak_before_mb, exit_code = StageClock(), 0.0, 0.0, None
+
+    def noting_memory(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def noted(*args: Any, **kwargs: Any) -> Any:
+            nonlocal ready_mb, peak_before_mb
+            ready_mb, peak_before_mb = resident_mb(), peak_resident_mb()
+            forget_peak()
+            return function(*args, **kwargs)
+
+        return noted
+
+    with replaced(watched[0].module, watched[0].name, noting_memory), clock.watching(watched):
+        try:
+            command.main(arguments, prog_name=program.split(maxsplit=1)[0])
+        except SystemExit as end:
+            exit_code = end.code
+    peak = peak_resident_mb()
+    memory = {"ready_mb": ready_mb, "over_ready_mb": max(peak - ready_mb, 0.0), "peak_mb": max(peak, peak_before_mb)}
     spans = [dataclasses.asdict(span) for span in clock.spans]
-    facts.write_text(json.dumps({"spans": spans, **memory.facts()}), encoding="utf-8")
+    facts.write_text(json.dumps({"spans": spans, **memory}), encoding="utf-8")
     sys.exit(exit_code)
-
-
-def _exit_code(run: Callable[[], object]) -> str | int | None:
-    try:
-        run()
-    except SystemExit as end:
-        return end.code
-    return 0
-
-
-@dataclass
-class _Memory:
-    ready_mb: float = 0.0
-    peak_before_mb: float = 0.0
-
-    @contextmanager
-    def noting_when_ready(self, first: Watched) -> Iterator[None]:
-        """Take the memory when a function begins."""
-
-        def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
-            @functools.wraps(function)
-            def noted(*args: Any, **kwargs: Any) -> Any:
-                self.ready_mb, self.peak_before_mb = resident_mb(), peak_resident_mb()
-                forget_peak()
-                return function(*args, **kwargs)
-
-            return noted
-
-        with replaced(first.module, first.name, wrap):
-            yield
-
-    def facts(self) -> dict[str, float]:
-        peak = peak_resident_mb()
-        over = max(peak - self.ready_mb, 0.0)
-        return {"ready_mb": self.ready_mb, "over_ready_mb": over, "peak_mb": max(peak, self.peak_before_mb)}
 
 
 if __name__ == "__main__":

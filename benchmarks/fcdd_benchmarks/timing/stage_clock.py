@@ -43,10 +43,8 @@ class Span:
 
 
 @dataclass
-class _Open:
+class _OpenCall:
     stage: str
-    started_s: float
-    cpu_at_start_s: float
     inside_wall_s: float = 0.0
     inside_cpu_s: float = 0.0
 
@@ -63,7 +61,7 @@ class StageClock:
     def __init__(self) -> None:
         self.spans = []
         self._own_thread = threading.get_ident()
-        self._own_open: list[_Open] = []
+        self._own_calls: list[_OpenCall] = []
         self._others = threading.local()
 
     @contextmanager
@@ -76,8 +74,9 @@ class StageClock:
             If one of them is not there: it was renamed, and its stage would silently be missing.
         """
         with ExitStack() as stack:
-            for one in functions:
-                stack.enter_context(replaced(one.module, one.name, functools.partial(self._timed, one.stage)))
+            for watched in functions:
+                timed = functools.partial(self._timed, watched.stage)
+                stack.enter_context(replaced(watched.module, watched.name, timed))
             yield
 
     def _timed(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -91,27 +90,22 @@ class StageClock:
     @contextmanager
     def _span(self, stage: str) -> Iterator[None]:
         own = threading.get_ident() == self._own_thread
-        calls = self._own_open if own else self._calls_of_this_thread()
+        calls: list[_OpenCall] = self._own_calls if own else self._others.__dict__.setdefault("calls", [])
         cpu_time = time.process_time if own else time.thread_time
-        under = None if own else next((call.stage for call in self._own_open[-1:]), "")
-        calls.append(_Open(stage, time.perf_counter(), cpu_time()))
+        under = None if own else next((call.stage for call in self._own_calls[-1:]), "")
+        call = _OpenCall(stage)
+        calls.append(call)
+        started_s, cpu_at_start_s = time.perf_counter(), cpu_time()
         try:
             yield
         finally:
-            self._close(calls, under, time.perf_counter(), cpu_time())
-
-    def _close(self, calls: list[_Open], under: str | None, now_s: float, cpu_s: float) -> None:
-        call = calls.pop()
-        wall, cpu = now_s - call.started_s, cpu_s - call.cpu_at_start_s
-        if calls:
-            calls[-1].inside_wall_s += wall
-            calls[-1].inside_cpu_s += cpu
-        own_wall, own_cpu = wall - call.inside_wall_s, cpu - call.inside_cpu_s
-        self.spans.append(Span(call.stage, under, call.started_s, wall, own_wall, own_cpu))
-
-    def _calls_of_this_thread(self) -> list[_Open]:
-        calls: list[_Open] = self._others.__dict__.setdefault("calls", [])
-        return calls
+            wall, cpu = time.perf_counter() - started_s, cpu_time() - cpu_at_start_s
+            calls.pop()
+            if calls:
+                calls[-1].inside_wall_s += wall
+                calls[-1].inside_cpu_s += cpu
+            own_wall, own_cpu = wall - call.inside_wall_s, cpu - call.inside_cpu_s
+            self.spans.append(Span(stage, under, started_s, wall, own_wall, own_cpu))
 
 
 @contextmanager

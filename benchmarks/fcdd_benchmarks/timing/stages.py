@@ -12,7 +12,7 @@ CALIBRATION = "INT8 calibration"
 
 SCORE_STAGES = (
     SCORING_STARTS,
-    Watched("list", "fcdd_runtime.study.read", "_files"),
+    Watched("list", "fcdd_runtime.study.read", "_find_files"),
     STUDY_STARTS,
     Watched("phases", "fcdd_runtime.score_study", "split_phases"),
     Watched(DECODE, "fcdd_runtime.study.slices", "read_frame"),
@@ -33,13 +33,13 @@ SCORE_STAGES = (
 )
 
 EXPORT_STAGES = (
-    Watched(WHOLE, "fcdd_export.cli", "_exported"),
+    Watched(WHOLE, "fcdd_export.cli", "_export_snapshot"),
     Watched("load", "fcdd_export.request", "load_snapshot"),
     Watched("torch answers", "fcdd_export.convert", "references_of"),
     Watched("ONNX graph", "fcdd_export.convert", "onnx_from_network"),
     Watched("FP16", "fcdd_export.convert", "fp16_from_onnx"),
     Watched(CALIBRATION, "fcdd_export.convert", "int8_from_network"),
-    Watched("verify", "fcdd_export.convert", "proven"),
+    Watched("verify", "fcdd_export.convert", "prove"),
     Watched("golden vectors", "fcdd_export.convert", "golden_of"),
     Watched("engine", "fcdd_export.convert", "engine_model"),
     Watched("write", "fcdd_export.convert", "write_models"),

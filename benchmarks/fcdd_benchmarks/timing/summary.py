@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from fcdd_benchmarks.report.estimate import Estimate
+
 Times = npt.NDArray[np.float64]
 """float64 (N,), ms, in the order of measurement."""
 
@@ -22,53 +24,40 @@ ROUGH = f"With fewer than {FEW_ROUNDS} rounds the intervals are rough: they hold
 
 
 @dataclass(frozen=True)
-class Percentile:
-    """A quantile with its uncertainty, ms."""
-
-    value: float
-    low: float
-    """2.5 % end of the interval."""
-    high: float
-
-
-@dataclass(frozen=True)
 class TimingSummary:
-    """Figures of one measurement."""
+    """Figures of one measurement; a percentile is None where there are too few samples for it: 10, 20 and 100."""
 
     samples: int
     mean_ms: float
     max_ms: float
-    percentiles: dict[int, Percentile | None]
-    """50, 90, 95, 99; None where there are too few samples for it: 10, 20 and 100."""
     spread: float
     """Largest minus smallest median of the first, second and last third, as a share of the median."""
+    p50: Estimate
+    p90: Estimate | None
+    p95: Estimate | None
+    p99: Estimate | None
+    noisy: bool
+    """Whether the machine was too busy with other things for the figures to be trusted."""
 
-    @property
-    def noisy(self) -> bool:
-        """Whether the machine was too busy with other things for the figures to be trusted."""
-        return self.spread > NOISY
 
-    @property
-    def p50(self) -> Percentile:
-        """The median, which every measurement has."""
-        found = self.percentiles[50]
-        assert found is not None
-        return found
+def noise_in_words(spread: float) -> str:
+    """Return a cell of a table: a spread, and whether it is too large."""
+    return f"{spread:.0%}" + (" noisy" if spread > NOISY else "")
 
 
 def summary_of(times: Times) -> TimingSummary:
     """Summarise at least three times."""
+    median = percentile(times, 50)
+    assert median is not None
     thirds = [float(np.median(third)) for third in np.array_split(times, 3)]
+    spread = (max(thirds) - min(thirds)) / float(np.median(times))
+    p90, p95, p99 = (percentile(times, percent) for percent in PERCENTILES[1:])
     return TimingSummary(
-        samples=len(times),
-        mean_ms=float(times.mean()),
-        max_ms=float(times.max()),
-        percentiles={percent: percentile(times, percent) for percent in PERCENTILES},
-        spread=(max(thirds) - min(thirds)) / float(np.median(times)),
+        len(times), float(times.mean()), float(times.max()), spread, median, p90, p95, p99, spread > NOISY
     )
 
 
-def percentile(times: Times, percent: int) -> Percentile | None:
+def percentile(times: Times, percent: int) -> Estimate | None:
     """Return a percentile; None where no sample would be expected above it.
 
     The interval is that of order statistics, which assumes no distribution: the ranks n q -+ 1.96 sqrt(n q (1 - q))
@@ -83,7 +72,7 @@ def percentile(times: Times, percent: int) -> Percentile | None:
     thirds = [third for third in np.array_split(times, 3) if len(third) >= fewest_samples(percent)]
     among = [float(np.quantile(third, quantile)) for third in thirds]
     low, high = (float(ordered[rank]) for rank in ranks)
-    return Percentile(float(np.quantile(times, quantile)), min(low, *among, low), max(high, *among, high))
+    return Estimate(float(np.quantile(times, quantile)), min(low, *among, low), max(high, *among, high))
 
 
 def fewest_samples(percent: int) -> int:
@@ -91,7 +80,7 @@ def fewest_samples(percent: int) -> int:
     return round(100 / (100 - percent))
 
 
-def rate_interval(ended_s: Times, started_s: float) -> Percentile:
+def rate_interval(ended_s: Times, started_s: float) -> Estimate:
     """Return how many a second were completed, with a 95 % interval by batch means.
 
     The measurement is cut into batches of as many completions each, whose rates are taken as independent (Law,
@@ -108,10 +97,10 @@ def rate_interval(ended_s: Times, started_s: float) -> Percentile:
     rates = np.array([len(part) for part in parts]) / np.diff(ends).clip(1e-9)
     rate = len(ended_s) / (float(ended_s[-1]) - started_s)
     half = STUDENT_T[count] * float(rates.std(ddof=1)) / math.sqrt(count)
-    return Percentile(rate, max(rate - half, 0.0), rate + half)
+    return Estimate(rate, max(rate - half, 0.0), rate + half)
 
 
-def ratio_of_medians(times: Sequence[float], reference: Sequence[float]) -> Percentile:
+def ratio_of_medians(times: Sequence[float], reference: Sequence[float]) -> Estimate:
     """Return median(times) / median(reference) with a 95 % bootstrap interval.
 
     The two were measured in turns, so a bootstrap draws rounds: whatever slowed a round slowed both.
@@ -119,6 +108,5 @@ def ratio_of_medians(times: Sequence[float], reference: Sequence[float]) -> Perc
     pairs = np.array([times, reference])
     picks = np.random.default_rng(0).integers(0, pairs.shape[1], (BOOTSTRAPS, pairs.shape[1]))
     medians = np.median(pairs[:, picks], axis=2)
-    low, high = np.quantile(medians[0] / medians[1], (0.025, 0.975))
     value, other = np.median(pairs, axis=1)
-    return Percentile(float(value / other), float(low), float(high))
+    return Estimate.of_draws(float(value / other), medians[0] / medians[1])

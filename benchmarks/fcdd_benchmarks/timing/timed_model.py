@@ -1,19 +1,19 @@
 """A model whose answers are known: what `fcdd-bench latency` times, in this process or on a server."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from fcdd_benchmarks.report.page import Section
 from fcdd_runtime.backends import open_folder, open_url
 from fcdd_runtime.backends.base import Backend, Batch, Maps, Scores
-from fcdd_runtime.backends.golden import LIMITS, GoldenVectors, read_golden
+from fcdd_runtime.backends.golden import GoldenVectors, read_golden
 from fcdd_runtime.contract import ModelContract
 from fcdd_runtime.errors import GateError
 
-IDENTITY_HEADERS = ("model", "precision", "snapshot SHA-256", "artefact SHA-256")
 Answer = tuple[Scores, Maps]
 
 SMALL = 0.05
@@ -37,9 +37,12 @@ class ModelIdentity:
         label = f"{contract.name}, {'Triton' if served else 'in this process'}"
         return cls(label, contract.name, contract.precision, contract.snapshot_sha256, contract.artefact_sha256)
 
-    def row(self) -> tuple[str, ...]:
-        """Return it under `IDENTITY_HEADERS`; the label holds the name."""
-        return (self.label, self.precision, self.snapshot_sha256, self.artefact_sha256)
+
+def model_section(title: str, models: Sequence[ModelIdentity]) -> Section:
+    """Name models by their hashes."""
+    headers = ("model", "precision", "snapshot SHA-256", "artefact SHA-256")
+    rows = ((model.label, model.precision, model.snapshot_sha256, model.artefact_sha256) for model in models)
+    return Section(title, "", headers, tuple(rows))
 
 
 @dataclass(frozen=True)
@@ -57,14 +60,9 @@ class TimedModel:
         """Which model it is."""
         return ModelIdentity.of(self.backend.contract, served=self.url is not None)
 
-    @property
-    def label(self) -> str:
-        """Such as `fcdd_fp16, in this process`."""
-        return self.identity.label
-
     def batch(self, size: int) -> Batch:
         """Return `size` golden images, from the first again after the last."""
-        picks = self._picks(size)
+        picks = np.arange(size) % len(self.golden.images)
         return {name: np.ascontiguousarray(images[picks]) for name, images in self.golden.inputs().items()}
 
     def request(self, size: int) -> Callable[[], Answer]:
@@ -80,7 +78,7 @@ class TimedModel:
         GateError
             If a score or map differs by more than the self-test allows: a time for a wrong answer is none.
         """
-        picks, limit = self._picks(size), LIMITS[self.backend.contract.precision]
+        picks, limit = np.arange(size) % len(self.golden.images), self.golden.limit
         scores, maps = self.golden.scores[picks], self.golden.maps[picks]
         largest = self.golden.maps.max((1, 2))
         scale = np.maximum(largest, max(SMALL * float(largest.max()), float(np.finfo(np.float32).tiny)))[picks]
@@ -89,12 +87,9 @@ class TimedModel:
             error = max(score_error, float((np.abs(found_maps - maps).max((1, 2)) / scale).max()))
             if not error <= limit:
                 raise GateError(
-                    f"{self.label} answers a batch of {size} otherwise than when it was verified (by {error:.1e}, "
-                    f"limit {limit:.0e}), so it is not timed; check it with fcdd-score --self-test"
+                    f"{self.identity.label} answers a batch of {size} otherwise than when it was verified (by "
+                    f"{error:.1e}, limit {limit:.0e}), so it is not timed; check it with fcdd-score --self-test"
                 )
-
-    def _picks(self, size: int) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-        return np.arange(size) % len(self.golden.images)
 
 
 @contextlib.contextmanager

@@ -75,8 +75,8 @@ class TritonStatistics:
                 "part of its interface to this machine"
             ) from error
         found = [model.inference_stats for model in answer.model_stats]
-        sums = {name: sum(getattr(one, name).ns for one in found) for name in PARTS}
-        return Counters(sum(one.success.count for one in found), sums)
+        sums = {name: sum(getattr(version, name).ns for version in found) for name in PARTS}
+        return Counters(sum(version.success.count for version in found), sums)
 
     def settled(self) -> Counters:
         """Return the sums once they have held still for a moment: requests answered before are all counted then."""
@@ -113,14 +113,8 @@ class TritonStatistics:
 def split_of(mean_ms: float, counted: Counters, client_ms: float) -> Split:
     """Divide a request's mean time as its client saw it."""
     parts = {name: total / counted.requests / 1e6 for name, total in counted.nanoseconds.items()}
-    return Split(
-        client=client_ms,
-        network=mean_ms - client_ms - sum(parts.values()),
-        queue=parts["queue"],
-        compute_input=parts["compute_input"],
-        infer=parts["compute_infer"],
-        compute_output=parts["compute_output"],
-    )
+    network, infer = mean_ms - client_ms - sum(parts.values()), parts.pop("compute_infer")
+    return Split(client=client_ms, network=network, infer=infer, **parts)
 
 
 def client_ms(batch: Batch, contract: ModelContract) -> float:
@@ -130,25 +124,15 @@ def client_ms(batch: Batch, contract: ModelContract) -> float:
     for name, shape in (("score", (count, 1)), ("anomaly_map", (count, 1, *contract.map_shape))):
         answer.outputs.add(name=name, datatype="FP32", shape=shape)
         answer.raw_output_contents.append(np.zeros(shape, np.float32).tobytes())
-    encoded = answer.SerializeToString()
-    times = []
+    encoded, times = answer.SerializeToString(), []
     for _ in range(CLIENT_REPEATS):
         started = time.perf_counter()
-        _pack(batch, contract.name)
-        _unpack(encoded, count, contract)
+        request = service_pb2.ModelInferRequest(model_name=contract.name)
+        for name, images in batch.items():
+            request.inputs.add(name=name, datatype="UINT8", shape=images.shape)
+            request.raw_input_contents.append(images.tobytes())
+        request.SerializeToString()
+        unpacked = triton.InferResult(service_pb2.ModelInferResponse.FromString(encoded))
+        checked_answer(unpacked.as_numpy("score"), unpacked.as_numpy("anomaly_map"), count, contract)
         times.append(time.perf_counter() - started)
     return float(np.median(times)) * 1e3
-
-
-def _pack(batch: Batch, model: str) -> bytes:
-    request = service_pb2.ModelInferRequest(model_name=model)
-    for name, images in batch.items():
-        request.inputs.add(name=name, datatype="UINT8", shape=images.shape)
-        request.raw_input_contents.append(images.tobytes())
-    packed: bytes = request.SerializeToString()
-    return packed
-
-
-def _unpack(encoded: bytes, count: int, contract: ModelContract) -> None:
-    answer = triton.InferResult(service_pb2.ModelInferResponse.FromString(encoded))
-    checked_answer(answer.as_numpy("score"), answer.as_numpy("anomaly_map"), count, contract)

@@ -66,10 +66,25 @@ def engine_from_onnx(
         If it made other types of the graph than the precision demands.
     """
     with library_log(settings.flavour).kept() as messages:
-        build = _parsed(settings, onnx)
+        build = _parse(settings, onnx)
         check_layers(layers_of(build.network), precision)
-        plan, cache = _built(build, progress, messages)
-    return Engine(plan, _identity(build, onnx, plan, cache), _log_text(messages), cache)
+        plan, cache = _build_plan(build, progress, messages)
+    identity = EngineIdentity(
+        schema_version=IDENTITY_SCHEMA_VERSION,
+        flavour=settings.flavour,
+        version=str(build.library.__version__),
+        compute_capabilities=compute_capabilities(build.library, settings, build.gpu),
+        gpu=build.gpu,
+        profile=settings.profile,
+        onnx_sha256=sha256_of(onnx),
+        engine_sha256=sha256_of(plan),
+        timing_cache_sha256=sha256_of(cache) if cache else None,
+        version_compatible=settings.version_compatible,
+        hardware_compatible=settings.for_all_gpus(build.gpu),
+        proven=False,
+    )
+    log = "".join(f"{level} {text}\n" for level, text in messages if level != "VERBOSE")
+    return Engine(plan, identity, log, cache)
 
 
 def layers_from_onnx(onnx: bytes, flavour: Flavour) -> list[Layer]:
@@ -80,7 +95,7 @@ def layers_from_onnx(onnx: bytes, flavour: Flavour) -> list[Layer]:
     MissingExtraError, EngineBuildError
         If the flavour is not installed, or refuses the graph.
     """
-    build = _parsed(EngineSettings(flavour, max_batch_size=1), onnx)
+    build = _parse(EngineSettings(flavour, max_batch_size=1), onnx)
     return layers_of(build.network)
 
 
@@ -96,13 +111,15 @@ class _Build:
     parser: Any
 
 
-def _parsed(settings: EngineSettings, onnx: bytes) -> _Build:
+def _parse(settings: EngineSettings, onnx: bytes) -> _Build:
     library, log = load_library(settings.flavour), library_log(settings.flavour)
     try:
         builder = library.Builder(log.logger)
     except (TypeError, RuntimeError) as error:
         raise start_error(settings.flavour, log.last_error()) from error
-    network = builder.create_network(_network_flags(library))
+    # Releases before 11 must be told to take the graph's types as they are; 11 does nothing else.
+    flag = getattr(library.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
+    network = builder.create_network(0 if flag is None else 1 << int(flag))
     parser = library.OnnxParser(network, log.logger)
     with log.kept() as messages:
         well = parser.parse(onnx)
@@ -110,13 +127,7 @@ def _parsed(settings: EngineSettings, onnx: bytes) -> _Build:
     return _Build(library, settings, find_gpu(), builder, network, parser)
 
 
-def _network_flags(library: Any) -> int:
-    """Releases before 11 must be told to take the graph's types as they are; 11 does nothing else."""
-    flag = getattr(library.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
-    return 0 if flag is None else 1 << int(flag)
-
-
-def _built(build: _Build, progress: BuildProgress | None, messages: list[Message]) -> tuple[bytes, bytes]:
+def _build_plan(build: _Build, progress: BuildProgress | None, messages: list[Message]) -> tuple[bytes, bytes]:
     """Return plan and timing cache."""
     config = builder_config(build.library, build.builder, build.network, build.settings, build.gpu)
     monitor = BuildMonitor(build.library, progress)
@@ -125,32 +136,5 @@ def _built(build: _Build, progress: BuildProgress | None, messages: list[Message
     monitor.raise_what_ended_it()
     if plan is None:
         raise build_error(build.settings.flavour, build.library, messages)
-    return bytes(memoryview(plan)), _timing_cache(config, build.settings)
-
-
-def _timing_cache(config: Any, settings: EngineSettings) -> bytes:
-    if settings.flavour == "tensorrt-rtx":
-        return b""
-    return bytes(memoryview(config.get_timing_cache().serialize()))
-
-
-def _identity(build: _Build, onnx: bytes, plan: bytes, cache: bytes) -> EngineIdentity:
-    settings = build.settings
-    return EngineIdentity(
-        schema_version=IDENTITY_SCHEMA_VERSION,
-        flavour=settings.flavour,
-        version=str(build.library.__version__),
-        compute_capabilities=compute_capabilities(build.library, settings, build.gpu),
-        gpu=build.gpu,
-        profile=settings.profile,
-        onnx_sha256=sha256_of(onnx),
-        engine_sha256=sha256_of(plan),
-        timing_cache_sha256=sha256_of(cache) if cache else None,
-        version_compatible=settings.version_compatible,
-        hardware_compatible=settings.for_all_gpus(build.gpu),
-        proven=False,
-    )
-
-
-def _log_text(messages: list[Message]) -> str:
-    return "".join(f"{level} {text}\n" for level, text in messages if level != "VERBOSE")
+    rtx = build.settings.flavour == "tensorrt-rtx"
+    return bytes(memoryview(plan)), b"" if rtx else bytes(memoryview(config.get_timing_cache().serialize()))

@@ -73,19 +73,15 @@ def start_error(flavour: Flavour, reason: str) -> EngineBuildError:
 
 def _refusal(title: str, error: Any) -> str:
     """Put a parser's error into a sentence; some describe nothing but the condition that was false."""
-    description, code = _description(error), error.code().name.replace("_", " ").lower()
-    if error.node() < 0 or not error.node_name():
-        return f"{title} cannot read the graph ({description or code}); export the model again"
-    return (
-        f"{title} refuses the node {error.node_name()} ({error.node_operator()}): {description or code}; "
-        "export the snapshot for this target, or with --target python"
-    )
-
-
-def _description(error: Any) -> str:
     lines = [line for line in error.desc().splitlines() if not line.startswith("Invalid Node - ")]
     first = _plain(lines[0]) if lines else ""
-    return first if " " in first else ""
+    reason = first if " " in first else error.code().name.replace("_", " ").lower()
+    if error.node() < 0 or not error.node_name():
+        return f"{title} cannot read the graph ({reason}); export the model again"
+    return (
+        f"{title} refuses the node {error.node_name()} ({error.node_operator()}): {reason}; "
+        "export the snapshot for this target, or with --target python"
+    )
 
 
 def _plain(text: str) -> str:

@@ -7,6 +7,7 @@ convolution that lost its quantisation, can be seen without a GPU.
 from dataclasses import dataclass
 from typing import Any
 
+from fcdd_export.graphs.precisions import PRECISIONS, PrecisionSpec
 from fcdd_runtime.contract import Precision
 from fcdd_runtime.errors import GateError
 
@@ -39,7 +40,23 @@ class Layer:
 
 def layers_of(network: Any) -> list[Layer]:
     """List the layers of a parsed `INetworkDefinition`, in its order: every layer comes after those that feed it."""
-    return [_layer(network.get_layer(index)) for index in range(network.num_layers)]
+    listed = []
+    for layer in (network.get_layer(index) for index in range(network.num_layers)):
+        inputs = [layer.get_input(index) for index in range(layer.num_inputs)]
+        # An input that is not used, such as a bias, is None.
+        present = [tensor for tensor in inputs if tensor is not None]
+        outputs = [layer.get_output(index) for index in range(layer.num_outputs)]
+        listed.append(
+            Layer(
+                name=layer.name,
+                kind=layer.type.name,
+                inputs=tuple(tensor.name for tensor in present),
+                input_types=tuple(tensor.dtype.name for tensor in present),
+                outputs=tuple(tensor.name for tensor in outputs),
+                output_types=tuple(tensor.dtype.name for tensor in outputs),
+            )
+        )
+    return listed
 
 
 def check_layers(layers: list[Layer], precision: Precision) -> None:
@@ -54,32 +71,21 @@ def check_layers(layers: list[Layer], precision: Precision) -> None:
     GateError
         Naming the first layer that is not as it should be.
     """
-    head = _head(layers)
+    spec, head = PRECISIONS[precision], _head(layers)
     for layer in layers:
-        if fault := _fault(layer, layer.name in head, precision) or _quantization_fault(layer, layers, precision):
+        if fault := _fault(layer, layers, layer.name in head, spec):
             raise GateError(f"TensorRT made the layer {layer.name} ({layer.kind}) {fault}; {precision} is not exported")
-    if not any(_fits_precision(layer, layers, precision) for layer in layers):
+    convolutions = [layer for layer in layers if layer.kind == "CONVOLUTION" and layer.in_trunk]
+    if not any(
+        _dequantized(layer, layers) == {True} if spec.quantized else {*layer.output_types} == {spec.trunk_type}
+        for layer in convolutions
+    ):
         raise GateError(f"TensorRT made no convolution of the trunk {precision}; {precision} is not exported")
 
 
 def quantized_convolutions(layers: list[Layer]) -> list[str]:
     """Return the names of the convolutions whose image and weights come from DEQUANTIZE layers."""
     return [layer.name for layer in layers if layer.kind == "CONVOLUTION" and _dequantized(layer, layers) == {True}]
-
-
-def _layer(layer: Any) -> Layer:
-    inputs = [layer.get_input(index) for index in range(layer.num_inputs)]
-    # An input that is not used, such as a bias, is None.
-    present = [tensor for tensor in inputs if tensor is not None]
-    outputs = [layer.get_output(index) for index in range(layer.num_outputs)]
-    return Layer(
-        name=layer.name,
-        kind=layer.type.name,
-        inputs=tuple(tensor.name for tensor in present),
-        input_types=tuple(tensor.dtype.name for tensor in present),
-        outputs=tuple(tensor.name for tensor in outputs),
-        output_types=tuple(tensor.dtype.name for tensor in outputs),
-    )
 
 
 def _head(layers: list[Layer]) -> set[str]:
@@ -94,20 +100,16 @@ def _head(layers: list[Layer]) -> set[str]:
     return head
 
 
-def _fault(layer: Layer, in_head: bool, precision: Precision) -> str | None:
-    """Say what is wrong with a layer's own types."""
+def _fault(layer: Layer, layers: list[Layer], in_head: bool, spec: PrecisionSpec) -> str | None:
+    """Say what is wrong with a layer's types, or with what makes its inputs."""
     answers = FLOATING & {*layer.output_types}
-    if (in_head or precision == "fp32") and answers - {"FLOAT"}:
+    if (in_head or spec.trunk_type == "FLOAT") and answers - {"FLOAT"}:
         return f"answer {', '.join(sorted(answers))} instead of FLOAT"
-    if precision == "fp16" and layer.in_trunk and answers - {"HALF"}:
-        return f"answer {', '.join(sorted(answers))} instead of HALF"
+    if spec.trunk_type is not None and layer.in_trunk and answers - {spec.trunk_type}:
+        return f"answer {', '.join(sorted(answers))} instead of {spec.trunk_type}"
     if in_head and layer.kind not in {"CAST", "DEQUANTIZE"} and (FLOATING & {*layer.input_types}) - {"FLOAT"}:
         return f"take {', '.join(layer.input_types)} instead of FLOAT"
-    return None
-
-
-def _quantization_fault(layer: Layer, layers: list[Layer], precision: Precision) -> str | None:
-    if precision != "int8" and layer.kind in {"QUANTIZE", "DEQUANTIZE"}:
+    if not spec.quantized and layer.kind in {"QUANTIZE", "DEQUANTIZE"}:
         return "quantise"
     if layer.kind == "CONVOLUTION" and len(_dequantized(layer, layers)) > 1:
         return "take only one of image and weights from a DEQUANTIZE layer"
@@ -120,12 +122,3 @@ def _dequantized(convolution: Layer, layers: list[Layer]) -> set[bool]:
     image = makers.get(convolution.inputs[0]) == "DEQUANTIZE"
     weights = len(convolution.inputs) > 1 and makers.get(convolution.inputs[1]) == "DEQUANTIZE"
     return {image, weights}
-
-
-def _fits_precision(layer: Layer, layers: list[Layer], precision: Precision) -> bool:
-    """Say whether a layer is a convolution of the trunk that really runs in the precision."""
-    if layer.kind != "CONVOLUTION" or not layer.in_trunk:
-        return False
-    if precision == "int8":
-        return _dequantized(layer, layers) == {True}
-    return {*layer.output_types} == {"FLOAT" if precision == "fp32" else "HALF"}

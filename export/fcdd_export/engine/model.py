@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fcdd_export.engine.build import engine_from_onnx
 from fcdd_export.engine.settings import EngineSettings
-from fcdd_export.gate.verified_model import VerifiedModel
+from fcdd_export.gate.proven_model import ProvenModel
 from fcdd_export.progress import build_progress
 from fcdd_export.repository.write import write_model
 from fcdd_runtime.backends import open_folder
@@ -35,12 +35,14 @@ class EngineOptions:
         ----------
         folder : of the model, which need not exist yet
         """
-        return EngineSettings(
-            flavour, max_batch_size, self.version_compatible, self.hardware_compatible, _present_timing_cache(folder)
-        )
+        try:
+            cache = ((folder / read_contract(folder).artefact).parent / TIMING_CACHE_FILE).read_bytes()
+        except (ContractError, OSError):
+            cache = b""
+        return EngineSettings(flavour, max_batch_size, self.version_compatible, self.hardware_compatible, cache)
 
 
-def engine_model(model: VerifiedModel, settings: EngineSettings) -> VerifiedModel:
+def engine_model(model: ProvenModel, settings: EngineSettings) -> ProvenModel:
     """Build the engine of a model from the graph that was verified; run its golden vectors if there is a GPU for it.
 
     Parameters
@@ -67,7 +69,7 @@ def engine_model(model: VerifiedModel, settings: EngineSettings) -> VerifiedMode
     )
     files = {**engine.files(), SOURCE_FILE: source}
     built = replace(model, contract=contract, files=files, record=replace(model.record, engine=_facts(engine.identity)))
-    return _proven(built) if _runs_here(engine.identity) else built
+    return _prove(built) if _runs_here(engine.identity) else built
 
 
 def _runs_here(identity: EngineIdentity) -> bool:
@@ -89,16 +91,9 @@ def _facts(identity: EngineIdentity) -> dict[str, str]:
     }
 
 
-def _proven(model: VerifiedModel) -> VerifiedModel:
+def _prove(model: ProvenModel) -> ProvenModel:
     """Open the engine as the runtime does, which runs the golden vectors, and say so in its identity."""
     with tempfile.TemporaryDirectory() as scratch:
         open_folder(write_model(model, Path(scratch))).close()
     identity = json.loads(model.files[IDENTITY_FILE]) | {"proven": True}
     return replace(model, files={**model.files, IDENTITY_FILE: (json.dumps(identity, indent=2) + "\n").encode()})
-
-
-def _present_timing_cache(folder: Path) -> bytes:
-    try:
-        return ((folder / read_contract(folder).artefact).parent / TIMING_CACHE_FILE).read_bytes()
-    except (ContractError, OSError):
-        return b""

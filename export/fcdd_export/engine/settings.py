@@ -48,7 +48,13 @@ def builder_config(library: Any, builder: Any, network: Any, settings: EngineSet
     """
     config = builder.create_builder_config()
     config.clear_flag(library.BuilderFlag.TF32)
-    config.add_optimization_profile(_optimization_profile(builder, network, settings.profile))
+    profile, batches = builder.create_optimization_profile(), settings.profile
+    for index in range(network.num_inputs):
+        tensor = network.get_input(index)
+        image = tuple(tensor.shape)[1:]
+        sizes = (batches.smallest, batches.best, batches.largest)
+        profile.set_shape(tensor.name, *((size, *image) for size in sizes))
+    config.add_optimization_profile(profile)
     if settings.flavour == "tensorrt-rtx":
         _configure_rtx(library, config, settings, gpu)
     else:
@@ -61,16 +67,6 @@ def compute_capabilities(library: Any, settings: EngineSettings, gpu: Gpu | None
     if settings.flavour == "tensorrt-rtx" and settings.for_all_gpus(gpu):
         return tuple(name for name in _rtx_generations(library) if name != TURING)
     return (gpu.compute_capability,) if gpu else ()
-
-
-def _optimization_profile(builder: Any, network: Any, batches: Profile) -> Any:
-    profile = builder.create_optimization_profile()
-    for index in range(network.num_inputs):
-        tensor = network.get_input(index)
-        image = tuple(tensor.shape)[1:]
-        sizes = (batches.smallest, batches.best, batches.largest)
-        profile.set_shape(tensor.name, *((size, *image) for size in sizes))
-    return profile
 
 
 def _configure_full(library: Any, config: Any, settings: EngineSettings) -> None:

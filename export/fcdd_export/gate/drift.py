@@ -1,4 +1,4 @@
-"""Every artefact against torch in FP32 on the same images: drift, its limits and the gate."""
+"""Every artefact against torch in FP32 on the same images: drift, and which limits it exceeds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -7,12 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fcdd_export.gate.roc import FEWEST_RANKED, AucChange, Labels, auc_change, rank_correlation
+from fcdd_export.graphs.precisions import HALF_MAX, PRECISIONS
+from fcdd_export.markdown import markdown_table
 from fcdd_runtime.contract import OperatingPoint, Upsampling
 from fcdd_runtime.errors import GateError
 from fcdd_runtime.images.heatmap import upsample
-
-HALF_MAX = 65504.0
-"""Largest finite FP16 number."""
 
 Inputs = Mapping[str, npt.NDArray[np.uint8]]
 """Input name -> uint8 (N, 1, 224, 224), in the order of the network's arguments."""
@@ -22,9 +21,6 @@ Maps = npt.NDArray[np.float32]
 SMALL = 0.05
 """Scores and maps below this share of the largest of all images count as that much where errors are relative: networks
 answer next to nothing on quiet images, and it does not matter how much next to nothing is."""
-
-_Check = tuple[str, float, float | None]
-"""What changes, by how much, and its limit."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +45,7 @@ class Outputs:
 
 
 @dataclass(frozen=True)
-class Reference:
+class ReferenceAnswers:
     """Images, what torch answers for them in FP32, and how to judge what others answer."""
 
     inputs: Inputs
@@ -62,48 +58,6 @@ class Reference:
     """Truth, bool (N,), where the images come in folders `normal` and `anomalous`."""
     extreme: bool = False
     """Whether the images are those at the ends of the input range, rather than the verification images."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a precision may differ from FP32 at most; None is no limit."""
-
-    score: float | None
-    """Largest relative score error."""
-    score_mean: float | None
-    """Mean relative score error."""
-    rank: float | None
-    """Smallest rank correlation of the scores."""
-    map: float | None
-    """Largest map error, as a share of the image's largest map value."""
-    map_of_set: float | None
-    """Largest map error, as a share of the largest map value of all images."""
-    auc: float | None
-    """Farthest end of the 95 % interval of the AUC's change."""
-    flips: float
-    """Largest share of the images on the other side of the operating point; one may be on its edge, and does not count.
-    """
-    extreme: float | None
-    """Largest score and map error of images at the ends of the input range. They are there to find overflows; in a
-    flat image every cell is rounded alike, so that errors add up which the mean of a real image's score takes out."""
-
-
-LIMITS = {
-    # Another order of summation is all that may differ.
-    "fp32": Limits(
-        score=1e-4, score_mean=1e-4, rank=0.999, map=1e-4, map_of_set=1e-4, auc=0.005, flips=0.0, extreme=5e-4
-    ),
-    # Half has 11 bits: 5e-4 a rounding, and it is rounded about 14 times on the way through the trunk.
-    "fp16": Limits(
-        score=1e-2, score_mean=1e-2, rank=0.99, map=1e-2, map_of_set=1e-2, auc=0.01, flips=0.01, extreme=5e-2
-    ),
-    # Eight bits cannot hold single values so close. What triage lives on is held: the order of the scores, the AUC,
-    # decisions, the place and height of what stands out in the maps. Scores near zero may move by more than others,
-    # because INT8's steps do not shrink with them, but not all of them, or thresholds would be wrong. White images and
-    # the like end near what calibration reached, by design, but half of what they are must be left: where an image
-    # saturates is where the largest lesions are.
-    "int8": Limits(score=None, score_mean=0.1, rank=0.99, map=None, map_of_set=5e-2, auc=0.02, flips=0.02, extreme=0.5),
-}
 
 
 @dataclass(frozen=True)
@@ -156,49 +110,95 @@ class LayerDrift:
     """What this layer adds to the error of the layer before."""
 
 
-def measure_drift(way: str, outputs: Outputs, reference: Reference) -> Drift:
-    """Compare outputs with the reference's for the same images."""
-    truth = reference.outputs
+@dataclass(frozen=True)
+class Errors:
+    """How far scores and maps are from true ones; infinite or NaN where an answer is."""
+
+    score_largest: float
+    score_mean: float
+    map_largest: float
+    map_of_set: float
+
+
+def measure_errors(outputs: Outputs, truth: Outputs) -> Errors:
+    """Compare answers for the same images; `Drift` says what each of the errors is a share of."""
     tiny = float(np.finfo(np.float32).tiny)
     floor = max(SMALL * float(truth.scores.max()), tiny)
-    nonfinite = int((~np.isfinite(outputs.scores)).sum() + (~np.isfinite(outputs.maps)).sum())
     with np.errstate(invalid="ignore", over="ignore"):
         relative = np.abs(outputs.scores - truth.scores) / np.maximum(truth.scores, floor)
         map_errors = np.abs(outputs.maps - truth.maps).max((1, 2))
     sizes = truth.sizes()
     of_set = max(float(truth.maps.max()), SMALL * float(sizes.max()), tiny)
     own = np.maximum(sizes, SMALL * of_set)
+    return Errors(
+        score_largest=float(relative.max()),
+        score_mean=float(relative.mean()),
+        map_largest=float((map_errors / own).max()),
+        map_of_set=float(map_errors.max()) / of_set,
+    )
+
+
+def measure_drift(way: str, outputs: Outputs, reference: ReferenceAnswers) -> Drift:
+    """Compare outputs with the reference's for the same images."""
+    truth = reference.outputs
+    errors = measure_errors(outputs, truth)
+    nonfinite = int((~np.isfinite(outputs.scores)).sum() + (~np.isfinite(outputs.maps)).sum())
     rank = rank_correlation(outputs.scores, truth.scores)
+    unranked = None
+    if rank is None:
+        few = f"fewer than {FEWEST_RANKED} images" if len(truth.scores) < FEWEST_RANKED else None
+        unranked = few or ("values are not finite" if nonfinite else "all scores are equal in FP32")
+    point, flips = reference.operating_point, None
+    if point is not None:
+        flips = int(((outputs.scores >= point.threshold) != (truth.scores >= point.threshold)).sum())
     drift = Drift(
         way=way,
         extreme=reference.extreme,
         images=len(truth.scores),
-        score_largest=float(relative.max()),
-        score_mean=float(relative.mean()),
+        score_largest=errors.score_largest,
+        score_mean=errors.score_mean,
         rank_correlation=rank,
-        map_largest=float((map_errors / own).max()),
-        map_of_set=float(map_errors.max()) / of_set,
+        map_largest=errors.map_largest,
+        map_of_set=errors.map_of_set,
         map_correlation=None,
         heatmap_psnr_db=None,
-        flips=_flips(outputs, reference),
+        flips=flips,
         auc=None,
         nonfinite=nonfinite,
-        rank_not_judged=_why_not_ranked(truth, nonfinite) if rank is None else None,
+        rank_not_judged=unranked,
     )
-    return drift if nonfinite else _with_finite(drift, outputs, reference)
+    if nonfinite:
+        return drift
+    labels = reference.labels
+    return replace(
+        drift,
+        map_correlation=_map_correlation(outputs.maps, truth.maps),
+        heatmap_psnr_db=_heatmap_psnr_db(outputs.maps, reference),
+        auc=None if labels is None else auc_change(outputs.scores, truth.scores, labels),
+    )
+
+
+def _map_correlation(ours: Maps, theirs: Maps) -> float | None:
+    """Return the smallest correlation of two maps that both vary."""
+    pairs = [(found.ravel(), true.ravel()) for found, true in zip(ours, theirs, strict=True)]
+    varying = [(found, true) for found, true in pairs if np.ptp(found) > 0 and np.ptp(true) > 0]
+    return min((float(np.corrcoef(found, true)[0, 1]) for found, true in varying), default=None)
+
+
+def _heatmap_psnr_db(maps: Maps, reference: ReferenceAnswers) -> float | None:
+    ours, theirs = (
+        upsample(values, reference.upsampling, reference.image_size) for values in (maps, reference.outputs.maps)
+    )
+    error = float(np.square(ours.astype(np.float64) - theirs).mean())
+    peak = float(theirs.max())
+    return float(10 * np.log10(peak * peak / error)) if error > 0 and peak > 0 else None
 
 
 def violations(drift: Drift, precision: str) -> list[str]:
     """Say which limits of a precision a drift exceeds, such as `scores by 2.0e-02 (limit 1e-02)`."""
-    limits = LIMITS[precision]
-    upper: list[_Check]
-    if drift.extreme:
-        upper = [
-            ("scores at the ends of the input range by", drift.score_largest, limits.extreme),
-            ("maps at the ends of the input range by", drift.map_of_set, limits.extreme),
-        ]
-        return _above(upper)
-    upper = [
+    limits = PRECISIONS[precision].limits
+    # What changes, by how much, and its limit.
+    upper: list[tuple[str, float, float | None]] = [
         ("scores by", drift.score_largest, limits.score),
         ("scores on the mean by", drift.score_mean, limits.score_mean),
         ("maps by", drift.map_largest, limits.map),
@@ -208,9 +208,18 @@ def violations(drift: Drift, precision: str) -> list[str]:
         upper.append(("the AUC by as much as", max(abs(drift.auc.low), abs(drift.auc.high)), limits.auc))
     if drift.flips is not None:
         upper.append(("the decisions of a share of", max(drift.flips - 1, 0) / drift.images, limits.flips))
-    found = _above(upper)
+    if drift.extreme:
+        upper = [
+            ("scores at the ends of the input range by", drift.score_largest, limits.extreme),
+            ("maps at the ends of the input range by", drift.map_of_set, limits.extreme),
+        ]
+    found = [
+        f"{what} {value:.2e} (limit {limit:g})"
+        for what, value, limit in upper
+        if limit is not None and not value <= limit
+    ]
     rank = drift.rank_correlation
-    if rank is not None and limits.rank is not None and not rank >= limits.rank:
+    if not drift.extreme and rank is not None and limits.rank is not None and not rank >= limits.rank:
         found.append(f"the order of the scores (rank correlation {rank:.4f}, limit {limits.rank:g})")
     return found
 
@@ -230,52 +239,7 @@ def check_finite(drift: Drift, precision: str) -> None:
         )
 
 
-def _with_finite(drift: Drift, outputs: Outputs, reference: Reference) -> Drift:
-    """Add what can be computed of finite answers only."""
-    ours, theirs = (
-        upsample(maps, reference.upsampling, reference.image_size) for maps in (outputs.maps, reference.outputs.maps)
-    )
-    error = float(np.square(ours.astype(np.float64) - theirs).mean())
-    peak = float(theirs.max())
-    return replace(
-        drift,
-        map_correlation=_map_correlation(outputs.maps, reference.outputs.maps),
-        heatmap_psnr_db=float(10 * np.log10(peak * peak / error)) if error > 0 and peak > 0 else None,
-        auc=_auc_change(outputs, reference),
-    )
-
-
-def _why_not_ranked(truth: Outputs, nonfinite: int) -> str:
-    if len(truth.scores) < FEWEST_RANKED:
-        return f"fewer than {FEWEST_RANKED} images"
-    return "values are not finite" if nonfinite else "all scores are equal in FP32"
-
-
-def _map_correlation(ours: Maps, theirs: Maps) -> float | None:
-    pairs = [(one.ravel(), other.ravel()) for one, other in zip(ours, theirs, strict=True)]
-    return min(
-        (float(np.corrcoef(one, other)[0, 1]) for one, other in pairs if np.ptp(one) > 0 and np.ptp(other) > 0),
-        default=None,
-    )
-
-
-def _auc_change(outputs: Outputs, reference: Reference) -> AucChange | None:
-    labels = reference.labels
-    if labels is None:
-        return None
-    return auc_change(outputs.scores, reference.outputs.scores, labels)
-
-
-def _above(checks: list[_Check]) -> list[str]:
-    return [
-        f"{what} {value:.2e} (limit {limit:g})"
-        for what, value, limit in checks
-        if limit is not None and not value <= limit
-    ]
-
-
-def _flips(outputs: Outputs, reference: Reference) -> int | None:
-    point = reference.operating_point
-    if point is None:
-        return None
-    return int(((outputs.scores >= point.threshold) != (reference.outputs.scores >= point.threshold)).sum())
+def layer_table(layers: tuple[LayerDrift, ...]) -> list[str]:
+    """Return the lines of a Markdown table of layers, the worst first."""
+    rows = [[layer.layer, f"{layer.entered:.2e}", f"{layer.error:.2e}"] for layer in layers]
+    return markdown_table(["layer", "enters here", "error of its output"], rows)

@@ -8,7 +8,8 @@ from fcdd_export.gate.drawn import golden_images
 from fcdd_export.gate.half_simulation import half_tensors, simulated_outputs
 from fcdd_export.gate.outputs import onnxruntime_outputs
 from fcdd_export.gate.prove import inputs_of
-from fcdd_runtime.backends.golden import LIMITS, GoldenVectors, errors_between
+from fcdd_export.graphs.precisions import PRECISIONS
+from fcdd_runtime.backends.golden import GoldenVectors, errors_between
 from fcdd_runtime.contract import Precision
 
 MARGIN = 2
@@ -22,9 +23,10 @@ def golden_of(artefact: onnx.ModelProto, precision: Precision) -> GoldenVectors:
     the two ways is no fault of a machine, so that the limit is wider where it is more than the precision's own: an
     INT8 graph with an FP16 layer in front rounds some values to the next code.
     """
-    inputs = inputs_of(golden_images(), [one.name for one in artefact.graph.input])
+    inputs = inputs_of(golden_images(), [value.name for value in artefact.graph.input])
     outputs = onnxruntime_outputs(artefact, inputs)
-    golden = GoldenVectors(inputs["mip"], outputs.scores, outputs.maps, inputs.get("reference"), LIMITS[precision])
+    limit = PRECISIONS[precision].golden_limit
+    golden = GoldenVectors(inputs["mip"], outputs.scores, outputs.maps, inputs.get("reference"), limit)
     if not half_tensors(artefact):
         return golden
     rounded, _ = simulated_outputs(artefact, inputs)

@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
@@ -26,7 +25,15 @@ def half_simulation(model: onnx.ModelProto) -> onnx.ModelProto:
     halves = half_tensors(model)
     if not halves:
         return model
-    simulated = with_weights(model, (_single(weight) for weight in model.graph.initializer))
+    simulated = with_weights(
+        model,
+        (
+            numpy_helper.from_array(numpy_helper.to_array(weight).astype(np.float32), weight.name)
+            if weight.data_type == TensorProto.FLOAT16
+            else weight
+            for weight in model.graph.initializer
+        ),
+    )
     nodes = [rounded for node in model.graph.node for rounded in _rounded(node, halves)]
     simulated.graph.ClearField("node")
     simulated.graph.node.extend(nodes)
@@ -53,7 +60,9 @@ class SimulatedSession:
         for chunk in track(chunks_of(inputs, 2), "FP16 simulation"):
             score, anomaly_map, *tensors = self.session.run(["score", "anomaly_map", *self.names], dict(chunk))
             parts.append((score[:, 0], anomaly_map[:, 0]))
-            largest = max(largest, *(_largest(tensor) for tensor in tensors))
+            maxima = [float(np.abs(tensor).max()) for tensor in tensors]
+            # A NaN compares with nothing, so it would vanish in the maximum.
+            largest = max(largest, *(maximum if np.isfinite(maximum) else float("inf") for maximum in maxima))
         scores, maps = (np.concatenate(values) for values in zip(*parts, strict=True))
         return Outputs(scores, maps), largest
 
@@ -90,12 +99,6 @@ def further_outputs(model: onnx.ModelProto, names: Sequence[str]) -> Iterator[on
         del model.graph.output[len(present) :]
 
 
-def _single(weight: onnx.TensorProto) -> onnx.TensorProto:
-    if weight.data_type != TensorProto.FLOAT16:
-        return weight
-    return numpy_helper.from_array(numpy_helper.to_array(weight).astype(np.float32), weight.name)
-
-
 def _rounded(node: onnx.NodeProto, halves: set[str]) -> list[onnx.NodeProto]:
     """Let a node give its tensor in FP32, and round it to half and back right behind."""
     name = node.output[0]
@@ -114,9 +117,3 @@ def _rounded(node: onnx.NodeProto, halves: set[str]) -> list[onnx.NodeProto]:
         helper.make_node("Cast", [source], [f"{name}.half"], name=f"{node.name}.to_half", to=TensorProto.FLOAT16),
         helper.make_node("Cast", [f"{name}.half"], [name], name=f"{node.name}.from_half", to=TensorProto.FLOAT),
     ]
-
-
-def _largest(tensor: npt.NDArray[np.float32]) -> float:
-    # A NaN compares with nothing, so it would vanish in the maximum.
-    largest = float(np.abs(tensor).max())
-    return largest if np.isfinite(largest) else float("inf")

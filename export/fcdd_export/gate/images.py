@@ -2,14 +2,14 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from fcdd_export.gate.drift import Inputs
-from fcdd_export.gate.prove import VerificationImages
+from fcdd_export.gate.proven_model import ImageFacts
 from fcdd_export.gate.roc import FEWEST_RANKED, Labels
-from fcdd_export.gate.verified_model import VerificationFacts
 from fcdd_runtime.commands import complain
 from fcdd_runtime.errors import ImageError
 from fcdd_runtime.images.mip_files import find_images, read_image
@@ -20,6 +20,20 @@ from fcdd_runtime.redaction import for_terminal
 
 LOG = EventLog("fcdd_export")
 CLASSES = ("normal", "anomalous")
+
+
+@dataclass(frozen=True)
+class VerificationImages:
+    """Images that a site verifies on."""
+
+    images: Sequence[GreyImage]
+    """Any size; none: drawn ones."""
+    labels: Labels | None
+    """Truth, bool (N,), where they come in folders `normal` and `anomalous`."""
+    references: Sequence[GreyImage] | None = None
+    """What a two-input network compares each image with; None: its neighbour, for want of a true reference."""
+    folder: str | None = None
+    """Name of the folder that they came in, without the path to it."""
 
 
 def verification_images(folder: Path | None, references: Path | None, inputs: Sequence[str]) -> VerificationImages:
@@ -46,7 +60,10 @@ def verification_images(folder: Path | None, references: Path | None, inputs: Se
         return VerificationImages((), None)
     paths = find_images(folder)
     images, labels = [read_image(path) for path in paths], _labels([path.relative_to(folder) for path in paths])
-    compared = _references(paths, folder, references) if references else None
+    compared = None
+    if references is not None:
+        reference_of = folder_references(references, folder)
+        compared = [reference_of(path.relative_to(folder).as_posix()).pixels for path in paths]
     if "reference" in inputs and compared is None:
         warn(
             "each image is compared with its neighbour as its reference, and the AUC is not judged; "
@@ -57,14 +74,14 @@ def verification_images(folder: Path | None, references: Path | None, inputs: Se
     return VerificationImages(images, labels, compared, folder.resolve().name)
 
 
-def verification_facts(images: VerificationImages, inputs: Inputs) -> VerificationFacts:
+def verification_facts(images: VerificationImages, inputs: Inputs) -> ImageFacts:
     """Return what a report says of the images; `inputs` are what the network was given of them."""
     labels, digest = images.labels, hashlib.sha256()
     for pixels in inputs.values():
         digest.update(pixels.tobytes())
     counts = None if labels is None else {name: int((labels == place).sum()) for place, name in enumerate(CLASSES)}
     pairs = ("recorded" if images.references else "each image's neighbour") if len(inputs) > 1 else None
-    return VerificationFacts(images.folder, len(next(iter(inputs.values()))), counts, pairs, digest.hexdigest())
+    return ImageFacts(images.folder, len(next(iter(inputs.values()))), counts, pairs, digest.hexdigest())
 
 
 def warn(text: str) -> None:
@@ -80,8 +97,3 @@ def _labels(paths: Sequence[Path]) -> Labels | None:
     if any(kinds):
         warn("the AUC is not judged, because not all images lie in folders named normal and anomalous")
     return None
-
-
-def _references(paths: Sequence[Path], folder: Path, references: Path) -> list[GreyImage]:
-    reference_of = folder_references(references, folder)
-    return [reference_of(path.relative_to(folder).as_posix()).pixels for path in paths]

@@ -25,13 +25,19 @@ def layer_drifts(artefact: onnx.ModelProto, reference: onnx.ModelProto, inputs: 
     reference : the FP32 graph of the same network
     inputs : a few images are enough
     """
-    nodes = _common_nodes(artefact, reference)
+    kinds, reference_kinds = tensor_types(artefact), tensor_types(reference)
+    floats = {name for name, kind in kinds.items() if kind == onnx.TensorProto.FLOAT}
+    nodes = [
+        node
+        for node in reference.graph.node
+        if node.output[0] in floats and reference_kinds.get(node.output[0]) == onnx.TensorProto.FLOAT
+    ]
     names = [node.output[0] for node in nodes]
     few = {name: images[:_IMAGES] for name, images in inputs.items()}
     # One after the other: sessions of the largest networks take gigabytes.
     ours = _tensors(artefact, names, few)
     theirs = _tensors(reference, names, few)
-    errors = [_relative_error(one, other) for one, other in zip(ours, theirs, strict=True)]
+    errors = [_relative_error(found, true) for found, true in zip(ours, theirs, strict=True)]
     before = dict(zip(names, errors, strict=True))
     return [
         LayerDrift(node.name, error, error - max((before.get(name, 0.0) for name in node.input), default=0.0))
@@ -46,16 +52,6 @@ def worst(drifts: list[LayerDrift]) -> list[LayerDrift]:
     return [*overflowing[:1], *sorted(finite, key=lambda drift: -drift.entered)][:WORST]
 
 
-def _common_nodes(artefact: onnx.ModelProto, reference: onnx.ModelProto) -> list[onnx.NodeProto]:
-    kinds, reference_kinds = tensor_types(artefact), tensor_types(reference)
-    floats = {name for name, kind in kinds.items() if kind == onnx.TensorProto.FLOAT}
-    return [
-        node
-        for node in reference.graph.node
-        if node.output[0] in floats and reference_kinds.get(node.output[0]) == onnx.TensorProto.FLOAT
-    ]
-
-
 def _tensors(model: onnx.ModelProto, names: list[str], inputs: Inputs) -> list[Tensor]:
     with further_outputs(model, names):
         session = cpu_session(model)
@@ -67,24 +63,8 @@ def _relative_error(ours: Tensor, theirs: Tensor) -> float:
     if not np.isfinite(ours).all():
         return float("inf")
     axes = (0, *range(2, ours.ndim))
-    one, other = ours.astype(np.float64), theirs.astype(np.float64)
-    squares = (one * one).sum(axes, keepdims=True)
-    scale = np.divide((one * other).sum(axes, keepdims=True), squares, out=np.ones_like(squares), where=squares > 0)
-    size = float(np.square(other).mean())
-    return float(np.sqrt(np.square(scale * one - other).mean() / size)) if size > 0 else 0.0
-
-
-def layer_table(layers: tuple[LayerDrift, ...]) -> list[str]:
-    """Return the lines of a Markdown table of layers, the worst first."""
-    rows = [[layer.layer, f"{layer.entered:.2e}", f"{layer.error:.2e}"] for layer in layers]
-    return markdown_table(["layer", "enters here", "error of its output"], rows)
-
-
-def markdown_table(head: list[str], rows: list[list[str]]) -> list[str]:
-    """Return the lines of a Markdown table and an empty one behind it; bars in cells are escaped."""
-    rule = "|" + "---|" * len(head)
-    return [_row(head), rule, *(_row(row) for row in rows), ""]
-
-
-def _row(cells: list[str]) -> str:
-    return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |"
+    found, true = ours.astype(np.float64), theirs.astype(np.float64)
+    squares = (found * found).sum(axes, keepdims=True)
+    scale = np.divide((found * true).sum(axes, keepdims=True), squares, out=np.ones_like(squares), where=squares > 0)
+    size = float(np.square(true).mean())
+    return float(np.sqrt(np.square(scale * found - true).mean() / size)) if size > 0 else 0.0

@@ -8,25 +8,23 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 import torch
-from torch import nn
 
 from fcdd_export.gate.drift import Inputs, Outputs
-from fcdd_export.networks.served import GradCamNetwork
+from fcdd_export.networks.served import ServedNetwork
 from fcdd_export.progress import track
 
 CHUNK = 8
 
 
-def torch_outputs(network: nn.Module, inputs: Inputs) -> Outputs:
+def torch_outputs(network: ServedNetwork, inputs: Inputs) -> Outputs:
     """Run the served network in FP32: the reference that everything else is compared with."""
-    run = network.uncut if isinstance(network, GradCamNetwork) else network
     with torch.inference_mode():
         parts = [
-            run(*(torch.from_numpy(images) for images in chunk.values()))
+            network.uncut(*(torch.from_numpy(images) for images in chunk.values()))
             for chunk in track(chunks_of(inputs), "torch FP32")
         ]
     outputs = _joined([(score.numpy(), anomaly_map.numpy()) for score, anomaly_map in parts])
-    if not isinstance(network, GradCamNetwork):
+    if not network.cuts_below_zero:
         return outputs
     return replace(outputs, maps=np.maximum(outputs.maps, 0), uncut=outputs.maps)
 

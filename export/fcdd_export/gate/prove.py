@@ -6,40 +6,28 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import onnx
-from torch import nn
 
 from fcdd_export.gate.drawn import drawn_images, extreme_images
-from fcdd_export.gate.drift import Drift, Inputs, LayerDrift, Reference, check_finite, measure_drift, violations
+from fcdd_export.gate.drift import (
+    Drift,
+    Inputs,
+    LayerDrift,
+    ReferenceAnswers,
+    check_finite,
+    layer_table,
+    measure_drift,
+    violations,
+)
 from fcdd_export.gate.half_simulation import SimulatedSession, half_simulation, half_tensors
-from fcdd_export.gate.layer_drift import layer_drifts, layer_table, worst
+from fcdd_export.gate.images import VerificationImages
+from fcdd_export.gate.layer_drift import layer_drifts, worst
 from fcdd_export.gate.outputs import cpu_session, session_outputs, torch_outputs
 from fcdd_export.gate.roc import Labels
+from fcdd_export.graphs.precisions import PRECISIONS
+from fcdd_export.networks.served import ServedNetwork
 from fcdd_runtime.contract import OperatingPoint, Precision, Resize, Upsampling
 from fcdd_runtime.errors import GateError, SnapshotError
-from fcdd_runtime.images.network_input import GreyImage, stack_images
-
-
-@dataclass(frozen=True)
-class VerificationImages:
-    """Images that a site verifies on."""
-
-    images: Sequence[GreyImage]
-    """Any size; none: drawn ones."""
-    labels: Labels | None
-    """Truth, bool (N,), where they come in folders `normal` and `anomalous`."""
-    references: Sequence[GreyImage] | None = None
-    """What a two-input network compares each image with; None: its neighbour, for want of a true reference."""
-    folder: str | None = None
-    """Name of the folder that they came in, without the path to it."""
-
-
-@dataclass(frozen=True)
-class Judge:
-    """What is needed to judge answers beside the answers."""
-
-    resize: Resize
-    upsampling: Upsampling
-    operating_point: OperatingPoint | None
+from fcdd_runtime.images.network_input import stack_images
 
 
 @dataclass(frozen=True)
@@ -48,16 +36,11 @@ class Gate:
 
     graph: onnx.ModelProto
     """FP32, to find the layers in which drift enters."""
-    references: tuple[Reference, ...]
+    references: tuple[ReferenceAnswers, ...]
     accept: str | None
     """Why limits may be exceeded, in the user's words; None: they may not."""
     int8_method: str | None = None
     """How INT8 is made; None where it is not asked for."""
-
-    def advice_for(self, precision: Precision) -> str:
-        """Say what to try where a limit of a precision is exceeded."""
-        better = "try --int8-method accurate, " if precision == "int8" and self.int8_method == "fast" else ""
-        return f"{better}use a higher precision"
 
 
 @dataclass(frozen=True)
@@ -77,22 +60,36 @@ class Proof:
 
 
 def references_of(
-    network: nn.Module, names: Sequence[str], verification: VerificationImages, judge: Judge
-) -> tuple[Reference, ...]:
+    network: ServedNetwork,
+    verification: VerificationImages,
+    resize: Resize,
+    upsampling: Upsampling,
+    operating_point: OperatingPoint | None,
+) -> tuple[ReferenceAnswers, ...]:
     """Run torch on the verification images and on drawn ones at the ends of the input range.
 
-    Parameters
-    ----------
-    names : the network's inputs
+    Raises
+    ------
+    SnapshotError
+        If an answer is not finite.
     """
-    images = verification.images
-    inputs = inputs_of(stack_images(images, judge.resize) if images else drawn_images(16), names)
-    if verification.references is not None:
-        inputs = {**inputs, "reference": stack_images(verification.references, judge.resize)}
-    labels = verification.labels if len(names) == 1 or verification.references is not None else None
+
+    def reference(inputs: Inputs, *, labels: Labels | None, extreme: bool) -> ReferenceAnswers:
+        outputs = torch_outputs(network, inputs)
+        if not (np.isfinite(outputs.scores).all() and np.isfinite(outputs.maps).all()):
+            raise SnapshotError(
+                "the snapshot's network itself overflows in FP32: its answers are not finite; give another snapshot"
+            )
+        return ReferenceAnswers(inputs, outputs, upsampling, resize.size, operating_point, labels, extreme)
+
+    images, compared, names = verification.images, verification.references, network.inputs
+    inputs = inputs_of(stack_images(images, resize) if images else drawn_images(16), names)
+    if compared is not None:
+        inputs = {**inputs, "reference": stack_images(compared, resize)}
+    labels = verification.labels if len(names) == 1 or compared is not None else None
     return (
-        _reference(network, inputs, judge, labels=labels),
-        _reference(network, inputs_of(extreme_images(), names), judge, extreme=True),
+        reference(inputs, labels=labels, extreme=False),
+        reference(inputs_of(extreme_images(), names), labels=None, extreme=True),
     )
 
 
@@ -101,7 +98,7 @@ def inputs_of(pixels: npt.NDArray[np.uint8], names: Sequence[str]) -> Inputs:
     return {name: np.roll(pixels, index, axis=0) for index, name in enumerate(names)}
 
 
-def proven(artefact: onnx.ModelProto, precision: Precision, gate: Gate, label: str = "") -> Proof:
+def prove(artefact: onnx.ModelProto, precision: Precision, gate: Gate, label: str = "") -> Proof:
     """Run an artefact, measure its drift and hold it against the limits of its precision.
 
     Parameters
@@ -114,66 +111,42 @@ def proven(artefact: onnx.ModelProto, precision: Precision, gate: Gate, label: s
         If a limit is exceeded and that is not accepted, or a value overflows, which nobody can accept.
     """
     simulation = half_simulation(artefact)
-    drifts = _drifts(artefact, gate.references) + _simulated_drifts(artefact, simulation, gate.references)
+    drifts = _measure(artefact, gate) + _measure_in_half(artefact, simulation, gate)
     drifts = [replace(drift, way=f"{label}{drift.way}") for drift in drifts]
     for drift in drifts:
         check_finite(drift, precision)
-    layers = _layers(simulation, gate)
-    exceeded = tuple(dict.fromkeys(one for drift in drifts for one in violations(drift, precision)))
+    # The FP32 graph itself has no drift to name.
+    layers = [] if simulation is gate.graph else layer_drifts(simulation, gate.graph, gate.references[0].inputs)
+    entered = tuple(worst(layers))
+    exceeded = tuple(dict.fromkeys(limit for drift in drifts for limit in violations(drift, precision)))
     if exceeded and gate.accept is None:
+        better = PRECISIONS[precision].better_than_fast if gate.int8_method == "fast" else ""
+        where = "\nWhere the drift enters:\n" + "\n".join(layer_table(entered)) if entered else ""
         raise GateError(
-            f"{label}{precision} changes {'; '.join(exceeded)}; {gate.advice_for(precision)}, or give a reason to "
-            f"accept it with --accept-drift{_entering(layers)}"
+            f"{label}{precision} changes {'; '.join(exceeded)}; {better}use a higher precision, or give a reason to "
+            f"accept it with --accept-drift{where}"
         )
-    return Proof(tuple(drifts), layers, exceeded)
+    return Proof(tuple(drifts), entered, exceeded)
 
 
-def _drifts(artefact: onnx.ModelProto, references: Sequence[Reference]) -> list[Drift]:
-    # One session for all images: opening one takes seconds, and for the largest network more than a gigabyte.
+def _measure(artefact: onnx.ModelProto, gate: Gate) -> list[Drift]:
+    # One session for all images, closed before there is another: opening one takes seconds, and for the largest network
+    # more than a gigabyte.
     session = cpu_session(artefact)
-    return [measure_drift("onnxruntime", session_outputs(session, one.inputs, "artefact"), one) for one in references]
+    return [
+        measure_drift("onnxruntime", session_outputs(session, reference.inputs, "artefact"), reference)
+        for reference in gate.references
+    ]
 
 
-def _simulated_drifts(
-    artefact: onnx.ModelProto, simulation: onnx.ModelProto, references: Sequence[Reference]
-) -> list[Drift]:
+def _measure_in_half(artefact: onnx.ModelProto, simulation: onnx.ModelProto, gate: Gate) -> list[Drift]:
+    """Measure an artefact with FP16 tensors once more, with each of them really rounded to half."""
     halves = half_tensors(artefact)
     if not halves:
         return []
-    session = SimulatedSession(simulation, halves)
-    return [_simulated_drift(session, reference) for reference in references]
-
-
-def _simulated_drift(session: SimulatedSession, reference: Reference) -> Drift:
-    outputs, largest = session.outputs(reference.inputs)
-    return replace(measure_drift("fp16 simulation", outputs, reference), activation_largest=largest)
-
-
-def _layers(simulation: onnx.ModelProto, gate: Gate) -> tuple[LayerDrift, ...]:
-    """Compare with the FP32 graph, layer by layer; that graph itself has no drift to name."""
-    if simulation is gate.graph:
-        return ()
-    return tuple(worst(layer_drifts(simulation, gate.graph, gate.references[0].inputs)))
-
-
-def _entering(layers: tuple[LayerDrift, ...]) -> str:
-    return "\nWhere the drift enters:\n" + "\n".join(layer_table(layers)) if layers else ""
-
-
-def _reference(
-    network: nn.Module, inputs: Inputs, judge: Judge, *, labels: Labels | None = None, extreme: bool = False
-) -> Reference:
-    outputs = torch_outputs(network, inputs)
-    if not (np.isfinite(outputs.scores).all() and np.isfinite(outputs.maps).all()):
-        raise SnapshotError(
-            "the snapshot's network itself overflows in FP32: its answers are not finite; give another snapshot"
-        )
-    return Reference(
-        inputs=inputs,
-        outputs=outputs,
-        upsampling=judge.upsampling,
-        image_size=judge.resize.size,
-        operating_point=judge.operating_point,
-        labels=labels,
-        extreme=extreme,
-    )
+    session, drifts = SimulatedSession(simulation, halves), []
+    for reference in gate.references:
+        outputs, largest = session.outputs(reference.inputs)
+        drift = measure_drift("fp16 simulation", outputs, reference)
+        drifts.append(replace(drift, activation_largest=largest))
+    return drifts

@@ -200,7 +200,13 @@ def bootstrap_picks(labels: Labels, groups: Groups | None = None, resamples: int
     rng = np.random.default_rng(seed)
     members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
     strata = [[member for member in members if labels[member].any() == kind] for kind in (False, True)]
-    return [_grouped_pick(rng, strata, labels) for _ in range(resamples)]
+    picks: list[Picks] = []
+    while len(picks) < resamples:
+        drawn = [stratum[index] for stratum in strata for index in rng.integers(0, len(stratum) or 1, len(stratum))]
+        pick: Picks = np.concatenate(drawn)
+        if labels[pick].any() and not labels[pick].all():
+            picks.append(pick)
+    return picks
 
 
 def midranks(values: Scores) -> npt.NDArray[np.float64]:
@@ -229,14 +235,6 @@ def _resampled(labels: Labels, resamples: int, seed: int) -> list[npt.NDArray[np
     rng = np.random.default_rng(seed)
     groups = np.flatnonzero(~labels), np.flatnonzero(labels)
     return [np.concatenate([rng.choice(group, group.size) for group in groups]) for _ in range(resamples)]
-
-
-def _grouped_pick(rng: np.random.Generator, strata: list[list[Picks]], labels: Labels) -> Picks:
-    while True:
-        drawn = [stratum[index] for stratum in strata for index in rng.integers(0, len(stratum) or 1, len(stratum))]
-        pick: Picks = np.concatenate(drawn)
-        if labels[pick].any() and not labels[pick].all():
-            return pick
 
 
 def _flagged_counts(

@@ -1,12 +1,13 @@
 """FP32 ONNX -> FP16 ONNX, strongly typed: precision lives in the graph, not in a builder's flags."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from itertools import chain
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from fcdd_export.graphs.onnx_graph import REFERENCE_TRUNK_PREFIX, TRUNK_PREFIX, checked, with_weights
+from fcdd_export.graphs.onnx_graph import checked, in_trunk, with_weights
 
 
 def fp16_from_onnx(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -19,8 +20,7 @@ def fp16_from_onnx(model: onnx.ModelProto) -> onnx.ModelProto:
     ----------
     model : a graph of `onnx_from_network`, left as it is
     """
-    trunks = (TRUNK_PREFIX, REFERENCE_TRUNK_PREFIX)
-    return with_half_nodes(model, {node.name for node in model.graph.node if node.name.startswith(trunks)})
+    return with_half_nodes(model, {node.name for node in model.graph.node if in_trunk(node)})
 
 
 def with_half_nodes(model: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProto:
@@ -37,12 +37,17 @@ def with_half_nodes(model: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelP
     chosen = set(names)
     inside, outside = _split(model.graph, chosen)
     made_inside = {name for node in inside for name in node.output}
-    floats = {name for name, kind in _tensor_types(model.graph).items() if kind == TensorProto.FLOAT}
+    weights = {weight.name: weight for weight in model.graph.initializer}
+    tensors = (*model.graph.value_info, *model.graph.input, *model.graph.output)
+    floats = {tensor.name for tensor in tensors if tensor.type.tensor_type.elem_type == TensorProto.FLOAT} - {*weights}
     entries = (_inputs_of(inside) & floats) - made_inside
     left = made_inside & floats & _inputs_of(outside)
-    halved = {one.name for one in model.graph.initializer if one.data_type == TensorProto.FLOAT} & _inputs_of(inside)
+    halved = {name for name in _inputs_of(inside) if name in weights and weights[name].data_type == TensorProto.FLOAT}
     shared = halved & _inputs_of(outside)
-    half = with_weights(model, _weights(model.graph, halved, shared))
+    # A weight that FP32 nodes use too is there twice.
+    kept = (_halved(weight, name) if name in halved - shared else weight for name, weight in weights.items())
+    twice = (_halved(weight, f"{name}_fp16") for name, weight in weights.items() if name in shared)
+    half = with_weights(model, chain(kept, twice))
     inside, outside = _split(half.graph, chosen)
     _rename_inputs(inside, {name: f"{name}_fp16" for name in entries | shared})
     _rename_inputs(outside, {name: f"{name}_fp32" for name in left})
@@ -56,24 +61,8 @@ def _split(graph: onnx.GraphProto, names: set[str]) -> tuple[list[onnx.NodeProto
     return inside, [node for node in graph.node if node.name not in names]
 
 
-def _tensor_types(graph: onnx.GraphProto) -> dict[str, int]:
-    """Return the element type of every tensor that is no weight."""
-    values = (*graph.value_info, *graph.input, *graph.output)
-    weights = {weight.name for weight in graph.initializer}
-    return {value.name: value.type.tensor_type.elem_type for value in values if value.name not in weights}
-
-
 def _inputs_of(nodes: Iterable[onnx.NodeProto]) -> set[str]:
     return {name for node in nodes for name in node.input}
-
-
-def _weights(graph: onnx.GraphProto, halved: set[str], shared: set[str]) -> Iterator[onnx.TensorProto]:
-    """Give all weights, those of half nodes in FP16; one that FP32 nodes use too is there twice."""
-    for weight in graph.initializer:
-        yield _halved(weight, weight.name) if weight.name in halved - shared else weight
-    for weight in graph.initializer:
-        if weight.name in shared:
-            yield _halved(weight, f"{weight.name}_fp16")
 
 
 def _halved(weight: onnx.TensorProto, name: str) -> onnx.TensorProto:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 import onnx
 import torch
 
-from fcdd_export.networks.served import IMAGE_SIZE, ServedNetwork, ServedReferenceNetwork
+from fcdd_export.networks.served import IMAGE_SIZE, ServedNetwork
 
 OPSET = 18
 MAX_IR_VERSION = 10
@@ -21,13 +21,8 @@ MAX_IR_VERSION = 10
 LARGE = 1024
 """Number of values above which a weight is a kernel, not an argument of an operation."""
 
-TRUNK_PREFIX = "trunk."
-"""Names of the nodes before the last convolution begin with this; the other nodes stay FP32 in every precision."""
-REFERENCE_TRUNK_PREFIX = "reference_trunk."
-"""The same in front of the last layer of a reference network."""
 
-
-def onnx_from_network(network: ServedNetwork | ServedReferenceNetwork) -> onnx.ModelProto:
+def onnx_from_network(network: ServedNetwork) -> onnx.ModelProto:
     """Export the served network.
 
     Inputs: `mip`, and `reference` where the network compares two images, uint8 [batch, 1, 224, 224]. Outputs: `score`
@@ -51,6 +46,11 @@ def onnx_from_network(network: ServedNetwork | ServedReferenceNetwork) -> onnx.M
         )
     assert program is not None
     return checked(_named_by_module(program.model_proto))
+
+
+def in_trunk(node: onnx.NodeProto) -> bool:
+    """Whether a node lies in one of `ServedNetwork.trunks`; the other nodes stay FP32 in every precision."""
+    return node.name.partition(".")[0].endswith("trunk")
 
 
 def checked(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -93,13 +93,14 @@ def with_weights(model: onnx.ModelProto, weights: Iterable[onnx.TensorProto]) ->
 
 def _without_large_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return the graph with its large weights as inputs, which have types and shapes only."""
-    large = [weight for weight in model.graph.initializer if math.prod(weight.dims) > LARGE]
-    names = {weight.name for weight in large}
     graph = model.graph
+    large = [weight for weight in graph.initializer if math.prod(weight.dims) > LARGE]
+    names = {weight.name for weight in large}
+    inputs = [onnx.helper.make_tensor_value_info(weight.name, weight.data_type, weight.dims) for weight in large]
     light = onnx.helper.make_graph(
         graph.node,
         graph.name,
-        [*graph.input, *(onnx.helper.make_tensor_value_info(one.name, one.data_type, one.dims) for one in large)],
+        [*graph.input, *inputs],
         graph.output,
         [weight for weight in graph.initializer if weight.name not in names],
         value_info=[value for value in graph.value_info if value.name not in names],

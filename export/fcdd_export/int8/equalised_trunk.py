@@ -67,8 +67,14 @@ class Block:
         the answer before the activation, and its mean over each image before pooling, float32 (N, channels)
         """
         weight = weight.contiguous(memory_format=torch.channels_last)
-        parts = [self._pooled_chunk(chunk, weight, bias) for chunk in torch.split(inputs, CHUNK)]
-        return torch.cat([values for values, _ in parts]), torch.cat([means for _, means in parts])
+        layer, pooled, means = self.convolution, [], []
+        for chunk in torch.split(inputs, CHUNK):
+            answer = functional.conv2d(chunk, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
+            means.append(answer.mean((2, 3)))
+            for pooling in self.following:
+                answer = pooling(answer) if isinstance(pooling, nn.MaxPool2d) else answer
+            pooled.append(answer)
+        return torch.cat(pooled), torch.cat(means)
 
     def activated(self, values: Tensor) -> Tensor:
         """Apply the activation alone. Pooling came first: it commutes with a rising activation."""
@@ -87,14 +93,6 @@ class Block:
         assert not isinstance(layer.padding, str)
         columns = functional.unfold(image[None], layer.kernel_size, layer.dilation, layer.padding, layer.stride)
         return columns[0].T
-
-    def _pooled_chunk(self, chunk: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-        layer = self.convolution
-        answer = functional.conv2d(chunk, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
-        means = answer.mean((2, 3))
-        for pooling in self.following:
-            answer = pooling(answer) if isinstance(pooling, nn.MaxPool2d) else answer
-        return answer, means
 
 
 @dataclass(frozen=True)
@@ -142,8 +140,16 @@ def equalised_trunk(
     for index in ranges:
         given = factors
         features = index == max(ranges)
-        factors = _factors(ranges[index]) if with_features or not features else torch.ones(ranges[index].shape[1])
-        blocks[index] = _block(trunk, index, given, factors, scale)
+        if with_features or not features:
+            # The largest absolute value of every channel, above 0.
+            largest = ranges[index].abs().amax(0).clamp(min=SMALLEST)
+            factors = largest.maximum(QUIETEST * largest.max())
+        else:
+            factors = torch.ones(ranges[index].shape[1])
+        layer = trunk[index]
+        assert isinstance(layer, nn.Conv2d) and layer.bias is not None
+        weight = layer.weight * given[:, None, None] / factors[:, None, None, None]
+        blocks[index] = Block(layer, _following(trunk, index), weight, layer.bias / factors, scale)
         scale = scale_of(ranges[index] / factors, activations)
     assert scale is not None
     return EqualisedTrunk(blocks, max(ranges) + len(_following(trunk, max(ranges))), factors, scale)
@@ -178,16 +184,3 @@ def _following(trunk: nn.Sequential, index: int) -> list[nn.Module]:
             break
         following.append(layer)
     return following
-
-
-def _factors(ranges: Tensor) -> Tensor:
-    """Return the largest absolute value of every channel, above 0."""
-    largest = ranges.abs().amax(0).clamp(min=SMALLEST)
-    return largest.maximum(QUIETEST * largest.max())
-
-
-def _block(trunk: nn.Sequential, index: int, given: Tensor, factors: Tensor, scale: Scale | None) -> Block:
-    layer = trunk[index]
-    assert isinstance(layer, nn.Conv2d) and layer.bias is not None
-    weight = layer.weight * given[:, None, None] / factors[:, None, None, None]
-    return Block(layer, _following(trunk, index), weight, layer.bias / factors, scale)

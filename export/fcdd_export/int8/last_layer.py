@@ -25,10 +25,13 @@ def fitted_last_layer(last: nn.Conv2d, trunk: QuantizedTrunk, features: Tensor) 
     -------
     weight float32 (outputs, channels, 1, 1) and bias float32 (outputs,)
     """
+    assert last.bias is not None
+    # The published weights for features divided by the trunk's factors, float64 (channels + 1, outputs).
+    weight = last.weight[:, :, 0, 0].double() * trunk.factors.double()
+    start = torch.cat((weight.T, last.bias.double()[None]), 0)
     rounded = _columns(features)
-    start = _start(last, trunk.factors)
     truth = _columns(trunk.features) @ start
-    fitted = torch.stack([_fitted(rounded, truth[:, one], start[:, one]) for one in range(truth.shape[1])])
+    fitted = torch.stack([_fitted(rounded, truth[:, output], start[:, output]) for output in range(truth.shape[1])])
     return fitted[:, :-1, None, None].float(), fitted[:, -1].float()
 
 
@@ -36,13 +39,6 @@ def _columns(features: Tensor) -> Tensor:
     """Return float64 (cells, channels + 1): one row a map cell, and a column of ones for the bias."""
     rows = features.permute(0, 2, 3, 1).reshape(-1, features.shape[1]).double()
     return torch.cat((rows, torch.ones(len(rows), 1, dtype=torch.float64)), 1)
-
-
-def _start(last: nn.Conv2d, factors: Tensor) -> Tensor:
-    """Return the published weights for features divided by `factors`, float64 (channels + 1, outputs)."""
-    assert last.bias is not None
-    weight = last.weight[:, :, 0, 0].double() * factors.double()
-    return torch.cat((weight.T, last.bias.double()[None]), 0)
 
 
 def _fitted(rows: Tensor, truth: Tensor, start: Tensor) -> Tensor:

@@ -12,26 +12,24 @@ import torch
 from torch import Tensor, nn
 
 from fcdd_export.graphs.fp16 import with_half_nodes
-from fcdd_export.graphs.onnx_graph import REFERENCE_TRUNK_PREFIX, TRUNK_PREFIX, checked, onnx_from_network
+from fcdd_export.graphs.onnx_graph import checked, onnx_from_network
 from fcdd_export.int8.equalised_trunk import Activations, EqualisedTrunk, Scale, channel_ranges, equalised_trunk
 from fcdd_export.int8.last_layer import fitted_last_layer
 from fcdd_export.int8.qdq_graph import module_of, with_quantized_trunks
 from fcdd_export.int8.quantized_trunk import (
     QuantizedTrunk,
-    RoundedWeight,
     exact_answers,
     quantized_trunk,
     rounded_weights,
 )
-from fcdd_export.int8.search import Judged, searched
+from fcdd_export.int8.search import DriftFromFp32, search_graph
 from fcdd_export.int8.spots import with_drawn_spots
-from fcdd_export.networks.served import ServedNetwork, ServedReferenceNetwork
+from fcdd_export.networks.served import ServedNetwork
 from fcdd_runtime.errors import ImageError
 
 Method = Literal["fast", "accurate"]
 """`fast`: all convolutions in INT8. `accurate`: calibrated on more images, and a search takes convolutions out of
 INT8 where images that were not calibrated on drift too far."""
-Served = ServedNetwork | ServedReferenceNetwork
 
 FEWEST_IMAGES = 16
 ADVISED_IMAGES = 300
@@ -44,7 +42,7 @@ RANGE_DRAWS = 4
 
 
 def int8_from_network(
-    network: Served, calibration_images: npt.NDArray[np.uint8], method: Method, activations: Activations
+    network: ServedNetwork, calibration_images: npt.NDArray[np.uint8], method: Method, activations: Activations
 ) -> onnx.ModelProto:
     """Quantise the trunk's convolutions; the last layer, the head and the mean stay FP32.
 
@@ -74,8 +72,8 @@ def int8_from_network(
     calibrated, judged = calibrated_and_judged(calibration_images)
     quantizer = _Quantizer(_with_biases(network), _calibration(calibrated, IMAGES_USED["accurate"]), activations)
     plain, spotted = _plain_and_spotted(judged, IMAGES_USED["fast"])
-    judge = Judged(quantizer.graph, np.concatenate([plain, with_drawn_spots(spotted, seed=1)]))
-    return searched(quantizer.model, quantizer.convolutions(), judge)
+    drift = DriftFromFp32(quantizer.graph, np.concatenate([plain, with_drawn_spots(spotted, seed=1)]))
+    return search_graph(quantizer.model, quantizer.convolutions(), drift)
 
 
 def calibrated_and_judged(images: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
@@ -122,7 +120,7 @@ def _evenly(images: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.uint8]:
     return taken
 
 
-def _with_biases(network: Served) -> Served:
+def _with_biases(network: ServedNetwork) -> ServedNetwork:
     """Return a copy in which every convolution has a bias that can be corrected."""
     served = copy.deepcopy(network)
     for layer in served.modules():
@@ -134,7 +132,7 @@ def _with_biases(network: Served) -> Served:
 class _Quantizer:
     """Makes a graph with any choice of convolutions in INT8."""
 
-    def __init__(self, network: Served, calibration: _Calibration, activations: Activations):
+    def __init__(self, network: ServedNetwork, calibration: _Calibration, activations: Activations):
         self.network = network
         self.calibration = calibration
         self.activations = activations
@@ -142,7 +140,17 @@ class _Quantizer:
         self.graph = onnx_from_network(network)
         self.images = network.normalised(torch.from_numpy(calibration.images))
         with torch.inference_mode():
-            self.equalised = {name: self._equalised(*trunk) for name, trunk in self._trunks().items()}
+            self.equalised: dict[str, EqualisedTrunk] = {}
+            for name, last in network.trunks.items():
+                trunk = network.get_submodule(name)
+                assert isinstance(trunk, nn.Sequential)
+                self.equalised[name] = equalised_trunk(
+                    trunk,
+                    channel_ranges(trunk, network.normalised(torch.from_numpy(calibration.for_ranges))),
+                    self._input_scale(),
+                    activations,
+                    with_features=isinstance(network.get_submodule(last), nn.Conv2d),
+                )
             self.exact = {name: exact_answers(trunk, self.images) for name, trunk in self.equalised.items()}
             self.weights = {
                 name: rounded_weights(trunk, self.images, activations) for name, trunk in self.equalised.items()
@@ -157,19 +165,25 @@ class _Quantizer:
         trunks: dict[str, QuantizedTrunk] = {}
         weights: dict[str, Tensor] = {}
         with torch.inference_mode():
-            for prefix, (_, last) in self._trunks().items():
-                trunks[prefix] = self._quantized(prefix, kept)
-                weights |= self._fitted(last, trunks[prefix])
+            for prefix, name in self.network.trunks.items():
+                trunk = trunks[prefix] = quantized_trunk(
+                    self.equalised[prefix],
+                    {
+                        index: weight
+                        for index, weight in self.weights[prefix].items()
+                        if f"{prefix}.{index}" not in kept
+                    },
+                    self.images,
+                    self.exact[prefix],
+                    self.calibration.plain,
+                )
+                last = self.network.get_submodule(name)
+                # Other last layers than convolutions stay as they are.
+                if isinstance(last, nn.Conv2d):
+                    features = trunk.scale.rounded(trunk.rounded) if self.rounds_features else trunk.rounded
+                    weights[f"{name}.weight"], weights[f"{name}.bias"] = fitted_last_layer(last, trunk, features)
         model = checked(with_quantized_trunks(self.graph, trunks, weights, self.rounds_features))
         return model if self.activations == "u8" else with_half_nodes(model, _half_nodes(model, trunks))
-
-    def _trunks(self) -> dict[str, tuple[nn.Sequential, nn.Module]]:
-        """Return trunks by name, each with the layer behind it."""
-        trunks = {TRUNK_PREFIX.removesuffix("."): (self.network.trunk, self.network.last)}
-        if isinstance(self.network, ServedReferenceNetwork):
-            reference = self.network.reference_trunk, self.network.reference_last
-            trunks[REFERENCE_TRUNK_PREFIX.removesuffix(".")] = reference
-        return trunks
 
     def _input_scale(self) -> Scale | None:
         """Return the scale whose codes are the 8-bit pixels themselves.
@@ -182,39 +196,15 @@ class _Quantizer:
         mean, std = float(self.network.mean), float(self.network.std)
         return Scale(1 / (255 * std), round(255 * mean), 0, 255)
 
-    def _equalised(self, trunk: nn.Sequential, last: nn.Module) -> EqualisedTrunk:
-        ranges = channel_ranges(trunk, self.network.normalised(torch.from_numpy(self.calibration.for_ranges)))
-        takes_factors = isinstance(last, nn.Conv2d)
-        return equalised_trunk(trunk, ranges, self._input_scale(), self.activations, with_features=takes_factors)
-
-    def _quantized(self, prefix: str, kept: frozenset[str]) -> QuantizedTrunk:
-        weights: dict[int, RoundedWeight] = {
-            index: weight for index, weight in self.weights[prefix].items() if f"{prefix}.{index}" not in kept
-        }
-        exact, plain = self.exact[prefix], self.calibration.plain
-        return quantized_trunk(self.equalised[prefix], weights, self.images, exact, plain)
-
-    def _fitted(self, last: nn.Module, trunk: QuantizedTrunk) -> dict[str, Tensor]:
-        """Return what changes in the last convolution, by the names of its weights; other last layers stay."""
-        if not isinstance(last, nn.Conv2d):
-            return {}
-        features = trunk.scale.rounded(trunk.rounded) if self.rounds_features else trunk.rounded
-        weight, bias = fitted_last_layer(last, trunk, features)
-        return {"last.weight": weight, "last.bias": bias}
-
 
 def _half_nodes(model: onnx.ModelProto, trunks: Mapping[str, QuantizedTrunk]) -> set[str]:
     """Return the nodes in front of the last layer that no convolution in INT8 feeds without another in between."""
     half: set[str] = set()
     for node in model.graph.node:
-        prefix, _, index = module_of(node).partition(".")
-        if prefix in trunks and not _belongs_to_int8(trunks[prefix], int(index)):
-            half.add(node.name)
+        prefix, _, name = module_of(node).partition(".")
+        if prefix in trunks:
+            trunk, index = trunks[prefix], int(name)
+            convolution = max(before for before in trunk.convolutions if before <= index)
+            if index > trunk.end or trunk.convolutions[convolution].input_scale is None:
+                half.add(node.name)
     return half
-
-
-def _belongs_to_int8(trunk: QuantizedTrunk, index: int) -> bool:
-    if index > trunk.end:
-        return False
-    convolution = max(one for one in trunk.convolutions if one <= index)
-    return trunk.convolutions[convolution].input_scale is not None

@@ -1,7 +1,7 @@
 """A trunk's convolutions in INT8: weights on their grids, and biases that take back what rounding shifts.
 
 Three things make INT8 hold normal tissue and an anomaly at once: channels of one range (`equalised_trunk.py`), weights
-whose rounding errors cancel (`weight_rounding.py`), and here bias correction (Nagel et al. 2019): rounding shifts each
+whose rounding errors cancel (`rounding.py`), and here bias correction (Nagel et al. 2019): rounding shifts each
 channel's mean; the shift, measured on normal images behind the layers already quantised, is taken back. The last
 convolution, which stays FP32, is then fitted to the quantised features (`last_layer.py`).
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fcdd_export.int8.equalised_trunk import SMALLEST, Activations, Block, EqualisedTrunk, Scale
+from fcdd_export.int8.equalised_trunk import SMALLEST, Activations, EqualisedTrunk, Scale
 from fcdd_export.int8.rounding import rounded_weight
 
 WEIGHT_LEVELS = {"u8": 63, "s8": 127}
@@ -81,11 +81,18 @@ def rounded_weights(trunk: EqualisedTrunk, images: Tensor, activations: Activati
     ----------
     images : normalised, float32 (N, C, 224, 224)
     """
+    levels = WEIGHT_LEVELS[activations]
     values = images[:: max(1, len(images) // ROUNDING_IMAGES)]
     rounded: dict[int, RoundedWeight] = {}
     for index, block in trunk.blocks.items():
         if block.input_scale is not None:
-            rounded[index] = _rounded(block, _cells(block, block.input_scale.rounded(values)), activations)
+            steps = block.weight.abs().amax((1, 2, 3)).clamp(min=SMALLEST) / levels
+            cells = []
+            for image in block.input_scale.rounded(values):
+                patches = block.patches(image)
+                count = min(ROUNDING_CELLS // len(values), len(patches))
+                cells.append(patches[torch.linspace(0, len(patches) - 1, count).long()])
+            rounded[index] = RoundedWeight(rounded_weight(block.weight, steps, levels, torch.cat(cells)), steps)
         values = block.activated(block.pooled(values, block.weight, block.bias)[0])
     return rounded
 
@@ -113,31 +120,11 @@ def quantized_trunk(
     rounded = images.contiguous(memory_format=torch.channels_last)
     convolutions: dict[int, QuantizedConvolution] = {}
     for index, block in trunk.blocks.items():
-        made = _convolution(block, weights.get(index))
-        taken = rounded if made.input_scale is None else made.input_scale.rounded(rounded)
-        rounded, means = block.pooled(taken, made.weight, made.bias)
+        made = weights.get(index)
+        weight, steps = (block.weight, None) if made is None else (made.values, made.steps)
+        scale = None if made is None else block.input_scale
+        rounded, means = block.pooled(rounded if scale is None else scale.rounded(rounded), weight, block.bias)
         shift = (exact.means[index] - means)[:plain].mean(0)
         rounded = block.activated(rounded.add_(shift[:, None, None]))
-        convolutions[index] = QuantizedConvolution(made.weight, made.bias + shift, made.weight_steps, made.input_scale)
+        convolutions[index] = QuantizedConvolution(weight, block.bias + shift, steps, scale)
     return QuantizedTrunk(convolutions, trunk.end, trunk.factors, trunk.scale, exact.features, rounded)
-
-
-def _rounded(block: Block, patches: Tensor, activations: Activations) -> RoundedWeight:
-    levels = WEIGHT_LEVELS[activations]
-    steps = block.weight.abs().amax((1, 2, 3)).clamp(min=SMALLEST) / levels
-    return RoundedWeight(rounded_weight(block.weight, steps, levels, patches), steps)
-
-
-def _cells(block: Block, values: Tensor) -> Tensor:
-    """Return the patches of cells spread evenly over every image."""
-    return torch.cat([_evenly(block.patches(image), ROUNDING_CELLS // len(values)) for image in values])
-
-
-def _evenly(rows: Tensor, count: int) -> Tensor:
-    return rows[torch.linspace(0, len(rows) - 1, min(count, len(rows))).long()]
-
-
-def _convolution(block: Block, weight: RoundedWeight | None) -> QuantizedConvolution:
-    if weight is None:
-        return QuantizedConvolution(block.weight, block.bias, None, None)
-    return QuantizedConvolution(weight.values, block.bias, weight.steps, block.input_scale)

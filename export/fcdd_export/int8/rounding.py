@@ -25,10 +25,14 @@ def rounded_weight(weight: Tensor, steps: Tensor, levels: int, patches: Tensor) 
     levels : largest code; the smallest is its negative
     patches : what the weights are multiplied with, float32 (cells, inputs * rows * columns)
     """
-    moments = _second_moments(patches)
+    moments = (patches.T @ patches).double()
+    damping = DAMPING * moments.diagonal().mean().clamp(min=torch.finfo(torch.float32).tiny)
+    moments = moments + damping * torch.eye(len(moments), dtype=torch.float64)
     # Inputs that matter most go first, while there are many others to take their errors back.
     order = moments.diagonal().argsort(descending=True, stable=True)
-    upper = _inverse_factor(moments[order][:, order])
+    # U with U^T U = the inverse: row j says how later weights take back an error of j.
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(moments[order][:, order]))
+    upper: Tensor = torch.linalg.cholesky(inverse, upper=True)
     left = weight.flatten(1)[:, order].double()
     rounded = torch.empty_like(left)
     for start in range(0, left.shape[1], COLUMNS):
@@ -36,18 +40,6 @@ def rounded_weight(weight: Tensor, steps: Tensor, levels: int, patches: Tensor) 
         rounded[:, block], errors = _rounded_block(left[:, block], steps.double(), levels, upper[block, block])
         left[:, start + COLUMNS :] -= errors @ upper[block, start + COLUMNS :]
     return rounded[:, order.argsort()].reshape(weight.shape).to(weight.dtype)
-
-
-def _second_moments(patches: Tensor) -> Tensor:
-    moments = (patches.T @ patches).double()
-    damping = DAMPING * moments.diagonal().mean().clamp(min=torch.finfo(torch.float32).tiny)
-    return moments + damping * torch.eye(len(moments), dtype=torch.float64)
-
-
-def _inverse_factor(moments: Tensor) -> Tensor:
-    """Return the upper triangular U with U^T U = the inverse: row j says how later weights take back an error of j."""
-    upper: Tensor = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(moments)), upper=True)
-    return upper
 
 
 def _rounded_block(left: Tensor, steps: Tensor, levels: int, upper: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from fcdd_export.gate.drift import SMALL, Inputs, Outputs
+from fcdd_export.gate.drift import Inputs, measure_errors
 from fcdd_export.gate.outputs import onnxruntime_outputs
+from fcdd_export.gate.roc import rank_correlation
 from fcdd_export.int8.qdq_graph import int8_share
 from fcdd_export.progress import track
 
@@ -20,70 +21,60 @@ GAIN = 0.9
 """A convolution leaves INT8 only where that lowers the drift at least to this share."""
 
 
-class Judged:
+class DriftFromFp32:
     """Measures how far a graph drifts from the FP32 graph on the same images."""
 
     def __init__(self, graph: onnx.ModelProto, images: npt.NDArray[np.uint8]):
         self.inputs: Inputs = {value.name: np.roll(images, place, 0) for place, value in enumerate(graph.graph.input)}
         self.truth = onnxruntime_outputs(graph, self.inputs, "FP32")
 
-    def drift(self, model: onnx.ModelProto) -> float:
-        """Return the worst of the three errors as a share of what is wanted: at most 1 is good."""
+    def of(self, model: onnx.ModelProto) -> float:
+        """Return the worst of the three errors as a share of what is wanted: at most 1 is good.
+
+        Infinity where an answer is not finite. Scores that have no order worth comparing lose none.
+        """
         ours = onnxruntime_outputs(model, self.inputs, "INT8")
-        return max(
-            _rank_loss(ours, self.truth) / RANK_LOSS,
-            _score_error(ours, self.truth) / SCORE_ERROR,
-            _map_error(ours, self.truth) / MAP_ERROR,
-        )
+        errors, rank = measure_errors(ours, self.truth), rank_correlation(ours.scores, self.truth.scores)
+        rank_loss = 0.0 if rank is None else 1 - rank
+        worst = max(rank_loss / RANK_LOSS, errors.score_mean / SCORE_ERROR, errors.map_of_set / MAP_ERROR)
+        return worst if np.isfinite([errors.score_mean, errors.map_of_set]).all() else float("inf")
 
 
-def searched(
-    quantize: Callable[[frozenset[str]], onnx.ModelProto], convolutions: Sequence[str], judged: Judged
+def search_graph(
+    quantize: Callable[[frozenset[str]], onnx.ModelProto], convolutions: Sequence[str], drift: DriftFromFp32
 ) -> onnx.ModelProto:
     """Return the first graph that drifts little enough, or else the one that drifts least.
 
     Each convolution is tried alone, and then they leave INT8 in the order of what that gained, as long as the drift
-    falls: at most two graphs a convolution are made, where trying all at every step would take hours.
+    falls: less than two graphs a convolution are made, where trying all at every step would take hours.
 
     Parameters
     ----------
     quantize : makes a graph in which the named convolutions stay out of INT8
     convolutions : all names
     """
-    kept: frozenset[str] = frozenset()
-    model = quantize(kept)
-    drift = judged.drift(model)
-    if drift <= 1:
+    model = quantize(frozenset())
+    least = drift.of(model)
+    if least <= 1:
         return model
-    for name in track(_by_gain(quantize, convolutions, judged), "accurate INT8"):
+    alone: dict[str, float] = {}
+    best, best_model = None, model
+    for name in track(convolutions, "accurate INT8: one out"):
+        tried = quantize(frozenset({name}))
+        alone[name] = drift.of(tried)
+        if int8_share(tried) >= SMALLEST_SHARE and (best is None or alone[name] < alone[best]):
+            best, best_model = name, tried
+    if best is None or alone[best] > GAIN * least:
+        return model
+    model, least, kept = best_model, alone[best], frozenset({best})
+    by_gain = sorted(convolutions, key=alone.__getitem__)
+    for name in track(by_gain[by_gain.index(best) + 1 :], "accurate INT8"):
+        if least <= 1:
+            break
         tried = quantize(kept | {name})
         if int8_share(tried) < SMALLEST_SHARE:
             continue
-        found = judged.drift(tried)
-        if found <= GAIN * drift:
-            drift, kept, model = found, kept | {name}, tried
-        if drift <= 1:
-            break
+        found = drift.of(tried)
+        if found <= GAIN * least:
+            model, least, kept = tried, found, kept | {name}
     return model
-
-
-def _by_gain(
-    quantize: Callable[[frozenset[str]], onnx.ModelProto], convolutions: Sequence[str], judged: Judged
-) -> list[str]:
-    """Return the convolutions, that whose absence leaves the least drift first."""
-    drifts = {name: judged.drift(quantize(frozenset({name}))) for name in track(convolutions, "accurate INT8: one out")}
-    return sorted(convolutions, key=drifts.__getitem__)
-
-
-def _rank_loss(ours: Outputs, truth: Outputs) -> float:
-    first, second = (scores.argsort().argsort() for scores in (ours.scores, truth.scores))
-    return 1 - float(np.corrcoef(first, second)[0, 1])
-
-
-def _score_error(ours: Outputs, truth: Outputs) -> float:
-    floor = max(SMALL * float(truth.scores.max()), float(np.finfo(np.float32).tiny))
-    return float((np.abs(ours.scores - truth.scores) / np.maximum(truth.scores, floor)).mean())
-
-
-def _map_error(ours: Outputs, truth: Outputs) -> float:
-    return float(np.abs(ours.maps - truth.maps).max()) / max(float(truth.maps.max()), float(np.finfo(np.float32).tiny))

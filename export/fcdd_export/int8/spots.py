@@ -28,15 +28,13 @@ def with_drawn_spots(images: npt.NDArray[np.uint8], seed: int = 0) -> npt.NDArra
     images : uint8 (N, 1, rows, columns), left as they are
     """
     rng = np.random.default_rng(seed)
-    return np.stack([_with_spots(image[0], rng) for image in images])[:, np.newaxis]
-
-
-def _with_spots(image: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-    places = np.argwhere(image >= image.mean())
-    drawn = image.astype(np.float64) * _log_uniform(rng, *DIMMING)
-    for _ in range(rng.integers(1, MOST_SPOTS + 1)):
-        drawn += _spot(image.shape, places[rng.integers(len(places))], rng)
-    spotted: npt.NDArray[np.uint8] = np.clip(np.rint(drawn), 0, 255).astype(np.uint8)
+    spotted = np.empty_like(images)
+    for index, (image,) in enumerate(images):
+        places = np.argwhere(image >= image.mean())
+        drawn = image.astype(np.float64) * _log_uniform(rng, *DIMMING)
+        for _ in range(rng.integers(1, MOST_SPOTS + 1)):
+            drawn += _spot(image.shape, places[rng.integers(len(places))], rng)
+        spotted[index, 0] = np.clip(np.rint(drawn), 0, 255)
     return spotted
 
 

@@ -6,6 +6,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 VGG_WIDTHS = (64, 128, 256, 256, 512, 512, 512, 512)
 """Output channels of VGG11's convolutions, in order."""
+TRUNK_CONVOLUTIONS = 6
+"""Convolutions of VGG11 in front of the published cut."""
 VGG_POOLS = frozenset({0, 1, 3, 5, 7})
 """Which of these convolutions, from 0, a pooling layer follows."""
 

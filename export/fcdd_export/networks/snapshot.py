@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from fcdd_export.networks.served import IMAGE_SIZE, NETWORKS, published_network
+from fcdd_export.networks.published import PublishedNetwork
+from fcdd_export.networks.registry import NETWORKS, published_network
+from fcdd_export.networks.served import IMAGE_SIZE
 from fcdd_runtime.contract import OperatingPoint, Resize
 from fcdd_runtime.errors import SnapshotError
 
@@ -48,7 +50,7 @@ class Snapshot:
 
     net: str
     """Class name of the network, a key of `NETWORKS`."""
-    network: nn.Module
+    network: PublishedNetwork
     """The published network with the snapshot's weights, in evaluation mode, float32."""
     objective: str
     resize: Resize
@@ -76,17 +78,32 @@ def load_snapshot(folder: Path) -> Snapshot:
     if not folder.is_dir():
         raise SnapshotError(f"{folder} is no folder; give the folder that holds {CONFIG_FILE} and {WEIGHTS_FILE}")
     config = _read_config(folder / CONFIG_FILE)
-    weights = _existing(folder / WEIGHTS_FILE)
+    weights, point = _existing(folder / WEIGHTS_FILE), folder / OPERATING_POINT_FILE
+    network = _network(config, _read_state_dict(weights))
+    preproc = config.get("preproc") or ""
+    if not isinstance(preproc, str) or preproc not in RESIZES:
+        names = ", ".join(name for name in RESIZES if name)
+        raise SnapshotError(f"config.txt has preproc {preproc!r}, which does not resize to 224 pixels; taken: {names}")
+    gauss_std, quantile = _positive_number(config, "gauss_std"), _positive_number(config, "quantile")
+    if quantile > 1:
+        raise SnapshotError(f"config.txt has quantile {quantile}; a number in (0, 1] is needed")
+    statistics, normalization = folder / NORMALIZATION_FILE, None
+    if statistics.exists():
+        document = _read_json(statistics)
+        mean, std = document.get("mean"), document.get("std")
+        if not isinstance(mean, list) or not isinstance(std, list):
+            raise SnapshotError(f"{statistics}: give lists `mean` and `std`, one number a channel")
+        normalization = checked_normalization(tuple(mean), tuple(std), str(statistics))
     return Snapshot(
         net=config["net"],
-        network=_network(config, _read_state_dict(weights)),
+        network=network,
         objective=config["objective"],
-        resize=_resize(config),
-        gauss_std=_positive_number(config, "gauss_std"),
-        quantile=_quantile(config),
+        resize=RESIZES[preproc],
+        gauss_std=gauss_std,
+        quantile=quantile,
         sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
-        normalization=_read_normalization(folder / NORMALIZATION_FILE),
-        operating_point=_read_operating_point_beside(folder / OPERATING_POINT_FILE),
+        normalization=normalization,
+        operating_point=read_operating_point(point) if point.exists() else None,
     )
 
 
@@ -133,31 +150,40 @@ def _existing(path: Path) -> Path:
 def _read_config(path: Path) -> dict[str, Any]:
     """Find the one JSON line: the file also holds the network's repr before it and free text after it."""
     text = _existing(path).read_text(encoding="utf-8-sig", errors="replace")
+    config: dict[str, Any] | None = None
     for line in text.splitlines():
         if line.startswith("{"):
             try:
-                config = json.loads(line)
+                document = json.loads(line)
             except ValueError:
                 continue
-            if isinstance(config, dict) and isinstance(config.get("net"), str):
-                return _checked_config(config, path)
-    raise SnapshotError(f"{path} has no line of JSON with the network's name; give the training code's own config.txt")
-
-
-def _checked_config(config: dict[str, Any], path: Path) -> dict[str, Any]:
-    if config["net"] not in NETWORKS:
-        raise SnapshotError(f"{path} names the network {config['net']!r}; this release takes {', '.join(NETWORKS)}")
-    objectives = NETWORKS[config["net"]].objectives
-    if config.get("objective") not in objectives:
+            if isinstance(document, dict) and isinstance(document.get("net"), str):
+                config = document
+                break
+    if config is None:
         raise SnapshotError(
-            f"{path} has the objective {config.get('objective')!r}; {config['net']} is trained with "
-            f"{' or '.join(map(repr, objectives))}"
+            f"{path} has no line of JSON with the network's name; give the training code's own config.txt"
+        )
+    net, objective = config["net"], config.get("objective")
+    if net not in NETWORKS:
+        raise SnapshotError(f"{path} names the network {net!r}; this release takes {', '.join(NETWORKS)}")
+    if objective not in NETWORKS[net].objectives:
+        raise SnapshotError(
+            f"{path} has the objective {objective!r}; {net} is trained with "
+            f"{' or '.join(map(repr, NETWORKS[net].objectives))}"
         )
     return config
 
 
 def _read_state_dict(path: Path) -> dict[str, Tensor]:
-    _check_archive(path)
+    # Checks the sums that torch writes into its archive and does not check itself: a flipped bit is another network.
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, zlib.error) as error:
+        raise SnapshotError(f"{path} is truncated or no torch file; copy it again from the training machine") from error
+    if damaged is not None:
+        raise SnapshotError(f"{path} is damaged ({damaged}); copy it again from the training machine")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -176,42 +202,21 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
     return weights
 
 
-def _check_archive(path: Path) -> None:
-    """Check the sums that torch writes into its archive and does not check itself: a flipped bit is another network."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, zlib.error) as error:
-        raise SnapshotError(f"{path} is truncated or no torch file; copy it again from the training machine") from error
-    if damaged is not None:
-        raise SnapshotError(f"{path} is damaged ({damaged}); copy it again from the training machine")
-
-
-def _network(config: dict[str, Any], weights: dict[str, Tensor]) -> nn.Module:
+def _network(config: dict[str, Any], weights: dict[str, Tensor]) -> PublishedNetwork:
+    net = config["net"]
     # Without memory behind its tensors: the weights take their places, and are not there twice.
     with torch.device("meta"):
-        network = published_network(config["net"], bias=bool(config.get("bias", True)))
+        network = published_network(net, bias=bool(config.get("bias", True)))
     expected = network.state_dict(keep_vars=True)
-    _check_names(config["net"], set(weights), set(expected))
+    if any(name.startswith("module.") for name in weights):
+        raise SnapshotError("the weights are those of a DataParallel wrapper; save them without the prefix 'module.'")
+    if missing := sorted(set(expected) - set(weights)):
+        raise SnapshotError(f"the weights lack {_listed(missing)} of {net}; config.txt and snapshot.pt must match")
+    if extra := sorted(set(weights) - set(expected)):
+        raise SnapshotError(f"the weights hold {_listed(extra)}, unknown to {net}; use the matching config.txt")
     for name, tensor in expected.items():
         _check_tensor(name, weights[name], tensor)
-    _check_repeated(config["net"], weights, expected)
-    fitting = {name: weights[name].to(tensor.dtype).contiguous() for name, tensor in expected.items()}
-    network.load_state_dict(fitting, assign=True)
-    return network.eval()
-
-
-def _check_names(net: str, found: set[str], expected: set[str]) -> None:
-    if any(name.startswith("module.") for name in found):
-        raise SnapshotError("the weights are those of a DataParallel wrapper; save them without the prefix 'module.'")
-    if missing := sorted(expected - found):
-        raise SnapshotError(f"the weights lack {_listed(missing)} of {net}; config.txt and snapshot.pt must match")
-    if extra := sorted(found - expected):
-        raise SnapshotError(f"the weights hold {_listed(extra)}, unknown to {net}; use the matching config.txt")
-
-
-def _check_repeated(net: str, weights: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
-    """Refuse entries that are one parameter of the network under several names, and yet differ."""
+    # Some entries are one parameter of the network under several names.
     first: dict[int, str] = {}
     for name, tensor in expected.items():
         other = first.setdefault(id(tensor), name)
@@ -220,6 +225,9 @@ def _check_repeated(net: str, weights: dict[str, Tensor], expected: dict[str, Te
                 f"the weights {other} and {name} are one parameter of {net} and differ; take the snapshot as it was "
                 "saved by the training code"
             )
+    fitting = {name: weights[name].to(tensor.dtype).contiguous() for name, tensor in expected.items()}
+    network.load_state_dict(fitting, assign=True)
+    return network.eval()
 
 
 def _check_tensor(name: str, tensor: Tensor, expected: Tensor) -> None:
@@ -235,40 +243,11 @@ def _check_tensor(name: str, tensor: Tensor, expected: Tensor) -> None:
         raise SnapshotError(f"the weight {name} holds NaN or infinite values; train again or take an earlier snapshot")
 
 
-def _resize(config: dict[str, Any]) -> Resize:
-    preproc = config.get("preproc") or ""
-    if not isinstance(preproc, str) or preproc not in RESIZES:
-        names = ", ".join(name for name in RESIZES if name)
-        raise SnapshotError(f"config.txt has preproc {preproc!r}, which does not resize to 224 pixels; taken: {names}")
-    return RESIZES[preproc]
-
-
 def _positive_number(config: dict[str, Any], name: str) -> float:
     value = config.get(name)
     if not _is_finite(value) or not value > 0:
         raise SnapshotError(f"config.txt has {name} {value!r}; a positive number is needed")
     return float(value)
-
-
-def _quantile(config: dict[str, Any]) -> float:
-    quantile = _positive_number(config, "quantile")
-    if quantile > 1:
-        raise SnapshotError(f"config.txt has quantile {quantile}; a number in (0, 1] is needed")
-    return quantile
-
-
-def _read_normalization(path: Path) -> Normalization | None:
-    if not path.exists():
-        return None
-    document = _read_json(path)
-    mean, std = document.get("mean"), document.get("std")
-    if not isinstance(mean, list) or not isinstance(std, list):
-        raise SnapshotError(f"{path}: give lists `mean` and `std`, one number a channel")
-    return checked_normalization(tuple(mean), tuple(std), str(path))
-
-
-def _read_operating_point_beside(path: Path) -> OperatingPoint | None:
-    return read_operating_point(path) if path.exists() else None
 
 
 def _read_json(path: Path) -> dict[str, Any]:

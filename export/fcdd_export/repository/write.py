@@ -14,7 +14,7 @@ from dataclasses import replace
 from importlib import metadata, resources
 from pathlib import Path
 
-from fcdd_export.gate.verified_model import VerifiedModel
+from fcdd_export.gate.proven_model import ProvenModel
 from fcdd_export.repository.config import config_text
 from fcdd_export.repository.report import report_json, report_markdown
 from fcdd_runtime.backends.golden import golden_to_bytes
@@ -45,13 +45,13 @@ def check_repository(repository: Path) -> None:
         raise RepositoryError(_sentence(repository, os.strerror(errno.EACCES)))
 
 
-def write_model(model: VerifiedModel, repository: Path, kept: int = KEPT_VERSIONS) -> Path:
+def write_model(model: ProvenModel, repository: Path, kept: int = KEPT_VERSIONS) -> Path:
     """Write one model, as `write_models` does."""
     [folder] = write_models([model], repository, kept)
     return folder
 
 
-def write_models(models: Sequence[VerifiedModel], repository: Path, kept: int = KEPT_VERSIONS) -> list[Path]:
+def write_models(models: Sequence[ProvenModel], repository: Path, kept: int = KEPT_VERSIONS) -> list[Path]:
     """Write each model as its next version; they take their places once all of them are written.
 
     If one cannot take its place, those that did give theirs back. A kill while they take their places leaves each
@@ -93,7 +93,7 @@ def write_models(models: Sequence[VerifiedModel], repository: Path, kept: int = 
 
 def package_versions() -> dict[str, str]:
     """Return the versions of the installed packages that shape an artefact."""
-    installed = {one.metadata["Name"].lower() for one in metadata.distributions()}
+    installed = {package.metadata["Name"].lower() for package in metadata.distributions()}
     return {
         name: metadata.version(name)
         for name in ("fcdd-edge", "torch", "onnx", "onnxruntime", "numpy")
@@ -170,7 +170,12 @@ def _drafts(repository: Path) -> Iterator[Path]:
 def _all_or_none(targets: Sequence[Path], drafts: Path) -> Iterator[None]:
     """Put the former models back if not every new one takes its place: only the swap that fails undoes itself."""
     for target in targets:
-        _check_target(target)
+        # Nothing is replaced that no export wrote; a link's folder may be served from elsewhere too.
+        if target.is_symlink() or (target.exists() and not target.is_dir()):
+            found = "a symbolic link" if target.is_symlink() else "no folder"
+            raise RepositoryError(
+                f"{target} is {found}, and an export would replace it; move it away, or give another folder as --repo"
+            )
     formers = drafts / "formers"
     formers.mkdir()
     before = {target: _identity(target) for target in targets}
@@ -191,30 +196,18 @@ def _identity(folder: Path) -> int | None:
 def _put_back(targets: Sequence[Path], drafts: Path, formers: Path) -> None:
     new = []
     for target in targets:
+        former = formers / target.name
         try:
-            _put_one_back(target, drafts, formers / target.name)
+            if former.exists():
+                with replaced_folder(target, drafts) as draft:
+                    former.rename(draft)
+            else:
+                target.rename(former)
         except OSError:
             new.append(str(target))
     if new:
         raise RepositoryError(
             f"not every model could take its place, and {', '.join(new)} could not be put back; export again"
-        )
-
-
-def _put_one_back(target: Path, drafts: Path, former: Path) -> None:
-    if former.exists():
-        with replaced_folder(target, drafts) as draft:
-            former.rename(draft)
-    else:
-        target.rename(former)
-
-
-def _check_target(target: Path) -> None:
-    """Refuse to replace what no export wrote; a link's folder may be served from elsewhere too."""
-    if target.is_symlink() or (target.exists() and not target.is_dir()):
-        found = "a symbolic link" if target.is_symlink() else "no folder"
-        raise RepositoryError(
-            f"{target} is {found}, and an export would replace it; move it away, or give another folder as --repo"
         )
 
 
@@ -236,14 +229,32 @@ def _version_of(contract: ModelContract, folder: Path) -> int:
     return int(version) if same and version.isdecimal() else latest + 1
 
 
-def _write_versions(model: VerifiedModel, target: Path, draft: Path, kept: int) -> None:
+def _write_versions(model: ProvenModel, target: Path, draft: Path, kept: int) -> None:
     """Fill a model's draft: the former versions that stay, and the new one."""
     version = _version_of(model.contract, target)
     for former in _versions(target)[::-1][:kept]:
         if former != version and kept > 1:
             _copy_folder(target / str(former), draft / str(former))
-    _write_files(_at_version(model, version), draft, version)
-    _drop_oldest(draft, kept)
+    contract = replace(model.contract, artefact=f"{version}/{model.contract.artefact}")
+    inner = draft / str(version)
+    inner.mkdir()
+    for name, contents in model.files.items():
+        (inner / name).write_bytes(contents)
+    if contract.target == "python":
+        backend = resources.files("fcdd_export") / "repository" / "python_backend.py"
+        (inner / "model.py").write_text(backend.read_text(encoding="utf-8"), encoding="utf-8")
+    descriptions = {
+        CONFIG_FILE: config_text(contract, model.golden, version),
+        CONTRACT_FILE: contract.to_json(),
+        REPORT_FILE: report_json(contract, model.record),
+        "export_report.md": report_markdown(contract, model.record),
+    }
+    for place in (draft, inner):
+        for name, text in descriptions.items():
+            (place / name).write_text(text, encoding="utf-8")
+        (place / GOLDEN_FILE).write_bytes(golden_to_bytes(model.golden))
+    for oldest in _versions(draft)[:-kept]:
+        shutil.rmtree(draft / str(oldest))
 
 
 def _copy_folder(source: Path, destination: Path) -> None:
@@ -253,46 +264,14 @@ def _copy_folder(source: Path, destination: Path) -> None:
     """
     destination.mkdir()
     for path in source.iterdir():
+        copy = destination / path.name
         if path.is_dir() and not path.is_symlink():
-            _copy_folder(path, destination / path.name)
-        else:
-            _link_or_copy(path, destination / path.name)
+            _copy_folder(path, copy)
+            continue
+        try:
+            os.link(path, copy, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            shutil.copy2(path, copy, follow_symlinks=False)
     shutil.copystat(source, destination)
-
-
-def _link_or_copy(source: Path, destination: Path) -> None:
-    try:
-        os.link(source, destination, follow_symlinks=False)
-    except OSError as error:
-        if error.errno not in NO_LINKS:
-            raise
-        shutil.copy2(source, destination, follow_symlinks=False)
-
-
-def _at_version(model: VerifiedModel, version: int) -> VerifiedModel:
-    return replace(model, contract=replace(model.contract, artefact=f"{version}/{model.contract.artefact}"))
-
-
-def _write_files(model: VerifiedModel, folder: Path, version: int) -> None:
-    inner = folder / str(version)
-    inner.mkdir()
-    for name, contents in model.files.items():
-        (inner / name).write_bytes(contents)
-    if model.contract.target == "python":
-        backend = resources.files("fcdd_export") / "repository" / "python_backend.py"
-        (inner / "model.py").write_text(backend.read_text(encoding="utf-8"), encoding="utf-8")
-    descriptions = {
-        CONFIG_FILE: config_text(model.contract, model.golden, version),
-        CONTRACT_FILE: model.contract.to_json(),
-        REPORT_FILE: report_json(model.contract, model.record),
-        "export_report.md": report_markdown(model.contract, model.record),
-    }
-    for place in (folder, inner):
-        for name, text in descriptions.items():
-            (place / name).write_text(text, encoding="utf-8")
-        (place / GOLDEN_FILE).write_bytes(golden_to_bytes(model.golden))
-
-
-def _drop_oldest(folder: Path, kept: int) -> None:
-    for version in _versions(folder)[:-kept]:
-        shutil.rmtree(folder / str(version))

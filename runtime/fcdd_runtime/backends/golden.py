@@ -11,11 +11,6 @@ from fcdd_runtime.backends.base import Backend, Maps, Scores
 from fcdd_runtime.contract import GOLDEN_FILE
 from fcdd_runtime.errors import ContractError, GateError
 
-LIMITS = {"fp32": 1e-4, "fp16": 1e-2, "int8": 2e-2}
-"""Largest relative score error, and largest map error as a share of the image's largest map value, by precision: what
-golden vectors allow at least.
-Another machine sums in another order (fp32), or keeps half-precision sums in other registers (fp16, int8)."""
-
 
 @dataclass(frozen=True)
 class GoldenVectors:

@@ -5,10 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fcdd_runtime.breasts.across_slices import Plane, Planes, planes_across_slices, read_ahead
+from fcdd_runtime.breasts.subtraction import ProjectedImage, subtract_across_slices, subtract_within_slices
 from fcdd_runtime.volumes.volume import FloatArray, Grid, SliceSource, Volume
-
-Depth = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -20,7 +18,7 @@ class Projection:
 
     maximum: FloatArray
     """Largest post - pre along the head-foot axis, float32, rescaled scanner units; may be negative."""
-    depth: Depth
+    depth: npt.NDArray[np.intp]
     """Voxel index along the projected axis that the maximum came from; of equal ones the nearest to the feet."""
     pre_mean: FloatArray
     """Mean of the pre-contrast phase along the same axis, float32: the anatomy."""
@@ -89,10 +87,11 @@ def project(pre: Volume, post: Volume) -> Projection:
     grid = post.grid
     axes = _patient_axes(grid)
     from_foot = grid.step_mm[axes[0]][2] > 0
-    planes = (
-        planes_across_slices(pre, post, from_foot) if axes[0] == 0 else _within_slices(pre, post, axes[0], from_foot)
-    )
-    maximum, depth, pre_mean = (_canonical(plane, grid, axes) for plane in planes)
+    if axes[0] == 0:
+        largest = subtract_across_slices(pre, post, from_foot)
+    else:
+        largest = subtract_within_slices(pre, post, axes[0], from_foot)
+    maximum, depth, pre_mean = (_turn_to_patient(image, grid, axes) for image in largest)
     return Projection(
         maximum=maximum.astype(np.float32),
         depth=depth.astype(np.intp),
@@ -108,29 +107,14 @@ def _patient_axes(grid: Grid) -> tuple[int, int, int]:
     steps = np.abs(np.array(grid.step_mm))
     x, y, z = (steps / np.linalg.norm(steps, axis=1, keepdims=True)).T
     depth = int(np.argmax(z))
-    one, other = (axis for axis in range(3) if axis != depth)
-    return (depth, one, other) if y[one] + x[other] >= y[other] + x[one] else (depth, other, one)
+    first, second = (axis for axis in range(3) if axis != depth)
+    in_order = y[first] + x[second] >= y[second] + x[first]
+    return (depth, first, second) if in_order else (depth, second, first)
 
 
-def _within_slices(pre: Volume, post: Volume, axis: int, from_foot: bool) -> Planes:
-    """Take the maximum along rows (1) or columns (2) of each slice; each slice gives one line of the result."""
-    direction = 1 if from_foot else -1
-    lines = []
-    for _, *phases in read_ahead(pre, post, range(post.grid.shape[0])):
-        before, after = (np.moveaxis(phase, axis - 1, -1)[:, ::direction] for phase in phases)
-        enhancement = after - before
-        depth = enhancement.argmax(axis=1)
-        maximum = enhancement[np.arange(len(depth)), depth]
-        lines.append(
-            (maximum, depth if from_foot else before.shape[1] - 1 - depth, before.mean(axis=1, dtype=np.float64))
-        )
-    maxima, depths, means = (np.stack(values) for values in zip(*lines, strict=True))
-    return maxima, depths, means
-
-
-def _canonical(plane: Plane, grid: Grid, axes: tuple[int, int, int]) -> Plane:
-    """Turn and flip a plane, whose axes are the two remaining grid axes in ascending order, to the patient's axes."""
-    rows_first = plane if axes[1] < axes[2] else plane.T
+def _turn_to_patient(image: ProjectedImage, grid: Grid, axes: tuple[int, int, int]) -> ProjectedImage:
+    """Turn and flip an image, whose axes are the two remaining grid axes in ascending order, to the patient's axes."""
+    rows_first = image if axes[1] < axes[2] else image.T
     flip_rows, flip_columns = _flips(grid, axes)
     return rows_first[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
 

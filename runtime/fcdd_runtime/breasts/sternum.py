@@ -24,7 +24,8 @@ MIN_CONTRAST = 2.0
 FLOOR_SHARE = 0.1
 """The floor of the valley reaches up to this share of its depth."""
 
-_Profile = npt.NDArray[np.float64]
+_Heights = npt.NDArray[np.float64]
+"""Of the body's front surface, a column each."""
 
 
 @dataclass(frozen=True)
@@ -55,23 +56,37 @@ def find_sternum(pre_mean: FloatArray, pixel_mm: tuple[float, float]) -> Sternum
     if not _stands_out(pre_mean, body):
         return None
     surface = _front_surface(body, pixel_mm[0])
-    height_mm = _smoothed((len(pre_mean) - surface) * pixel_mm[0], round(SMOOTHING_MM / pixel_mm[1]))
     inside = np.flatnonzero(surface < len(pre_mean))
     if len(inside) < 3:
         return None
-    depth = _valley_depth(height_mm)
-    valley = _lowest(depth, int(inside[0]), int(inside[-1]))
-    peaks = int(np.argmax(height_mm[: valley + 1])), valley + int(np.argmax(height_mm[valley:]))
-    confidence = _confidence(height_mm, peaks, float(depth[valley]), (int(inside[0]), int(inside[-1])))
-    beside_mm = min(valley - peaks[0], peaks[1] - valley) * pixel_mm[1]
+    right_edge, left_edge = int(inside[0]), int(inside[-1])
+    half = round(SMOOTHING_MM / pixel_mm[1]) // 2
+    padded = np.pad((len(pre_mean) - surface) * pixel_mm[0], half, mode="edge")
+    height_mm = np.convolve(padded, np.full(2 * half + 1, 1 / (2 * half + 1)), mode="valid")
+
+    # How far each column lies below the lower of the highest points on its two sides.
+    from_right, from_left = np.maximum.accumulate(height_mm), np.maximum.accumulate(height_mm[::-1])[::-1]
+    depth = np.minimum(from_right, from_left) - height_mm
+    margin = round((left_edge - right_edge + 1) * (1 - CENTRAL_SHARE) / 2)
+    start, stop = right_edge + margin, max(right_edge + margin + 1, left_edge + 1 - margin)
+    valley = start + int(np.argmax(depth[start:stop]))
+
+    right, left = int(np.argmax(height_mm[: valley + 1])), valley + int(np.argmax(height_mm[valley:]))
+    confidence = _confidence(height_mm, (right, left), float(depth[valley]), (right_edge, left_edge))
+    beside_mm = min(valley - right, left - valley) * pixel_mm[1]
     if depth[valley] < MIN_VALLEY_MM or confidence < MIN_CONFIDENCE or beside_mm < MIN_PEAK_DISTANCE_MM:
         return None
-    first, last = _floor(height_mm, valley, float(depth[valley]))
+
+    walls = np.flatnonzero(height_mm > height_mm[valley] + FLOOR_SHARE * float(depth[valley]))
+    first = int(walls[walls < valley].max(initial=-1)) + 1
+    last = int(walls[walls > valley].min(initial=len(height_mm))) - 1
     skin_row = int(np.median(surface[first : last + 1]))
     return Sternum(midline=(first + last) // 2 + 1, skin_row=skin_row, confidence=confidence)
 
 
-def deepest_skin_row(pre_mean: FloatArray, pixel_mm: tuple[float, float], columns: npt.NDArray[np.bool_]) -> int | None:
+def find_deepest_skin_row(
+    pre_mean: FloatArray, pixel_mm: tuple[float, float], columns: npt.NDArray[np.bool_]
+) -> int | None:
     """Return the row of the most posterior skin in some columns; None if most of them show no body.
 
     Parameters
@@ -103,26 +118,7 @@ def _front_surface(body: npt.NDArray[np.bool_], row_mm: float) -> npt.NDArray[np
     return np.where(starts.any(axis=0), starts.argmax(axis=0), rows)
 
 
-def _smoothed(profile: _Profile, width: int) -> _Profile:
-    half = max(0, width // 2)
-    padded = np.pad(profile, half, mode="edge")
-    return np.convolve(padded, np.full(2 * half + 1, 1 / (2 * half + 1)), mode="valid")
-
-
-def _valley_depth(height_mm: _Profile) -> _Profile:
-    """Return how far each column lies below the lower of the highest points on its two sides."""
-    from_right_side = np.maximum.accumulate(height_mm)
-    from_left_side = np.maximum.accumulate(height_mm[::-1])[::-1]
-    return np.minimum(from_right_side, from_left_side) - height_mm
-
-
-def _lowest(depth: _Profile, first: int, last: int) -> int:
-    margin = round((last - first + 1) * (1 - CENTRAL_SHARE) / 2)
-    start, stop = first + margin, max(first + margin + 1, last + 1 - margin)
-    return start + int(np.argmax(depth[start:stop]))
-
-
-def _confidence(height_mm: _Profile, peaks: tuple[int, int], depth: float, body: tuple[int, int]) -> float:
+def _confidence(height_mm: _Heights, peaks: tuple[int, int], depth: float, body: tuple[int, int]) -> float:
     """Depth of the valley against the height of the lower breast above the lowest point lateral to its peak."""
     right, left = peaks
     if height_mm[right] < height_mm[left]:
@@ -130,10 +126,3 @@ def _confidence(height_mm: _Profile, peaks: tuple[int, int], depth: float, body:
     else:
         height = height_mm[left] - height_mm[left : max(body[1], left) + 1].min()
     return float(depth / max(height, depth)) if depth > 0 else 0.0
-
-
-def _floor(height_mm: _Profile, valley: int, depth: float) -> tuple[int, int]:
-    """Return the first and last column of the contiguous floor of the valley."""
-    low = height_mm <= height_mm[valley] + FLOOR_SHARE * depth
-    walls = np.flatnonzero(~low)
-    return int(walls[walls < valley].max(initial=-1)) + 1, int(walls[walls > valley].min(initial=len(low))) - 1

@@ -36,7 +36,7 @@ class Side:
     """Share of these three that say so; none says otherwise."""
 
 
-def only_side(projection: Projection, sternum: Sternum | None, headers: str) -> Side | None:
+def find_only_side(projection: Projection, sternum: Sternum | None, headers: str) -> Side | None:
     """Find out whether only one breast is shown, and which.
 
     Parameters
@@ -79,7 +79,7 @@ def check_two_sides(right: Projection, left: Projection, headers: tuple[str, str
 
     Parameters
     ----------
-    headers : what those of the right and of the left breast say, as in `only_side`
+    headers : what those of the right and of the left breast say, as in `find_only_side`
 
     Returns
     -------

@@ -10,7 +10,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from fcdd_runtime.errors import ImageError
 from fcdd_runtime.images.network_input import GreyImage
-from fcdd_runtime.study.mark import is_dicom
+from fcdd_runtime.study.dicom_bytes import is_dicom
 
 SUFFIXES = frozenset({".png", ".tif", ".tiff"})
 MAX_PIXELS = 64_000_000

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fcdd_runtime.breasts.cut import BreastImage
+from fcdd_runtime.breasts.split import BreastImage
 from fcdd_runtime.contract import ModelContract
 from fcdd_runtime.images.heatmap import Heatmaps
 from fcdd_runtime.images.network_input import image_position

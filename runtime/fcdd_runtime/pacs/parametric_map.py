@@ -92,7 +92,7 @@ def parametric_map(breast: BreastResult, source: SourceSlice, objects: ResultObj
 
 def shown_heatmap(breast: BreastResult, contract: ModelContract) -> npt.NDArray[np.float32]:
     """Return the heatmap with the patient's right at the left, also where the network saw it mirrored."""
-    return breast.heatmap[:, ::-1] if _mirrored(breast, contract) else breast.heatmap
+    return breast.heatmap[:, ::-1] if contract.recipe.mirrors(breast.laterality) else breast.heatmap
 
 
 def map_geometry(breast: BreastResult, plane: Plane, contract: ModelContract) -> MapGeometry:
@@ -102,12 +102,15 @@ def map_geometry(breast: BreastResult, plane: Plane, contract: ModelContract) ->
     ----------
     plane : of the slice that holds the peak; its axes are those of the voxels that were projected
     """
-    down_column, along_row = _projection_axes(plane)
+    # Of the voxel axes, one runs down the rows of the projection, to the back, and one along its columns, to the left.
+    voxel_axes = [_unit(axis) for axis in (plane.normal, plane.row_step_mm, plane.column_step_mm)]
+    down_column, along_row = (voxel_axes[axis] for axis in breast.axes[1:])
+    down_column, along_row = down_column * np.sign(down_column[1]), along_row * np.sign(along_row[0])
     shape = breast.image.shape
     first = image_position((0, 0), shape, contract.resize)
     last_column = image_position((0, contract.resize.size - 1), shape, contract.resize)[1]
     peak_row, peak_column = breast.peak.image_pixel
-    right = peak_column - first[1] if not _mirrored(breast, contract) else last_column - peak_column
+    right = last_column - peak_column if contract.recipe.mirrors(breast.laterality) else peak_column - first[1]
     down = peak_row - first[0]
     origin = (
         np.array(breast.peak.patient_mm)
@@ -119,26 +122,9 @@ def map_geometry(breast: BreastResult, plane: Plane, contract: ModelContract) ->
     return MapGeometry(origin, along_row, down_column, (rows, columns))
 
 
-def _projection_axes(plane: Plane) -> tuple[Vector, Vector]:
-    """Unit vectors down the rows (to the back) and along the columns (to the left) of the projection.
-
-    Of the three voxel axes the one nearest to head-foot was projected; of the others one runs front to back.
-    """
-    axes = [_unit(plane.normal), _unit(plane.row_step_mm), _unit(plane.column_step_mm)]
-    depth = max(range(3), key=lambda index: abs(axes[index][2]))
-    to_back, to_left = (axis for index, axis in enumerate(axes) if index != depth)
-    if abs(to_back[1]) + abs(to_left[0]) < abs(to_left[1]) + abs(to_back[0]):
-        to_back, to_left = to_left, to_back
-    return to_back * np.sign(to_back[1]), to_left * np.sign(to_left[0])
-
-
 def _unit(vector: tuple[float, float, float]) -> Vector:
     array = np.array(vector)
     return np.asarray(array / np.linalg.norm(array))
-
-
-def _mirrored(breast: BreastResult, contract: ModelContract) -> bool:
-    return contract.recipe.mirror_left and breast.laterality == "L"
 
 
 def _single_frame(breast: BreastResult, source: SourceSlice) -> Dataset:

@@ -1,24 +1,20 @@
 """Series -> dynamic acquisitions: which series belong together, and which of them is the one to subtract."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 
 from fcdd_runtime.errors import StudyError
-from fcdd_runtime.phases.order import (
-    ATTRIBUTES,
-    SAME_TIME_S,
-    PhaseOrder,
-    attribute_name,
-    order_is_unclear,
-    phase_order,
-)
-from fcdd_runtime.phases.regions import SAME_REGION, Box, are_side_by_side, box_of, overlaps
+from fcdd_runtime.phases.order import PhaseOrder, falls, order_is_unclear, phase_order
+from fcdd_runtime.phases.regions import Box, are_side_by_side, box_of, in_one_region
 from fcdd_runtime.phases.series_filter import ruled_out, ruled_out_by_type
 from fcdd_runtime.phases.slabs import breast_slabs
+from fcdd_runtime.study import phase_attributes
+from fcdd_runtime.study.phase_attributes import ACQUISITION_TIME, PhaseAttribute
 from fcdd_runtime.study.protocol import Protocol, kind_of_image, no_dynamic_t1, same_protocol
 from fcdd_runtime.study.read import Series
 from fcdd_runtime.study.slices import Plane, Slice
@@ -114,17 +110,9 @@ def phases_of(stack: Stack) -> list[Phase]:
 
 def stacks_of(series: Series) -> list[Stack]:
     """Sort the slices of a series by protocol, kind of image and breast, whatever its description says."""
-    slices = [one for one in series.slices if not ruled_out_by_type(one.image_type)]
-    groups: list[list[Slice]] = []
-    for one in slices:
-        if one.plane is None:
-            continue
-        group = next((group for group in groups if _belong_together(group[0], one)), None)
-        if group is None:
-            groups.append([one])
-        else:
-            group.append(one)
-    unplaced = tuple(one for one in slices if one.plane is None)
+    slices = [image_slice for image_slice in series.slices if not ruled_out_by_type(image_slice.image_type)]
+    groups = _group((image_slice for image_slice in slices if image_slice.plane is not None), _belong_together)
+    unplaced = tuple(image_slice for image_slice in slices if image_slice.plane is None)
     slabs = [slab for group in groups for slab in breast_slabs(group)]
     return [Stack(series, slab.slices, unplaced, slab.side, slab.gap_mm) for slab in slabs]
 
@@ -137,19 +125,13 @@ def find_dynamics(stacks: list[Stack]) -> list[Dynamic]:
     StudyError
         If none is left.
     """
-    groups: list[list[Stack]] = []
-    for stack in (one for one in stacks if not ruled_out(one.series.description)):
-        group = next((group for group in groups if in_one_acquisition(group[0], stack)), None)
-        if group is None:
-            groups.append([stack])
-        else:
-            group.append(stack)
+    groups = _group((stack for stack in stacks if not ruled_out(stack.series.description)), in_one_acquisition)
     if not groups:
         raise StudyError(
             "the study holds no MR volume that can be a phase, only localizers, maps, projections or other contrasts; "
             "give the study with its dynamic series"
         )
-    return [_in_temporal_order(group) for group in groups]
+    return [_order_series(group) for group in groups]
 
 
 def choose_dynamics(dynamics: list[Dynamic]) -> tuple[Dynamic, ...]:
@@ -162,36 +144,63 @@ def choose_dynamics(dynamics: list[Dynamic]) -> tuple[Dynamic, ...]:
     StudyError
         If there is none, or it is ambiguous which.
     """
-    candidates = [one for one in dynamics if not one.no_dynamic_t1] or dynamics
-    _check_settled(candidates)
-    dynamic = [one for one in candidates if len(one.phases) > 1]
-    if not dynamic:
-        raise StudyError(_no_pair(candidates))
-    ordered = all(one.method is not None for one in dynamic)
-    if ordered and len(dynamic) == 1:
-        return (dynamic[0],)
-    if ordered and len(dynamic) == 2 and are_side_by_side(dynamic[0].stacks[0].box_mm, dynamic[1].stacks[0].box_mm):
-        first, second = sorted(dynamic, key=lambda one: float(one.stacks[0].box_mm[:, 0].mean()))
-        return first, second
-    names = "; ".join([*(one.name for one in dynamic), *_absences(dynamic)])
+    candidates = [dynamic for dynamic in dynamics if not dynamic.no_dynamic_t1] or dynamics
+    for stack in (stack for dynamic in candidates for stack in dynamic.stacks):
+        if not stack.order.is_settled:
+            raise StudyError(
+                f"the phases of {stack.label} cannot be told apart: {stack.order.absence}, and no other attribute "
+                "orders all of them; export the study again, or choose with --pre and --post"
+            )
+    several = [dynamic for dynamic in candidates if len(dynamic.phases) > 1]
+    if not several:
+        names = "; ".join(dynamic.name for dynamic in candidates)
+        if len(candidates) == 1:
+            raise StudyError(f"only one phase was found, {names}; a pre- and a post-contrast phase are needed")
+        raise StudyError(
+            "no pre- and post-contrast pair was found; none of these series belong together, choose with --pre and "
+            f"--post if two of them do: {names}"
+        )
+    ordered = all(dynamic.method is not None for dynamic in several)
+    if ordered and len(several) == 1:
+        return (several[0],)
+    if ordered and len(several) == 2 and are_side_by_side(*(dynamic.stacks[0].box_mm for dynamic in several)):
+        right, left = sorted(several, key=lambda dynamic: float(dynamic.stacks[0].box_mm[:, 0].mean()))
+        return right, left
+    absences = [
+        f"in {stack.label}, {stack.order.absence}"
+        for dynamic in several
+        for stack in dynamic.stacks
+        if dynamic.method is None and stack.order.absence
+    ]
+    names = "; ".join([*(dynamic.name for dynamic in several), *absences])
     raise StudyError(f"it is ambiguous which phases to subtract, choose with --pre and --post: {names}")
 
 
-def in_one_region(one: Box, other: Box) -> bool:
-    """Whether two boxes show the same part of the body."""
-    return bool(overlaps(one, other).prod() > SAME_REGION)
-
-
-def in_one_acquisition(one: Stack, other: Stack) -> bool:
+def in_one_acquisition(first: Stack, second: Stack) -> bool:
     """Whether two stacks may hold phases of one acquisition: one protocol, one kind of image, one region."""
-    return _belong_together(one.slices[0], other.slices[0]) and in_one_region(one.box_mm, other.box_mm)
+    return _belong_together(first.slices[0], second.slices[0]) and in_one_region(first.box_mm, second.box_mm)
 
 
-def _belong_together(one: Slice, other: Slice) -> bool:
+_Grouped = TypeVar("_Grouped")
+
+
+def _group(items: Iterable[_Grouped], alike: Callable[[_Grouped, _Grouped], bool]) -> list[list[_Grouped]]:
+    """Put each item to the first group whose first item it is like."""
+    groups: list[list[_Grouped]] = []
+    for item in items:
+        group = next((group for group in groups if alike(group[0], item)), None)
+        if group is None:
+            groups.append([item])
+        else:
+            group.append(item)
+    return groups
+
+
+def _belong_together(first: Slice, second: Slice) -> bool:
     return (
-        kind_of_image(one.image_type) == kind_of_image(other.image_type)
-        and same_protocol(one.protocol, other.protocol)
-        and _axis(one.plane) == _axis(other.plane)
+        kind_of_image(first.image_type) == kind_of_image(second.image_type)
+        and same_protocol(first.protocol, second.protocol)
+        and _axis(first.plane) == _axis(second.plane)
     )
 
 
@@ -200,96 +209,75 @@ def _axis(plane: Plane | None) -> int:
     return -1 if plane is None else int(np.argmax(np.abs(plane.normal)))
 
 
-def _check_settled(dynamics: Sequence[Dynamic]) -> None:
-    for stack in (stack for dynamic in dynamics for stack in dynamic.stacks):
-        if not stack.order.is_settled:
-            raise StudyError(
-                f"the phases of {stack.label} cannot be told apart: {stack.order.absence}, and no other attribute "
-                "orders all of them; export the study again, or choose with --pre and --post"
-            )
-
-
-def _absences(dynamics: Sequence[Dynamic]) -> Iterator[str]:
-    for stack in (stack for dynamic in dynamics if dynamic.method is None for stack in dynamic.stacks):
-        if stack.order.absence:
-            yield f"in {stack.label}, {stack.order.absence}"
-
-
-def _in_temporal_order(stacks: list[Stack]) -> Dynamic:
+def _order_series(stacks: list[Stack]) -> Dynamic:
     """Order the series of an acquisition by the most trusted attribute in which they do not overlap."""
     doubts = [doubt for stack in stacks for doubt in stack.order.doubts]
     if len(stacks) == 1:
         return Dynamic(tuple(stacks), stacks[0].order.method, tuple(doubts))
-    for attribute in (name for name in ATTRIBUTES if name != "trigger_time"):
+    goes_on = [attribute for attribute in phase_attributes.TABLE if attribute.over_series != "starts anew"]
+    starts_anew = [attribute for attribute in phase_attributes.TABLE if attribute.over_series == "starts anew"]
+    for attribute in goes_on:
         ranges = [_range(stack, attribute) for stack in stacks]
         if None in ranges:
             continue
-        spans = sorted(((span, index) for index, span in enumerate(ranges) if span is not None))
+        spans = sorted((span, index) for index, span in enumerate(ranges) if span is not None)
+        ordered = [stacks[index] for _, index in spans]
         if doubt := order_is_unclear(attribute, [value for span, _ in spans for value in span]):
             doubts.append(doubt)
-        elif all(before[0][1] < after[0][0] for before, after in pairwise(spans)):
-            ordered = tuple(stacks[index] for _, index in spans)
-            return Dynamic(ordered, attribute_name(attribute, ordered[0].slices[0]), tuple(doubts))
-        elif attribute == "acquisition_time" and _are_reconstructions(stacks, spans):
+        elif all(before[1] < after[0] for (before, _), (after, _) in pairwise(spans)):
+            return Dynamic(tuple(ordered), ordered[0].slices[0].name_of(attribute), tuple(doubts))
+        elif attribute is ACQUISITION_TIME and _are_reconstructions(ordered):
             return Dynamic(tuple(stacks), None, tuple(doubts))
-    if ordered := _by_trigger_time(stacks):
-        return Dynamic(ordered, attribute_name("trigger_time"), tuple(doubts))
+    for attribute in starts_anew:
+        if counted := _order_by_count(stacks, attribute):
+            return Dynamic(counted, counted[0].slices[0].name_of(attribute), tuple(doubts))
     return Dynamic(tuple(stacks), None, tuple(doubts))
 
 
-def _by_trigger_time(stacks: list[Stack]) -> tuple[Stack, ...]:
-    """Order series of one phase each by TriggerTime, where nothing else orders them and nothing says otherwise.
+def _are_reconstructions(stacks: Sequence[Stack]) -> bool:
+    """Whether series, in the order of their times, were acquired at one time and differ in ImageType.
 
-    Most scanners count it from the start of each series, which tells nothing of others. It counts on from series to
-    series where it differs by a phase's duration between equal volumes, and rises with all other numbers and times.
+    Such as with and without correction. They show one acquisition twice, and no weaker attribute may make phases of
+    them.
     """
-    spans = [_range(stack, "trigger_time") for stack in stacks]
+    for before, after in pairwise(stacks):
+        earlier, later = _range(before, ACQUISITION_TIME), _range(after, ACQUISITION_TIME)
+        together = earlier is not None and later is not None and later[0] <= earlier[1]
+        if together and before.slices[0].image_type != after.slices[0].image_type:
+            return True
+    return False
+
+
+def _order_by_count(stacks: Sequence[Stack], attribute: PhaseAttribute) -> tuple[Stack, ...]:
+    """Order series of one phase each by a time that mostly starts anew in every series, such as TriggerTime.
+
+    It does so where nothing else orders them and nothing says otherwise: where the time differs by a phase's duration
+    between equal volumes, so that it counts on from series to series, and rises with all other numbers and times.
+    """
+    spans = [_range(stack, attribute) for stack in stacks]
     if None in spans or any(len(stack.order.phases) > 1 for stack in stacks):
         return ()
     known = sorted((span, index) for index, span in enumerate(spans) if span is not None)
-    ordered = tuple(stacks[index] for _, index in known)
     counts_on = all(after[0] - before[1] >= MIN_PHASE_S for (before, _), (after, _) in pairwise(known))
-    return ordered if counts_on and _are_alike(ordered) and not _falls(ordered) else ()
+    ordered = tuple(stacks[index] for _, index in known)
+    boxes = [stack.box_mm for stack in ordered]
+    equal = len({len(stack.slices) for stack in ordered}) == 1 and np.allclose(boxes, boxes[0], rtol=0, atol=1.0)
+    return ordered if counts_on and equal and not _contradicted(ordered) else ()
 
 
-def _are_alike(stacks: Sequence[Stack]) -> bool:
-    """Whether volumes have as many slices and lie within a millimetre of each other."""
-    boxes = [stack.box_mm for stack in stacks]
-    return len({len(stack.slices) for stack in stacks}) == 1 and np.allclose(boxes, boxes[0], rtol=0, atol=1.0)
-
-
-def _falls(stacks: Sequence[Stack]) -> bool:
+def _contradicted(stacks: Sequence[Stack]) -> bool:
     """Whether numbers or times of series fall in this order."""
-    tolerances = {"temporal_position": 0.0, "acquisition_time": SAME_TIME_S, "content_time": SAME_TIME_S}
-    for attribute, tolerance in (tolerances | {"acquisition_number": 0.0}).items():
+    for attribute in (row for row in phase_attributes.TABLE if row.over_series != "starts anew"):
         spans = [_range(stack, attribute) for stack in stacks]
-        if any(before and after and after[0] < before[0] - tolerance for before, after in pairwise(spans)):
-            return True
+        for before, after in pairwise(spans):
+            if before is not None and after is not None and falls(attribute, (before[0], after[0])):
+                return True
     numbers = [stack.series.number for stack in stacks if stack.series.number is not None]
     return numbers != sorted(numbers)
 
 
-def _are_reconstructions(stacks: list[Stack], spans: list[tuple[tuple[float, float], int]]) -> bool:
-    """Whether series were acquired at one time and differ in ImageType, such as with and without correction.
-
-    They show one acquisition twice, and no weaker attribute may make phases of them.
-    """
-    types = [stacks[index].slices[0].image_type for _, index in spans]
-    ends = [span for span, _ in spans]
-    together = [after[0] <= before[1] for before, after in pairwise(ends)]
-    return any(both and one != other for both, (one, other) in zip(together, pairwise(types), strict=True))
-
-
-def _range(stack: Stack, attribute: str) -> tuple[float, float] | None:
-    values = [getattr(one, attribute) for phase in stack.order.phases for one in phase]
-    return None if None in values else (min(values), max(values))
-
-
-def _no_pair(dynamics: list[Dynamic]) -> str:
-    names = "; ".join(dynamic.name for dynamic in dynamics)
-    if len(dynamics) == 1:
-        return f"only one phase was found, {names}; a pre- and a post-contrast phase are needed"
-    return (
-        "no pre- and post-contrast pair was found; none of these series belong together, choose with --pre and "
-        f"--post if two of them do: {names}"
-    )
+def _range(stack: Stack, attribute: PhaseAttribute) -> tuple[float, float] | None:
+    """Return the smallest and largest value in all phases; None where a slice has none."""
+    values = [image_slice.phase_value(attribute) for phase in stack.order.phases for image_slice in phase]
+    known = [value for value in values if value is not None]
+    return (min(known), max(known)) if len(known) == len(values) else None

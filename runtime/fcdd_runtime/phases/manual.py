@@ -2,16 +2,16 @@
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fcdd_runtime.errors import StudyError
-from fcdd_runtime.phases.dynamics import Phase, Stack, in_one_acquisition, in_one_region, phases_of, stacks_of
+from fcdd_runtime.phases.dynamics import Phase, Stack, in_one_acquisition, phases_of, stacks_of
+from fcdd_runtime.phases.order import earliest
 from fcdd_runtime.phases.regions import are_side_by_side
-from fcdd_runtime.phases.series_filter import ruled_out
 from fcdd_runtime.redaction import quoted
-from fcdd_runtime.study.protocol import same_protocol
-from fcdd_runtime.study.read import Series, Study
+from fcdd_runtime.study.phase_attributes import ACQUISITION_TIME
+from fcdd_runtime.study.read import Study
 
 _NUMBER = re.compile(r"[0-9]{1,4}")
 SAME_ELAPSED_S = 30.0
@@ -54,8 +54,16 @@ def manual_phases(*choices: str) -> ManualPhases:
     """
     if len(choices) not in (2, 4):
         raise StudyError("give --pre and --post once, or once a breast where each has series of its own")
-    parsed = [_parsed(choice) for choice in choices]
-    return ManualPhases(tuple(map(ManualPair, parsed[::2], parsed[1::2])))
+    phases = []
+    for choice in choices:
+        series, _, number = choice.strip().rpartition("/")
+        if not series.strip() or not _NUMBER.fullmatch(number) or int(number) < 1:
+            raise StudyError(
+                "a choice of --pre or --post names no phase; write SERIES/PHASE with the series number and the phase "
+                "from 1"
+            )
+        phases.append(ManualPhase(series.strip(), int(number)))
+    return ManualPhases(tuple(map(ManualPair, phases[::2], phases[1::2])))
 
 
 def find_manual_phases(study: Study, manual: ManualPhases) -> list[tuple[Phase, Phase]]:
@@ -70,7 +78,7 @@ def find_manual_phases(study: Study, manual: ManualPhases) -> list[tuple[Phase, 
         show the two breasts.
     """
     stacks = [stack for series in study.series for stack in stacks_of(series)]
-    pairs = [pair for choice in manual.pairs for pair in _pairs(study, stacks, choice)]
+    pairs = [pair for choice in manual.pairs for pair in _find_pairs(study, stacks, choice)]
     if len(pairs) == 1:
         return pairs
     if len(pairs) > 2 or not are_side_by_side(*(pre.stack.box_mm for pre, _ in pairs)):
@@ -82,96 +90,65 @@ def find_manual_phases(study: Study, manual: ManualPhases) -> list[tuple[Phase, 
     return sorted(pairs, key=lambda pair: float(pair[0].stack.box_mm[:, 0].mean()))
 
 
-def not_chosen(study: Study, pairs: Sequence[tuple[Phase, Phase]]) -> Iterator[str]:
-    """Warn of volumes that have the protocol of a chosen phase but lie elsewhere, and of unlike pairs."""
-    if len(pairs) > 1:
-        yield from _unlike(*pairs)
-    stacks = [stack for series in study.series for stack in stacks_of(series)]
-    chosen = [pre.stack for pre, _ in pairs]
-    for stack in stacks:
-        alike = any(same_protocol(stack.protocol, one.protocol) for one in chosen)
-        shown = any(in_one_region(stack.box_mm, one.box_mm) for one in chosen)
-        if alike and not shown and not ruled_out(stack.series.description):
-            yield f"{stack.label} has the protocol of the chosen phases, but lies elsewhere and was not scored."
+def check_sides_alike(right: tuple[Phase, Phase], left: tuple[Phase, Phase]) -> tuple[str, ...]:
+    """Warn where the breasts are not shown at the same time, so that their scores cannot be compared."""
+    warnings = []
+    for on_right, on_left in zip(right, left, strict=True):
+        if _number_of(on_right) != _number_of(on_left):
+            warnings.append(
+                f"{on_right.name} was chosen for the right breast, but {on_left.name} for the left; scores of "
+                "different phases cannot be compared."
+            )
+    right_s, left_s = _seconds_between(*right), _seconds_between(*left)
+    if right_s is not None and left_s is not None and abs(right_s - left_s) > SAME_ELAPSED_S:
+        warnings.append(
+            f"The chosen phases lie {right_s:.0f} s apart on the right and {left_s:.0f} s on the left; scores of "
+            "different times cannot be compared."
+        )
+    return tuple(warnings)
 
 
-def _pairs(study: Study, stacks: Sequence[Stack], choice: ManualPair) -> list[tuple[Phase, Phase]]:
-    before, after = _phases(study, stacks, choice.pre), _phases(study, stacks, choice.post)
+def _find_pairs(study: Study, stacks: Sequence[Stack], choice: ManualPair) -> list[tuple[Phase, Phase]]:
+    before, after = _find_phases(study, stacks, choice.pre), _find_phases(study, stacks, choice.post)
     pairs = list(itertools.product(before, after))
     alike = [(pre, post) for pre, post in pairs if in_one_acquisition(pre.stack, post.stack)]
     sides = {pre.stack.side for pre, _ in alike}
     chosen = alike if len(alike) == len(sides) > 0 else pairs
     if len(chosen) > len({pre.stack.side for pre, _ in chosen}):
         raise StudyError(
-            f"series {_named(choice.pre.series)} or {_named(choice.post.series)} mixes several kinds of image, so that "
+            f"series {_shown(choice.pre.series)} or {_shown(choice.post.series)} mixes several kinds of image, so that "
             "the phase number does not name one of them; remove the kinds that are not meant"
         )
     return chosen
 
 
-def _unlike(right: tuple[Phase, Phase], left: tuple[Phase, Phase]) -> Iterator[str]:
-    """Warn where the breasts are not shown at the same time, so that their scores cannot be compared."""
-    for one, other in zip(right, left, strict=True):
-        if _number(one) != _number(other):
-            yield (
-                f"{one.name} was chosen for the right breast, but {other.name} for the left; scores of different "
-                "phases cannot be compared."
-            )
-    right_s, left_s = _seconds_between(*right), _seconds_between(*left)
-    if right_s is not None and left_s is not None and abs(right_s - left_s) > SAME_ELAPSED_S:
-        yield (
-            f"The chosen phases lie {right_s:.0f} s apart on the right and {left_s:.0f} s on the left; scores of "
-            "different times cannot be compared."
-        )
+def _find_phases(study: Study, stacks: Sequence[Stack], choice: ManualPhase) -> list[Phase]:
+    found = [each for each in study.series if choice.series in (each.series_instance_uid, str(each.number))]
+    name = _shown(choice.series)
+    if len(found) > 1:
+        raise StudyError(f"several series have the number {name}; give the Series Instance UID instead")
+    if not found:
+        listed = "; ".join(series.label for series in study.series)
+        raise StudyError(f"the study has no series {name}; choose one of: {listed}")
+    own = [stack for stack in stacks if stack.series is found[0]]
+    phases = [phase for stack in own for phase in phases_of(stack)[choice.phase - 1 : choice.phase]]
+    if not phases:
+        count = max((len(stack.order.phases) for stack in own), default=0)
+        raise StudyError(f"series {name} has no phase {choice.phase}, only {count}; choose one of those")
+    return phases
 
 
-def _number(phase: Phase) -> int:
+def _shown(series: str) -> str:
+    """Name a series as it was chosen; anybody may have typed anything."""
+    return series if _NUMBER.fullmatch(series) else quoted(series)
+
+
+def _number_of(phase: Phase) -> int:
     """Return which phase of its stack it is, from 0."""
     return next(number for number, slices in enumerate(phase.stack.order.phases) if slices[0] is phase.slices[0])
 
 
 def _seconds_between(pre: Phase, post: Phase) -> float | None:
     """Return the time from one phase to the next by AcquisitionTime; None where a slice has none."""
-    starts = []
-    for phase in (pre, post):
-        times = [one.acquisition_time for one in phase.slices if one.acquisition_time is not None]
-        if len(times) < len(phase.slices):
-            return None
-        starts.append(min(times))
-    return starts[1] - starts[0]
-
-
-def _named(series: str) -> str:
-    """Name a series as it was chosen; anybody may have typed anything."""
-    return series if _NUMBER.fullmatch(series) else quoted(series)
-
-
-def _parsed(text: str) -> ManualPhase:
-    series, _, number = text.strip().rpartition("/")
-    if not series.strip() or not _NUMBER.fullmatch(number) or int(number) < 1:
-        raise StudyError(
-            "a choice of --pre or --post names no phase; write SERIES/PHASE with the series number and the phase from 1"
-        )
-    return ManualPhase(series.strip(), int(number))
-
-
-def _phases(study: Study, stacks: Sequence[Stack], choice: ManualPhase) -> list[Phase]:
-    series = _series(study, choice.series)
-    own = [stack for stack in stacks if stack.series is series]
-    found = [phase for stack in own for phase in phases_of(stack)[choice.phase - 1 : choice.phase]]
-    if not found:
-        count = max((len(stack.order.phases) for stack in own), default=0)
-        raise StudyError(
-            f"series {_named(choice.series)} has no phase {choice.phase}, only {count}; choose one of those"
-        )
-    return found
-
-
-def _series(study: Study, name: str) -> Series:
-    found = [one for one in study.series if name in (one.series_instance_uid, str(one.number))]
-    if len(found) > 1:
-        raise StudyError(f"several series have the number {_named(name)}; give the Series Instance UID instead")
-    if not found:
-        listed = "; ".join(one.label for one in study.series)
-        raise StudyError(f"the study has no series {_named(name)}; choose one of: {listed}")
-    return found[0]
+    start, end = (earliest(phase.slices, ACQUISITION_TIME) for phase in (pre, post))
+    return None if start is None or end is None else end - start

@@ -1,33 +1,22 @@
 """Telling the phases of a dynamic series apart, by the attribute that deserves most trust among those present."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
+from fcdd_runtime.study import phase_attributes
+from fcdd_runtime.study.phase_attributes import PhaseAttribute
 from fcdd_runtime.study.slices import Slice
 
 SAME_POSITION_MM = 0.01
 """Slices closer than this along their normal are at one position."""
-SAME_TIME_S = 1.0
-"""Times that follow each other within this belong to one phase, where the exact times do not tell phases apart."""
 FULL_PHASE = 0.75
 """Share of all positions that every phase but the last (which may be aborted) has at least. A grouping with less
 is none by phase: two-dimensional sequences give every slice its own time."""
 
-ATTRIBUTES = {
-    "temporal_position": ("TemporalPositionIdentifier", "TemporalPositionIndex"),
-    "trigger_time": ("TriggerTime", "TriggerTime"),
-    "acquisition_time": ("AcquisitionTime", "FrameAcquisitionDateTime"),
-    "content_time": ("ContentTime", "ContentTime"),
-    "acquisition_number": ("AcquisitionNumber", "FrameAcquisitionNumber"),
-}
-"""Attributes of Slice in the order of trust, with their DICOM names in single-frame and in multi-frame files."""
-
-_TIMES = ("trigger_time", "acquisition_time", "content_time")
-_TIMES_OF_DAY = ("acquisition_time", "content_time")
 _DAY_S = 86400.0
 
 
@@ -50,12 +39,21 @@ class PhaseOrder:
 
 
 @dataclass(frozen=True)
-class _Labels:
+class _Grouping:
     """A phase number, from 0, for every slice."""
 
-    attribute: str
-    phases: tuple[int, ...]
-    repeats: int
+    attribute: PhaseAttribute | None
+    """What told the phases apart; None if that was InstanceNumber, or nothing did."""
+    method: str
+    """Its name; empty for nothing."""
+    phases: Sequence[int]
+    positions: Sequence[int]
+    """Where each slice lies, by number."""
+
+    @property
+    def repeats(self) -> int:
+        """How many slices have the phase and position of another."""
+        return len(self.positions) - len(set(zip(self.phases, self.positions, strict=True)))
 
 
 def phase_order(slices: Sequence[Slice]) -> PhaseOrder:
@@ -65,43 +63,54 @@ def phase_order(slices: Sequence[Slice]) -> PhaseOrder:
     """
     slices = sorted(slices, key=_reading_order)
     positions = position_numbers(slices)
-    labels = _labels(slices, positions)
-    phases: list[dict[int, Slice]] = [{} for _ in range(max(labels.phases) + 1)]
-    for one, phase, position in zip(slices, labels.phases, positions, strict=True):
-        phases[phase].setdefault(position, one)
+    grouping = _group(slices, positions)
+    phases: list[dict[int, Slice]] = [{} for _ in range(max(grouping.phases) + 1)]
+    for image_slice, phase, position in zip(slices, grouping.phases, positions, strict=True):
+        phases[phase].setdefault(position, image_slice)
+
+    doubts = []
+    for attribute in phase_attributes.TABLE:
+        if attribute is grouping.attribute:
+            break
+        if doubt := order_is_unclear(attribute, [each.phase_value(attribute) for each in slices]):
+            doubts.append(doubt)
+    absence, is_settled = _absence(slices, grouping)
     return PhaseOrder(
-        attribute_name(labels.attribute, slices[0]),
+        grouping.method,
         tuple(tuple(phase.values()) for phase in phases),
-        labels.repeats,
-        tuple(_doubts(slices, labels.attribute)),
-        _absence(slices),
-        _is_settled([one.temporal_position for one in slices], labels),
+        grouping.repeats,
+        tuple(doubts),
+        absence,
+        is_settled,
     )
 
 
-def order_is_unclear(attribute: str, values: Sequence[float | None]) -> str:
+def order_is_unclear(attribute: PhaseAttribute, values: Sequence[float | None]) -> str:
     """Say why the values of an attribute order nothing, in one sentence; empty if they do.
 
     A time without a date may be of the day before or after, which shows where times lie far apart.
     """
     known = [value for value in values if value is not None]
-    if attribute not in _TIMES_OF_DAY or not known or min(known) >= _DAY_S or max(known) - min(known) <= _DAY_S / 2:
+    if attribute.unit != "time of day" or not known or min(known) >= _DAY_S or max(known) - min(known) <= _DAY_S / 2:
         return ""
-    return (
-        f"{attribute_name(attribute)} has no date, and its values lie more than 12 hours apart, so that their order "
-        "is unclear"
-    )
+    return f"{attribute.name} has no date, and its values lie more than 12 hours apart, so that their order is unclear"
 
 
-def attribute_name(attribute: str, one: Slice | None = None) -> str:
-    """Return the DICOM name of an attribute of Slice, as it is called in the kind of file that a slice is from."""
-    names = ATTRIBUTES.get(attribute, (attribute, attribute))
-    return names[0] if one is None or one.source.frame_number is None else names[1]
+def falls(attribute: PhaseAttribute, values: Sequence[float]) -> bool:
+    """Whether one of the values is less than the one before."""
+    return any(after < before - attribute.tolerance for before, after in pairwise(values))
+
+
+def earliest(slices: Sequence[Slice], attribute: PhaseAttribute) -> float | None:
+    """Return the smallest value of an attribute; None where a slice has none."""
+    values = [image_slice.phase_value(attribute) for image_slice in slices]
+    known = [value for value in values if value is not None]
+    return min(known) if len(known) == len(values) else None
 
 
 def position_numbers(slices: Sequence[Slice]) -> list[int]:
     """Number the positions of slices, all with a plane, along the normal of the first, from 0."""
-    planes = [one.plane for one in slices if one.plane is not None]
+    planes = [image_slice.plane for image_slice in slices if image_slice.plane is not None]
     heights = np.array([plane.origin_mm for plane in planes]) @ np.array(planes[0].normal)
     order = np.argsort(heights, kind="stable")
     numbers = np.zeros(len(slices), dtype=np.intp)
@@ -109,67 +118,35 @@ def position_numbers(slices: Sequence[Slice]) -> list[int]:
     return [int(number) for number in numbers]
 
 
-def _doubts(slices: Sequence[Slice], chosen: str) -> Iterator[str]:
-    """Yield what is unclear about attributes that deserve more trust than the chosen one."""
-    for attribute in ATTRIBUTES:
-        if attribute == chosen:
-            return
-        if doubt := order_is_unclear(attribute, [getattr(one, attribute) for one in slices]):
-            yield doubt
+def _reading_order(image_slice: Slice) -> tuple[float, int, str]:
+    number = np.inf if image_slice.instance_number is None else image_slice.instance_number
+    return number, image_slice.source.frame_number or 0, image_slice.source.sop_instance_uid
 
 
-def _absence(slices: Sequence[Slice]) -> str:
-    """Say how many slices lack a number that is meant to tell phases apart, if some but not all do."""
-    without = sum(one.temporal_position is None for one in slices)
-    if without in (0, len(slices)):
-        return ""
-    return f"{attribute_name('temporal_position', slices[0])} is absent in {without} of {len(slices)} slices"
-
-
-def _is_settled(numbers: Sequence[float | None], labels: _Labels) -> bool:
-    """Whether each phase has slices of one known number at most, rising from phase to phase, and nothing repeats."""
-    if None not in numbers:
-        return True
-    known = {(phase, number) for phase, number in zip(labels.phases, numbers, strict=True) if number is not None}
-    in_order = [number for _, number in sorted(known)]
-    rising = all(before < after for before, after in pairwise(in_order))
-    return not known or (rising and len({phase for phase, _ in known}) == len(known) and not labels.repeats)
-
-
-def _reading_order(one: Slice) -> tuple[float, int, str]:
-    number = np.inf if one.instance_number is None else one.instance_number
-    return number, one.source.frame_number or 0, one.source.sop_instance_uid
-
-
-def _labels(slices: Sequence[Slice], positions: list[int]) -> _Labels:
+def _group(slices: Sequence[Slice], positions: Sequence[int]) -> _Grouping:
     """Choose by trust; a time or number that leaves repeats is used only where nothing else tells more apart."""
-    candidates = list(_candidates(slices, positions))
-    for candidate in candidates:
-        if candidate.attribute == "temporal_position" or not candidate.repeats:
-            return candidate
+    candidates = []
+    for attribute in phase_attributes.TABLE:
+        values = [image_slice.phase_value(attribute) for image_slice in slices]
+        known = [value for value in values if value is not None]
+        if len(known) < len(values) or order_is_unclear(attribute, known):
+            continue
+        for tolerance in sorted({0.0, attribute.tolerance}):
+            phases = _merge(known, tolerance)
+            if _is_plausible(attribute, phases, positions):
+                grouping = _Grouping(attribute, slices[0].name_of(attribute), phases, positions)
+                if attribute.numbers_phases or not grouping.repeats:
+                    return grouping
+                candidates.append(grouping)
+                break
     if candidates:
         return candidates[0]
-    return _by_instance_number(slices, positions) or _label([0] * len(slices), "", positions)
+    if phases := _phases_by_instance_number(slices, positions):
+        return _Grouping(None, "InstanceNumber", phases, positions)
+    return _Grouping(None, "", [0] * len(slices), positions)
 
 
-def _candidates(slices: Sequence[Slice], positions: list[int]) -> Iterator[_Labels]:
-    for attribute in ATTRIBUTES:
-        values = [getattr(one, attribute) for one in slices]
-        if None in values or order_is_unclear(attribute, values):
-            continue
-        for tolerance in (0.0, SAME_TIME_S) if attribute in _TIMES else (0.0,):
-            labels = _merged(values, tolerance)
-            if _plausible(attribute, labels, positions):
-                yield _label(labels, attribute, positions)
-                break
-
-
-def _label(labels: Sequence[int], attribute: str, positions: list[int]) -> _Labels:
-    repeats = len(positions) - len(set(zip(labels, positions, strict=True)))
-    return _Labels(attribute, tuple(labels), repeats)
-
-
-def _merged(values: Sequence[float], tolerance: float) -> list[int]:
+def _merge(values: Sequence[float], tolerance: float) -> list[int]:
     """Number the distinct values in ascending order; neighbours within the tolerance share a number."""
     distinct = sorted(set(values))
     numbers = dict.fromkeys(distinct[:1], 0)
@@ -178,32 +155,57 @@ def _merged(values: Sequence[float], tolerance: float) -> list[int]:
     return [numbers[value] for value in values]
 
 
-def _plausible(attribute: str, labels: list[int], positions: list[int]) -> bool:
-    count = max(labels) + 1
+def _is_plausible(attribute: PhaseAttribute, phases: Sequence[int], positions: Sequence[int]) -> bool:
+    count = max(phases) + 1
     if count < 2:
         return False
-    if attribute == "temporal_position":
-        # Meant for phases, so wrong only where it numbers the slices; what is missing is found when it is stacked.
-        return 2 * count <= len(labels)
-    places = [
-        {place for place, label in zip(positions, labels, strict=True) if label == phase} for phase in range(count)
-    ]
+    if attribute.numbers_phases:
+        # Wrong only where it numbers the slices; what a phase lacks is found when it is stacked.
+        return 2 * count <= len(phases)
+    places: list[set[int]] = [set() for _ in range(count)]
+    for phase, position in zip(phases, positions, strict=True):
+        places[phase].add(position)
     full = all(len(phase) >= FULL_PHASE * len(set(positions)) for phase in places[:-1])
     return full and 2 * len(places[-1] & places[0]) >= len(places[-1])
 
 
-def _by_instance_number(slices: Sequence[Slice], positions: list[int]) -> _Labels | None:
-    """Sort by InstanceNumber (or frame): every position equally often, phases one after another or interleaved."""
+def _phases_by_instance_number(slices: Sequence[Slice], positions: Sequence[int]) -> list[int]:
+    """Sort by InstanceNumber (or frame): every position equally often, phases one after another or interleaved.
+
+    Returns
+    -------
+    a phase number for every slice; empty if that is not so
+    """
     times = Counter(positions)
     count = times[positions[0]]
-    keys = [_reading_order(one)[:2] for one in slices]
+    keys = [_reading_order(image_slice)[:2] for image_slice in slices]
     if count < 2 or set(times.values()) != {count} or len(set(keys)) < len(keys):
-        return None
+        return []
     seen: Counter[int] = Counter()
-    labels = []
+    phases: list[int] = []
     for position in positions:
-        labels.append(seen[position])
+        phases.append(seen[position])
         seen[position] += 1
-    in_blocks = labels == sorted(labels)
-    interleaved = labels == [index % count for index in range(len(labels))]
-    return _label(labels, "InstanceNumber", positions) if in_blocks or interleaved else None
+    in_blocks = phases == sorted(phases)
+    interleaved = phases == [index % count for index in range(len(phases))]
+    return phases if in_blocks or interleaved else []
+
+
+def _absence(slices: Sequence[Slice], grouping: _Grouping) -> tuple[str, bool]:
+    """Say how many slices lack a number that is meant to tell phases apart, if some but not all do.
+
+    The second value is whether the order is settled without it: each phase has slices of one known number at most,
+    rising from phase to phase, and nothing repeats.
+    """
+    for attribute in phase_attributes.TABLE:
+        numbers = [image_slice.phase_value(attribute) for image_slice in slices]
+        without = numbers.count(None)
+        if not attribute.numbers_phases or without in (0, len(slices)):
+            continue
+        known = {(phase, number) for phase, number in zip(grouping.phases, numbers, strict=True) if number is not None}
+        in_order = [number for _, number in sorted(known)]
+        rising = all(before < after for before, after in pairwise(in_order))
+        one_each = len({phase for phase, _ in known}) == len(known)
+        clause = f"{slices[0].name_of(attribute)} is absent in {without} of {len(slices)} slices"
+        return clause, rising and one_each and not grouping.repeats
+    return "", True

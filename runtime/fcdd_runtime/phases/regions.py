@@ -18,28 +18,32 @@ the midline, or overlap there by the margin of their fields of view; repeats of 
 
 def box_of(slices: Iterable[Slice]) -> Box:
     """Return the box of slices, all with a plane."""
-    corners = np.concatenate([_corners(one) for one in slices])
-    return np.stack([corners.min(axis=0), corners.max(axis=0)])
+    corners = []
+    for image_slice in slices:
+        if (plane := image_slice.plane) is None:
+            continue
+        pixels = image_slice.pixels
+        rows, columns = (pixels.rows - 1, pixels.columns - 1) if pixels is not None else (0, 0)
+        places = np.array(list(itertools.product((0, rows), (0, columns))))
+        corners.append(np.array(plane.origin_mm) + places @ np.array([plane.row_step_mm, plane.column_step_mm]))
+    points = np.concatenate(corners)
+    return np.stack([points.min(axis=0), points.max(axis=0)])
 
 
-def are_side_by_side(one: Box, other: Box) -> bool:
+def in_one_region(first: Box, second: Box) -> bool:
+    """Whether two boxes show the same part of the body."""
+    return bool(_overlaps(first, second).prod() > SAME_REGION)
+
+
+def are_side_by_side(first: Box, second: Box) -> bool:
     """Whether two boxes lie beside each other, as seen by the patient, and at one height."""
-    shares = overlaps(one, other)
+    shares = _overlaps(first, second)
     return bool(shares[0] <= SAME_REGION and shares[1] > SAME_REGION and shares[2] > SAME_REGION)
 
 
-def overlaps(one: Box, other: Box) -> Box:
-    """Return what two boxes share along x, y and z, as shares of the shorter."""
-    shared = np.minimum(one[1], other[1]) - np.maximum(one[0], other[0])
-    shorter = np.minimum(one[1] - one[0], other[1] - other[0])
+def _overlaps(first: Box, second: Box) -> npt.NDArray[np.float64]:
+    """Return what two boxes share along x, y and z, as shares of the shorter: (3,)."""
+    shared = np.minimum(first[1], second[1]) - np.maximum(first[0], second[0])
+    shorter = np.minimum(first[1] - first[0], second[1] - second[0])
     # A box may be flat, such as that of a single slice; then it is inside or outside.
     return np.where(shorter > 0, np.clip(shared, 0, None) / np.where(shorter > 0, shorter, 1), shared >= 0)
-
-
-def _corners(one: Slice) -> Box:
-    if one.plane is None:
-        return np.empty((0, 3))
-    rows, columns = (one.pixels.rows - 1, one.pixels.columns - 1) if one.pixels is not None else (0, 0)
-    steps = np.array([one.plane.row_step_mm, one.plane.column_step_mm])
-    places = np.array(list(itertools.product((0, rows), (0, columns))))
-    return np.asarray(np.array(one.plane.origin_mm) + places @ steps)

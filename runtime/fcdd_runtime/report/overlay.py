@@ -68,7 +68,7 @@ def display_image(breast: BreastResult, contract: ModelContract) -> Image.Image:
     mode L, shape as `display_shape` says
     """
     rows, columns = display_shape(breast)
-    image = breast.image[:, ::-1] if _mirrored(breast, contract) else breast.image
+    image = breast.image[:, ::-1] if contract.recipe.mirrors(breast.laterality) else breast.image
     return Image.fromarray(np.ascontiguousarray(image)).resize((columns, rows), Image.Resampling.BILINEAR)
 
 
@@ -90,7 +90,7 @@ def heat_layer(breast: BreastResult, contract: ModelContract, look: Look) -> Ima
     """
     scaled = scaled_for_display(breast.heatmap, contract.display, look.scale)
     heat = heat_on_breast(scaled, breast.image.shape, display_shape(breast), contract.resize)
-    if _mirrored(breast, contract):
+    if contract.recipe.mirrors(breast.laterality):
         heat = heat[:, ::-1]
     layer = Image.fromarray(np.rint(255 * heat).astype(np.uint8))
     alpha = np.clip(np.linspace(0, 255 / _OPAQUE_FROM, 256), 0, 255)
@@ -102,7 +102,7 @@ def heat_layer(breast: BreastResult, contract: ModelContract, look: Look) -> Ima
 def peak_mm(breast: BreastResult, contract: ModelContract) -> tuple[float, float]:
     """Return how far the peak's pixel centre lies below the top and right of the left edge of `display_image`, mm."""
     row, column = breast.peak.image_pixel
-    if _mirrored(breast, contract):
+    if contract.recipe.mirrors(breast.laterality):
         column = breast.image.shape[1] - 1 - column
     return (row + 0.5) * breast.pixel_mm[0], (column + 0.5) * breast.pixel_mm[1]
 
@@ -136,13 +136,9 @@ def seen_part(breast: BreastResult, contract: ModelContract) -> tuple[float, flo
     """Return top, left, bottom and right of what the network saw, as fractions of `display_image`."""
     size = contract.resize.size
     (top, below), (before, after) = _margins(breast.image.shape, contract.resize)
-    left, right = (after, before) if _mirrored(breast, contract) else (before, after)
+    left, right = (after, before) if contract.recipe.mirrors(breast.laterality) else (before, after)
     height, width = top + size + below, left + size + right
     return top / height, left / width, (top + size) / height, (left + size) / width
-
-
-def _mirrored(breast: BreastResult, contract: ModelContract) -> bool:
-    return contract.recipe.mirror_left and breast.laterality == "L"
 
 
 def _margins(breast_shape: Shape, resize: Resize) -> list[tuple[int, int]]:

@@ -25,6 +25,7 @@ from fcdd_runtime.report.colormap import Look
 from fcdd_runtime.report.index_page import FailedEntry, IndexEntry, index_entry, write_index
 from fcdd_runtime.report.words import state_in_words
 from fcdd_runtime.report.write import SummaryRow, study_folder_name, summary_rows, write_study_report, write_summary
+from fcdd_runtime.result import StudyResult
 from fcdd_runtime.runs.image_folder import score_images, write_image_scores
 from fcdd_runtime.score_study import score_study
 from fcdd_runtime.study.read import Study, read_studies
@@ -165,13 +166,11 @@ class ScoreRun:
         self.studies.add(study.study_instance_uid)
         folder = self.options.out / study_folder_name(study.study_instance_uid)
 
-        def write_dicom(draft: Path) -> None:
-            if self.options.write_dicom is not None:
-                self._warn(label, self.options.write_dicom(result, study, draft, self.options.look))
-
         try:
             result = score_study(study, self.backend, self.options.manual, self.reference)
-            write_study_report(result, folder, self.options.look, write_dicom)
+            write_study_report(
+                result, folder, self.options.look, lambda draft: self._write_dicom(label, result, study, draft)
+            )
         except ServerUnreachableError:
             raise
         except FcddError as error:
@@ -190,6 +189,10 @@ class ScoreRun:
         LOG.info("study scored", **label.fields())
         scores = "  ".join(f"{breast.laterality} {breast.score:.6g}" for breast in result.breasts)
         self.options.say(f"{folder.name}  {scores}  {state_in_words(result.flagged)}  {folder / 'report.html'}")
+
+    def _write_dicom(self, label: _Label, result: StudyResult, study: Study, draft: Path) -> None:
+        if self.options.write_dicom is not None:
+            self._warn(label, self.options.write_dicom(result, study, draft, self.options.look))
 
     def _score_image_folder(self, label: _Label, path: Path) -> None:
         def without_path(sentence: object) -> str:

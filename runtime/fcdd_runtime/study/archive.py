@@ -1,5 +1,6 @@
 """Unpacking a zipped study within bounds: a zip comes from outside and may be damaged or made to do harm."""
 
+import shutil
 import zipfile
 from pathlib import Path, PurePosixPath
 
@@ -28,11 +29,17 @@ def unpack(path: Path, folder: Path) -> None:
             members = [member for member in archive.infolist() if not member.is_dir()]
             _check_sizes(path, members)
             for number, member in enumerate(members):
-                _write(archive, member, folder / _flat_name(number, member))
+                # By its number and the end of its own name, so that no path in the zip leads out of the folder.
+                target = folder / f"{number:06d}_{PurePosixPath(member.filename).name[-60:]}"
+                # A member yields at most the size that it declares, which was checked.
+                with archive.open(member) as source, target.open("wb") as file:
+                    shutil.copyfileobj(source, file, _CHUNK_BYTES)
     except StudyError:
         raise
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, OSError) as error:
-        raise _refused(path, error) from error
+        raise StudyError(
+            f"the zip {quoted(path.name)} cannot be unpacked ({_why(error)}); give an undamaged zip without a password"
+        ) from error
 
 
 def _check_sizes(path: Path, members: list[zipfile.ZipInfo]) -> None:
@@ -44,25 +51,7 @@ def _check_sizes(path: Path, members: list[zipfile.ZipInfo]) -> None:
         )
 
 
-def _write(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
-    # A member yields at most the size that it declares, which was checked.
-    with archive.open(member) as packed, target.open("wb") as unpacked:
-        while chunk := packed.read(_CHUNK_BYTES):
-            unpacked.write(chunk)
-
-
-def _flat_name(number: int, member: zipfile.ZipInfo) -> str:
-    """Name a file by its number and the end of its own name, so that no path in the zip leads out of the folder."""
-    return f"{number:06d}_{PurePosixPath(member.filename).name[-60:]}"
-
-
-def _refused(path: Path, error: Exception) -> StudyError:
-    return StudyError(
-        f"the zip {quoted(path.name)} cannot be unpacked ({_kind(error)}); give an undamaged zip without a password"
-    )
-
-
-def _kind(error: Exception) -> str:
+def _why(error: Exception) -> str:
     """Say what is wrong in own words: zipfile repeats names of members."""
     if isinstance(error, NotImplementedError):
         return "its compression is not supported"

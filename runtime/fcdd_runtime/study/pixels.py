@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
-from pydicom.pixels.decoders.base import Decoder, get_decoder
+from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
     UID,
     ExplicitVRLittleEndian,
@@ -24,16 +24,15 @@ from pydicom.uid import (
 
 from fcdd_runtime.errors import StudyError
 from fcdd_runtime.redaction import quoted
+from fcdd_runtime.study.dicom_bytes import ITEM, PIXEL_DATA, SEQUENCE_END, UNDEFINED_LENGTH
 from fcdd_runtime.volumes.volume import Pixels, is_short_integer
 
 MAX_SLICE_PIXELS = 64 * 2**20
 """A slice that declares more pixels than this is refused before any memory is taken for it."""
 
+_uid = lru_cache(maxsize=64)(UID)
+"""Checks and wraps a UID; the files of a study share theirs."""
 _PLAIN_SYNTAXES = frozenset((ExplicitVRLittleEndian, ImplicitVRLittleEndian))
-_PIXEL_DATA_TAG = (0x7FE0, 0x0010)
-_ITEM_TAG = (0xFFFE, 0xE000)
-_SEQUENCE_DELIMITER_TAG = (0xFFFE, 0xE0DD)
-_UNDEFINED_LENGTH = 0xFFFFFFFF
 
 
 @dataclass(frozen=True)
@@ -69,12 +68,23 @@ def stored_pixels(path: Path, file: BinaryIO, header: Dataset) -> tuple[StoredPi
     damage : why they cannot be read, as the rest of a sentence that begins with the file's name; empty if they can
     """
     try:
-        pixels = _described(path, header)
+        pixels = StoredPixels(
+            path=path,
+            transfer_syntax=_uid(header.file_meta.TransferSyntaxUID),
+            offset=0,
+            vr="OW",
+            frames=int(header.get("NumberOfFrames") or 1),
+            rows=int(header.Rows),
+            columns=int(header.Columns),
+            bits_allocated=int(header.BitsAllocated),
+            bits_stored=int(header.BitsStored),
+            signed=int(header.PixelRepresentation) == 1,
+        )
     except (AttributeError, TypeError, ValueError, OverflowError):
         return None, "does not describe its pixels (rows, columns, bits)"
     if damage := _unsupported(header, pixels):
         return pixels, damage
-    vr, length = _pixel_data_element(file, pixels.transfer_syntax)
+    vr, length = _read_pixel_data_head(file, pixels.transfer_syntax)
     if length is None:
         return pixels, "is truncated or has no pixel data"
     located = replace(pixels, offset=file.tell(), vr=vr)
@@ -98,35 +108,14 @@ def read_frame(pixels: StoredPixels, frame: int, slope: float, intercept: float)
     StudyError
         If the pixels cannot be decoded.
     """
-    stored = _plain(pixels, frame)
+    stored = _read_plain(pixels, frame)
     if stored is None:
-        stored = _unpacked(pixels, frame)
+        stored = _decode_losslessly(pixels, frame)
     if stored is None:
-        stored = _decoded(pixels, frame)
+        stored = _decode_by_pydicom(pixels, frame)
     if slope == 1 and intercept == 0:
         return stored if is_short_integer(stored) else stored.astype(np.float32)
     return np.asarray(stored * np.float64(slope) + np.float64(intercept), dtype=np.float32)
-
-
-def _described(path: Path, header: Dataset) -> StoredPixels:
-    return StoredPixels(
-        path=path,
-        transfer_syntax=_uid(header.file_meta.TransferSyntaxUID),
-        offset=0,
-        vr="OW",
-        frames=int(header.get("NumberOfFrames") or 1),
-        rows=int(header.Rows),
-        columns=int(header.Columns),
-        bits_allocated=int(header.BitsAllocated),
-        bits_stored=int(header.BitsStored),
-        signed=int(header.PixelRepresentation) == 1,
-    )
-
-
-@lru_cache(maxsize=64)
-def _uid(text: str) -> UID:
-    """Check and wrap a UID; the files of a study share theirs."""
-    return UID(text)
 
 
 def _unsupported(header: Dataset, pixels: StoredPixels) -> str:
@@ -141,40 +130,39 @@ def _unsupported(header: Dataset, pixels: StoredPixels) -> str:
     return ""
 
 
-def _pixel_data_element(file: BinaryIO, transfer_syntax: UID) -> tuple[str, int | None]:
+def _read_pixel_data_head(file: BinaryIO, transfer_syntax: UID) -> tuple[str, int | None]:
     """Read the head of the element that the file is positioned at: its VR, and its length if it is pixel data."""
     order = "<" if transfer_syntax.is_little_endian else ">"
     head = file.read(8 if transfer_syntax.is_implicit_VR else 12)
-    if len(head) < 8 or struct.unpack(order + "HH", head[:4]) != _PIXEL_DATA_TAG:
+    if len(head) < 8:
+        return "", None
+    group, number = struct.unpack_from(order + "HH", head)
+    if group << 16 | number != PIXEL_DATA:
         return "", None
     if transfer_syntax.is_implicit_VR:
-        return "OW", struct.unpack(order + "I", head[4:])[0]
-    if len(head) < 12:
-        return "", None
-    return head[4:6].decode("latin-1"), struct.unpack(order + "I", head[8:])[0]
+        return "OW", struct.unpack_from(order + "I", head, 4)[0]
+    return (head[4:6].decode("latin-1"), struct.unpack_from(order + "I", head, 8)[0]) if len(head) == 12 else ("", None)
 
 
 def _is_complete(file: BinaryIO, pixels: StoredPixels, length: int) -> bool:
+    """Whether all pixels lie in the file: as many bytes, or fragments of compressed ones that end as they should."""
     size = os.fstat(file.fileno()).st_size
-    if pixels.transfer_syntax.is_encapsulated:
-        return length == _UNDEFINED_LENGTH and _fragments_end(file, size)
-    expected = pixels.frames * pixels.rows * pixels.columns * pixels.bits_allocated // 8
-    return expected <= length <= size - pixels.offset
-
-
-def _fragments_end(file: BinaryIO, size: int) -> bool:
-    """Walk over the fragments of encapsulated pixel data; True if they end as they should, within the file."""
+    if not pixels.transfer_syntax.is_encapsulated:
+        expected = pixels.frames * pixels.rows * pixels.columns * pixels.bits_allocated // 8
+        return expected <= length <= size - pixels.offset
+    if length != UNDEFINED_LENGTH:
+        return False
     while len(head := file.read(8)) == 8:
-        group, element, length = struct.unpack("<HHI", head)
-        if (group, element) == _SEQUENCE_DELIMITER_TAG:
+        group, number, length = struct.unpack("<HHI", head)
+        if group << 16 | number == SEQUENCE_END:
             return True
-        if (group, element) != _ITEM_TAG or file.tell() + length > size:
+        if group << 16 | number != ITEM or file.tell() + length > size:
             return False
         file.seek(length, os.SEEK_CUR)
     return False
 
 
-def _plain(pixels: StoredPixels, frame: int) -> npt.NDArray[np.integer[Any]] | None:
+def _read_plain(pixels: StoredPixels, frame: int) -> npt.NDArray[np.integer[Any]] | None:
     """Read an uncompressed little-endian frame of 16-bit pixels straight from the file; None where more is needed.
 
     Bits beyond BitsStored may hold overlays or miss the sign; pydicom sorts that out, so such a frame is left to it.
@@ -191,7 +179,7 @@ def _plain(pixels: StoredPixels, frame: int) -> npt.NDArray[np.integer[Any]] | N
     return array if count == array.nbytes and _fits(array, pixels) else None
 
 
-def _unpacked(pixels: StoredPixels, frame: int) -> npt.NDArray[np.integer[Any]] | None:
+def _decode_losslessly(pixels: StoredPixels, frame: int) -> npt.NDArray[np.integer[Any]] | None:
     """Decode a losslessly compressed frame with imagecodecs, which works outside Python's lock; None where it cannot.
 
     These decoders give the coded values whatever their sign, as 16-bit words; values beyond BitsStored are unusual.
@@ -236,34 +224,17 @@ def _fits(array: npt.NDArray[np.integer[Any]], pixels: StoredPixels) -> bool:
     return int(array.max()) < 1 << pixels.bits_stored
 
 
-def _decoded(pixels: StoredPixels, frame: int) -> npt.NDArray[np.integer[Any]]:
-    decoder = _decoder(pixels)
-    try:
-        with pixels.path.open("rb") as file:
-            file.seek(pixels.offset)
-            array, _ = decoder.as_array(file, index=frame, raw=True, **_options(pixels))
-    except Exception as error:  # decoders raise what they like on damaged data
-        raise StudyError(
-            f"the pixels of file {quoted(pixels.path.name)} cannot be decoded; export the study again"
-        ) from error
-    return array
-
-
-def _decoder(pixels: StoredPixels) -> Decoder:
+def _decode_by_pydicom(pixels: StoredPixels, frame: int) -> npt.NDArray[np.integer[Any]]:
     syntax = pixels.transfer_syntax
     known = syntax.name if syntax.name != syntax else quoted(syntax)
     name = f"the transfer syntax of file {quoted(pixels.path.name)} ({known})"
     try:
-        decoder = get_decoder(pixels.transfer_syntax)
+        decoder = get_decoder(syntax)
     except NotImplementedError as error:
         raise StudyError(f"{name} is not supported; convert it to explicit VR little endian") from error
     if not decoder.is_available:
         raise StudyError(f"{name} needs a decoder that is not installed: pip install fcdd-edge[dicom]")
-    return decoder
-
-
-def _options(pixels: StoredPixels) -> dict[str, Any]:
-    return {
+    options: dict[str, Any] = {
         "rows": pixels.rows,
         "columns": pixels.columns,
         "number_of_frames": pixels.frames,
@@ -275,3 +246,12 @@ def _options(pixels: StoredPixels) -> dict[str, Any]:
         "pixel_keyword": "PixelData",
         "pixel_vr": pixels.vr,
     }
+    try:
+        with pixels.path.open("rb") as file:
+            file.seek(pixels.offset)
+            array, _ = decoder.as_array(file, index=frame, raw=True, **options)
+    except Exception as error:  # decoders raise what they like on damaged data
+        raise StudyError(
+            f"the pixels of file {quoted(pixels.path.name)} cannot be decoded; export the study again"
+        ) from error
+    return array

@@ -8,37 +8,41 @@ import re
 import struct
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from types import SimpleNamespace
 from typing import Any
 
 from pydicom.datadict import tag_for_keyword
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from fcdd_runtime.study.slices import HEADER_KEYWORDS
+from fcdd_runtime.study.dicom_bytes import (
+    ITEM,
+    LONG_VRS,
+    PIXEL_DATA,
+    SEQUENCE_END,
+    SHORT_VRS,
+    UNDEFINED_LENGTH,
+    has_dicom_mark,
+)
+from fcdd_runtime.study.slices import header_elements
 
 HEADER_BYTES = 64 * 1024
 """As much of a file as is looked at. A longer header is unusual for a single frame."""
 
 _ELEMENT = struct.Struct("<HH2sH").unpack_from
 _LENGTH = struct.Struct("<I").unpack_from
-_LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
-_SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
 _META_LENGTH_ELEMENT = b"\x02\x00\x00\x00UL\x04\x00"
 """Begins every file's meta information; its value says where that ends."""
-_UNDEFINED = 0xFFFFFFFF
-_PIXEL_DATA = 0x7FE00010
-_DELIMITATION_GROUP, _ITEM, _SEQUENCE_END = 0xFFFE, 0xE000, 0xE0DD
-_SYNTAX, _META_CLASS = 0x00020010, 0x00020002
+_DELIMITATION_GROUP, _META_GROUP = 0xFFFE, 0x0002
 _MULTI_FRAME = frozenset(
     tag_for_keyword(name) for name in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 )
-_WANTED = {tag_for_keyword(name): name for name in HEADER_KEYWORDS}
-_WANTED |= {_SYNTAX: "TransferSyntaxUID", _META_CLASS: "MediaStorageSOPClassUID"}
+_ASCII_SUPERSETS = (None, "ISO_IR 6", "ISO_IR 100", "ISO_IR 192")
 
 
 class PlainHeader:
     """Values of a header by keyword, as `pydicom.Dataset.get` and attribute access give them."""
 
-    def __init__(self, values: Mapping[str, Any]):
+    def __init__(self, values: Mapping[str | int, Any]):
         self._values = values
 
     @property
@@ -49,6 +53,13 @@ class PlainHeader:
     def get(self, keyword: str, default: Any = None) -> Any:
         """Return a value, or the default where the element is absent."""
         return self._values.get(keyword, default)
+
+    def get_private_item(self, group: int, element_offset: int, private_creator: str) -> SimpleNamespace:
+        """Return an element of a creator's block, its `value`; KeyError where block or element are absent."""
+        for block in range(0x10, 0x100):
+            if self._values.get(group << 16 | block) == private_creator:
+                return SimpleNamespace(value=self._values[group << 16 | block << 8 | element_offset])
+        raise KeyError(private_creator)
 
     def __getattr__(self, keyword: str) -> Any:
         try:
@@ -68,40 +79,43 @@ def plain_header(data: bytes) -> tuple[PlainHeader, int] | None:
     -------
     header, and the offset of the pixel data element in bytes; None for whatever is not plain
     """
-    if data[128:132] != b"DICM" or data[132:140] != _META_LENGTH_ELEMENT:
+    if not has_dicom_mark(data) or data[132:140] != _META_LENGTH_ELEMENT:
         return None
-    raw: dict[str, tuple[bytes, bytes]] = {}
+    raw: dict[str | int, tuple[bytes, bytes]] = {}
     try:
-        end = _walk(data, raw)
+        end = _walk(data, header_elements(), raw)
         if end is None or not _is_walked_right(raw["TransferSyntaxUID"][1]):
             return None
-        header = PlainHeader({name: _value(vr, value) for name, (vr, value) in raw.items()})
-        return (header, end) if header.get("SpecificCharacterSet") in _ASCII_SUPERSETS else None
+        values = {name: _value(vr, value) for name, (vr, value) in raw.items()}
     except (struct.error, KeyError, ValueError):
         return None
+    return (PlainHeader(values), end) if values.get("SpecificCharacterSet") in _ASCII_SUPERSETS else None
 
 
-def _walk(data: bytes, raw: dict[str, tuple[bytes, bytes]]) -> int | None:
+def _walk(data: bytes, wanted: Mapping[int, str | int], raw: dict[str | int, tuple[bytes, bytes]]) -> int | None:
     """Collect the wanted elements; return where the pixel data element begins, None if something is unusual."""
     position, depth, size = 144, 0, len(data)
     meta_end = position + _LENGTH(data, 140)[0]
     previous = 0
     while position < size:
         group, number, vr, length = _ELEMENT(data, position)
-        if group == _DELIMITATION_GROUP:
-            position, depth = _past_delimiter(data, position, number, depth)
-            continue
         tag = group << 16 | number
-        if depth == 0 and (tag <= previous or (group == 2) != (position < meta_end)):
+        if group == _DELIMITATION_GROUP:
+            # The head of an item, all of an item of known length, or the end of an item or sequence is stepped over.
+            length = _LENGTH(data, position + 4)[0]
+            position += 8 + (length if tag == ITEM and length != UNDEFINED_LENGTH else 0)
+            depth -= tag == SEQUENCE_END
+            continue
+        if depth == 0 and (tag <= previous or (group == _META_GROUP) != (position < meta_end)):
             return None
-        if depth == 0 and tag == _PIXEL_DATA:
+        if depth == 0 and tag == PIXEL_DATA:
             return position
         start = position + 8
-        if vr in _LONG_VRS:
+        if vr in LONG_VRS:
             length, start = _LENGTH(data, position + 8)[0], position + 12
-        elif vr not in _SHORT_VRS:
+        elif vr not in SHORT_VRS:
             return None
-        if length == _UNDEFINED:
+        if length == UNDEFINED_LENGTH:
             # Inside, elements are passed one by one until the sequence ends; other undefined lengths are unusual.
             if vr != b"SQ" or tag in _MULTI_FRAME:
                 return None
@@ -109,18 +123,10 @@ def _walk(data: bytes, raw: dict[str, tuple[bytes, bytes]]) -> int | None:
             continue
         if depth == 0:
             previous = tag
-            if tag in _WANTED:
-                raw[_WANTED[tag]] = vr, data[start : start + length]
+            if tag in wanted:
+                raw[wanted[tag]] = vr, data[start : start + length]
         position = start + length
     return None
-
-
-def _past_delimiter(data: bytes, position: int, number: int, depth: int) -> tuple[int, int]:
-    """Step over the head of an item, over all of an item of known length, or over the end of an item or sequence."""
-    length = _LENGTH(data, position + 4)[0]
-    if number == _ITEM:
-        return position + 8 + (0 if length == _UNDEFINED else length), depth
-    return position + 8, depth - (number == _SEQUENCE_END)
 
 
 @lru_cache(maxsize=64)
@@ -136,7 +142,6 @@ def _value(vr: bytes, value: bytes) -> Any:
     return _CONVERTERS[vr](value)
 
 
-_ASCII_SUPERSETS = (None, "ISO_IR 6", "ISO_IR 100", "ISO_IR 192")
 _PLAIN_TEXT = re.compile(rb"[!-~]([ -~]*[!-~])?")
 _DECIMAL = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _INTEGER = re.compile(rb"[+-]?\d+")
@@ -171,13 +176,13 @@ def _number(pattern: re.Pattern[bytes], kind: type) -> Callable[[bytes], Any]:
     return converted
 
 
-def _one(form: str) -> Callable[[bytes], Any]:
-    binary = struct.Struct(form)
+def _binary(form: str) -> Callable[[bytes], Any]:
+    layout = struct.Struct(form)
 
     def converted(value: bytes) -> Any:
-        if len(value) != binary.size:
+        if len(value) != layout.size:
             raise ValueError("not plain")
-        return binary.unpack(value)[0]
+        return layout.unpack(value)[0]
 
     return converted
 
@@ -186,6 +191,6 @@ _CONVERTERS: dict[bytes, Callable[[bytes], Any]] = {
     **dict.fromkeys((b"CS", b"DA", b"DT", b"LO", b"SH", b"TM", b"UI"), _several(_text)),
     b"DS": _several(_number(_DECIMAL, float)),
     b"IS": _several(_number(_INTEGER, int)),
-    b"US": _one("<H"),
-    b"FD": _one("<d"),
+    b"US": _binary("<H"),
+    b"FD": _binary("<d"),
 }

@@ -39,32 +39,42 @@ def kind_of_image(image_type: tuple[str, ...]) -> frozenset[str]:
     return frozenset(word for word in image_type if word not in _POST_PROCESSING)
 
 
-def same_protocol(one: Protocol, other: Protocol) -> bool:
+def same_protocol(first: Protocol, second: Protocol) -> bool:
     """Whether two volumes may be phases of one acquisition."""
-    return (one.b_value or 0) == (other.b_value or 0) and _agree(one, other, SAME)
-
-
-def near_protocol(one: Protocol, other: Protocol) -> bool:
-    """Whether two volumes are so alike that nobody but the site can say that they are no phases of one acquisition."""
-    repetition_or_flip = _close(one.repetition_ms, other.repetition_ms, NEAR) or _close(
-        one.flip_degrees, other.flip_degrees, NEAR
+    return (
+        _same_weighting(first, second)
+        and first.sequence == second.sequence
+        and first.fat_suppression == second.fat_suppression
+        and _close(first.echo_ms, second.echo_ms, SAME)
+        and _close(first.repetition_ms, second.repetition_ms, SAME)
+        and _close(first.flip_degrees, second.flip_degrees, SAME)
     )
-    kind = one.sequence == other.sequence and one.fat_suppression == other.fat_suppression
-    return kind and _close(one.echo_ms, other.echo_ms, NEAR) and repetition_or_flip
 
 
-def same_numbers(one: Protocol, other: Protocol) -> bool:
+def near_protocol(first: Protocol, second: Protocol) -> bool:
+    """Whether two volumes are so alike that nobody but the site can say that they are no phases of one acquisition."""
+    return (
+        first.sequence == second.sequence
+        and first.fat_suppression == second.fat_suppression
+        and _close(first.echo_ms, second.echo_ms, NEAR)
+        and (
+            _close(first.repetition_ms, second.repetition_ms, NEAR)
+            or _close(first.flip_degrees, second.flip_degrees, NEAR)
+        )
+    )
+
+
+def same_numbers(first: Protocol, second: Protocol) -> bool:
     """Whether echo time, repetition time and flip angle are all there and agree, and diffusion weighting does.
 
     No two kinds of sequence have them all in common, so that a header which says so is wrong about the kind.
     """
     pairs = (
-        (one.echo_ms, other.echo_ms),
-        (one.repetition_ms, other.repetition_ms),
-        (one.flip_degrees, other.flip_degrees),
+        (first.echo_ms, second.echo_ms),
+        (first.repetition_ms, second.repetition_ms),
+        (first.flip_degrees, second.flip_degrees),
     )
-    same_weighting = (one.b_value or 0) == (other.b_value or 0)
-    return same_weighting and all(None not in pair and _close(*pair, SAME) for pair in pairs)
+    return _same_weighting(first, second) and all(None not in pair and _close(*pair, SAME) for pair in pairs)
 
 
 def no_dynamic_t1(protocol: Protocol) -> str:
@@ -84,16 +94,10 @@ def no_dynamic_t1(protocol: Protocol) -> str:
     return ""
 
 
-def _agree(one: Protocol, other: Protocol, share: float) -> bool:
-    return (
-        one.sequence == other.sequence
-        and one.fat_suppression == other.fat_suppression
-        and _close(one.echo_ms, other.echo_ms, share)
-        and _close(one.repetition_ms, other.repetition_ms, share)
-        and _close(one.flip_degrees, other.flip_degrees, share)
-    )
+def _same_weighting(first: Protocol, second: Protocol) -> bool:
+    return (first.b_value or 0) == (second.b_value or 0)
 
 
-def _close(one: float | None, other: float | None, share: float) -> bool:
+def _close(first: float | None, second: float | None, share: float) -> bool:
     """Compare two numbers; one that is absent agrees with any, because scanners leave them out at will."""
-    return one is None or other is None or abs(one - other) <= share * max(abs(one), abs(other))
+    return first is None or second is None or abs(first - second) <= share * max(abs(first), abs(second))

@@ -9,8 +9,6 @@ from fcdd_runtime.errors import StudyError
 from fcdd_runtime.study.slices import Plane, Slice
 from fcdd_runtime.volumes.volume import Grid, Volume
 
-Points = npt.NDArray[np.float64]
-
 STEP_TOLERANCE = 0.1
 """How far a slice may lie from its place on the grid, as a share of the slice step or of the pixel size."""
 MIN_SLICES = 8
@@ -30,61 +28,49 @@ def volume_from_slices(slices: Sequence[Slice], name: str) -> Volume:
     StudyError
         If a slice is damaged, missing, of another matrix, pixel size or frame of reference, shifted or not parallel.
     """
-    for one in slices:
-        if one.damage or one.plane is None:
-            raise StudyError(f"{name} cannot be used: {one.name} {one.damage or 'has no position'}")
+    for image_slice in slices:
+        if image_slice.damage or image_slice.plane is None:
+            raise StudyError(f"{name} cannot be used: {image_slice.name} {image_slice.damage or 'has no position'}")
     if len(slices) < MIN_SLICES:
         raise StudyError(
             f"{name} has {len(slices)} slices, a breast volume at least {MIN_SLICES}; give the whole study"
         )
-    if len({one.frame_of_reference_uid for one in slices} - {""}) > 1:
+    if len({image_slice.frame_of_reference_uid for image_slice in slices} - {""}) > 1:
         raise StudyError(
             f"{name} has slices in different frames of reference, so their positions cannot be compared; export the "
             "study again"
         )
-    first = _plane(slices[0])
-    ordered = sorted(slices, key=lambda one: float(np.dot(_plane(one).origin_mm, first.normal)))
-    rows, columns = _matrix(ordered, name)
-    _check_parallel(ordered, name, (rows, columns))
-    origins = np.array([_plane(one).origin_mm for one in ordered])
+    sizes = sorted({(pixels.rows, pixels.columns) for each in slices if (pixels := each.pixels) is not None})
+    if len(sizes) != 1:
+        listed = " and ".join(f"{rows} x {columns}" for rows, columns in sizes)
+        raise StudyError(f"{name} mixes matrix sizes ({listed} pixels); export the study again")
+
+    placed = [(image_slice, plane) for image_slice in slices if (plane := image_slice.plane) is not None]
+    first = placed[0][1]
+    placed.sort(key=lambda pair: float(np.dot(pair[1].origin_mm, first.normal)))
+    ordered, planes = zip(*placed, strict=True)
+    _check_parallel(planes, sizes[0], name)
+    origins = np.array([plane.origin_mm for plane in planes])
     _check_regular(origins, first, name)
     # DICOM writes decimals of 16 characters; what rounding leaves in the last of them is no difference in space.
     step = np.round((origins[-1] - origins[0]) / (len(ordered) - 1), 9)
     grid = Grid(
-        shape=(len(ordered), rows, columns),
-        origin_mm=_plane(ordered[0]).origin_mm,
+        shape=(len(ordered), *sizes[0]),
+        origin_mm=planes[0].origin_mm,
         step_mm=((float(step[0]), float(step[1]), float(step[2])), first.row_step_mm, first.column_step_mm),
     )
-    return Volume(grid, tuple(one.source for one in ordered), lambda index: ordered[index].read())
+    return Volume(grid, tuple(image_slice.source for image_slice in ordered), lambda index: ordered[index].read())
 
 
-def _plane(one: Slice) -> Plane:
-    if one.plane is None:
-        raise StudyError(f"{one.name} has no position")
-    return one.plane
-
-
-def _matrix(slices: Sequence[Slice], name: str) -> tuple[int, int]:
-    sizes = sorted({(one.pixels.rows, one.pixels.columns) for one in slices if one.pixels is not None})
-    if len(sizes) != 1:
-        listed = " and ".join(_times(size) for size in sizes)
-        raise StudyError(f"{name} mixes matrix sizes ({listed} pixels); export the study again")
-    return sizes[0]
-
-
-def _times(sizes: Sequence[int]) -> str:
-    return " x ".join(map(str, sizes))
-
-
-def _check_parallel(slices: Sequence[Slice], name: str, matrix: tuple[int, int]) -> None:
+def _check_parallel(planes: Sequence[Plane], matrix: tuple[int, int], name: str) -> None:
     """Compare where each slice's far edges lie with the first slice's; a turn or another pixel size moves them."""
-    steps = np.array([(_plane(one).row_step_mm, _plane(one).column_step_mm) for one in slices])
+    steps = np.array([(plane.row_step_mm, plane.column_step_mm) for plane in planes])
     moved = np.linalg.norm(steps - steps[0], axis=2) * np.array(matrix)
     if (moved > STEP_TOLERANCE * np.linalg.norm(steps[0], axis=1)).any():
         raise StudyError(f"{name} has slices that are not parallel or differ in pixel size; export the study again")
 
 
-def _check_regular(origins: Points, plane: Plane, name: str) -> None:
+def _check_regular(origins: npt.NDArray[np.float64], plane: Plane, name: str) -> None:
     """Check equal steps along the normal, and no sideways shift from the line through first and last slice."""
     heights = origins @ np.array(plane.normal)
     gaps = np.diff(heights)

@@ -1,14 +1,10 @@
 """Whether two volumes lie on one grid, so that they can be subtracted voxel by voxel."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 
 from fcdd_runtime.errors import StudyError
 from fcdd_runtime.volumes.volume import Grid, Volume
-
-Points = npt.NDArray[np.float64]
 
 GRID_TOLERANCE_MM = 0.01
 """How far the corners of two volumes that are subtracted may lie apart, mm."""
@@ -22,10 +18,11 @@ def check_equal_grids(pre: Volume, post: Volume) -> None:
     StudyError
         If their shapes differ, or a corner of one lies more than GRID_TOLERANCE_MM from that of the other.
     """
-    if pre.grid.shape[1:] != post.grid.shape[1:]:
+    matrices = [f"{rows} x {columns}" for _, rows, columns in (pre.grid.shape, post.grid.shape)]
+    if matrices[0] != matrices[1]:
         raise StudyError(
-            f"the pre- and post-contrast phases have unequal matrices, {_times(pre.grid.shape[1:])} and "
-            f"{_times(post.grid.shape[1:])} pixels; give a study in which they are equal"
+            f"the pre- and post-contrast phases have unequal matrices, {' and '.join(matrices)} pixels; give a study "
+            "in which they are equal"
         )
     if pre.grid.shape != post.grid.shape:
         raise StudyError(
@@ -40,11 +37,8 @@ def check_equal_grids(pre: Volume, post: Volume) -> None:
         )
 
 
-def _times(sizes: Sequence[int]) -> str:
-    return " x ".join(map(str, sizes))
-
-
-def _corners(grid: Grid) -> Points:
+def _corners(grid: Grid) -> npt.NDArray[np.float64]:
+    """Return the centres of the eight outermost voxels: (8, 3), LPS, mm."""
     last = [size - 1 for size in grid.shape]
     return np.array(
         [grid.patient_mm((i, j, k)) for i in (0, last[0]) for j in (0, last[1]) for k in (0, last[2])], dtype=np.float64

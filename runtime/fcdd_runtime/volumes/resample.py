@@ -17,7 +17,7 @@ def is_shifted(grid: Grid, target: Grid) -> bool:
     return bool(drift.max() <= GRID_TOLERANCE_MM and np.abs(_shift(grid, target)).max() < 1)
 
 
-def resampled(volume: Volume, target: Grid) -> Volume:
+def resample(volume: Volume, target: Grid) -> Volume:
     """Interpolate a volume trilinearly at the voxels of a grid that `is_shifted` against its own.
 
     Beyond the outermost voxels the nearest one's value is taken. Each slice is named after the slice that it is mostly
@@ -29,8 +29,7 @@ def resampled(volume: Volume, target: Grid) -> Volume:
 
     def slice_at(index: int) -> FloatArray:
         lower, weight = _neighbour(along)
-        slices = (read(min(max(index + lower + one, 0), last)) for one in (0, 1))
-        before, after = slices
+        before, after = (read(min(max(index + lower + step, 0), last)) for step in (0, 1))
         between = before * np.float32(1 - weight) + after * np.float32(weight) if weight else before
         return _moved(_moved(between, down, axis=0), across, axis=1)
 
@@ -53,5 +52,5 @@ def _neighbour(shift: float) -> tuple[int, float]:
 def _moved(image: FloatArray, shift: float, axis: int) -> FloatArray:
     lower, weight = _neighbour(shift)
     size = image.shape[axis]
-    before, after = (image.take(np.clip(np.arange(size) + lower + one, 0, size - 1), axis=axis) for one in (0, 1))
+    before, after = (image.take(np.clip(np.arange(size) + lower + step, 0, size - 1), axis=axis) for step in (0, 1))
     return np.asarray(before * np.float32(1 - weight) + after * np.float32(weight), dtype=np.float32)

@@ -1,7 +1,5 @@
 """fcdd-bench compare, small: its structure, and that it checks what it times; times themselves are no test."""
 
-import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +8,25 @@ import numpy.typing as npt
 import pytest
 from click.testing import CliRunner
 
+from benchmarks.reports import read_back
 from fcdd_benchmarks.cli import main
-from fcdd_benchmarks.compare.answers import Contender, Images, checked
-from fcdd_benchmarks.compare.contestants import (
-    ACCURATE,
-    COMPILED,
+from fcdd_benchmarks.compare.contenders import ACCURATE, COMPILED, Contender, Images, PublishedScoring, torch_run
+from fcdd_benchmarks.compare.measure import check
+from fcdd_benchmarks.compare.report import (
     OURS,
     OURS_BY_PRECISION,
-    PublishedScoring,
-    multiply_adds,
-    torch_run,
+    CompareOptions,
+    ContenderResult,
+    ContenderTiming,
+    HeatmapTimes,
+    targets_of,
 )
-from fcdd_benchmarks.compare.run import CompareOptions, CompareResult, Place
-from fcdd_benchmarks.compare.targets import targets_of
 from fcdd_benchmarks.compare.upsampling import check_upsampling
-from fcdd_benchmarks.report.schema import check_document
-from fcdd_benchmarks.timing.summary import Percentile, ratio_of_medians, summary_of
+from fcdd_benchmarks.report.estimate import Estimate
+from fcdd_benchmarks.timing.summary import ratio_of_medians, summary_of
 from fcdd_export.gate.drawn import drawn_images
-from fcdd_export.gate.drift import Outputs, Reference
-from fcdd_export.networks.served import served_network, upsampling_of
+from fcdd_export.gate.drift import Drift, Outputs, ReferenceAnswers
+from fcdd_export.networks.registry import upsampling_of
 from fcdd_export.networks.snapshot import Normalization, load_snapshot
 from fcdd_runtime.images.network_input import stack_images
 from support import PublishedCase, WriteSnapshot
@@ -38,9 +36,7 @@ def run(out: Path, *options: str) -> dict[str, Any]:
     result = CliRunner().invoke(main, ["compare", *options, "--batch", "2", "--repeats", "3", "--out", str(out)])
     assert result.exit_code == 0, result.output
     assert result.output.strip() == (out / "report.md").read_text().strip()
-    document: dict[str, Any] = json.loads((out / "report.json").read_text())
-    check_document(document)
-    return document
+    return read_back(out)
 
 
 def snapshot_options(case: PublishedCase) -> list[str]:
@@ -51,41 +47,40 @@ def snapshot_options(case: PublishedCase) -> list[str]:
 def test_contenders_answer_as_torch_and_are_compared(
     small_case: PublishedCase, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fcdd_benchmarks.compare.contestants.which", lambda _: None)
+    monkeypatch.setattr("fcdd_benchmarks.compare.contenders.which", lambda _: None)
     document = run(tmp_path, *snapshot_options(small_case), "--no-int8", "--url", f"{server}/cnn_fp32")
-    contenders = {one["name"]: one for one in document["contenders"]}
+    contenders = {found["name"]: found for found in document["contenders"]}
     assert {"fcdd-edge FP32", "PyTorch eager, as published", "ONNX Runtime FP32", "OpenVINO FP32"} <= set(contenders)
-    for one in contenders.values():
-        assert one["refused"] is None
-        assert one["drift"]["score_largest"] <= 1e-4
-        ratio = one["timing"]["ratio"]
+    for found in contenders.values():
+        assert found["refused"] is None
+        assert found["drift"]["score_largest"] <= 1e-4
+        ratio = found["timing"]["ratio"]
         assert 0 < ratio["low"] <= ratio["value"] <= ratio["high"]
-        assert one["timing"]["samples"] == 3
-        assert one["timing"]["peak_share"] > 0
+        assert found["timing"]["samples"] == 3
     assert contenders["fcdd-edge FP32"]["timing"]["ratio"]["value"] == 1
     assert document["heatmaps"]["error"] <= 1e-5
     assert document["absent"] == {COMPILED: "no C++ compiler here", "INT8": "left out as asked"}
     assert document["client_overhead_ms"]["value"] > 0
-    assert document["client_overhead_ms"]["value"] in [one["value"] for one in document["metrics"]]
+    assert document["client_overhead_ms"]["value"] in [metric["value"] for metric in document["metrics"]]
     assert "rough" in (tmp_path / "report.md").read_text()
 
 
 def test_int8_takes_part_within_the_limits_of_the_gate_or_is_not_timed(
     small_case: PublishedCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fcdd_benchmarks.compare.contestants.which", lambda _: None)
+    monkeypatch.setattr("fcdd_benchmarks.compare.contenders.which", lambda _: None)
     document = run(tmp_path, *snapshot_options(small_case))
-    int8 = [one for one in document["contenders"] if one["precision"] == "int8"]
-    assert [one["name"] for one in int8] == ["fcdd-edge INT8", "ONNX Runtime INT8", "OpenVINO INT8"]
-    for one in int8:
-        assert (one["timing"] is None) == (one["refused"] is not None)
-        assert one["drift"]["score_mean"] > 0
+    int8 = [found for found in document["contenders"] if found["precision"] == "int8"]
+    assert [found["name"] for found in int8] == ["fcdd-edge INT8", "ONNX Runtime INT8", "OpenVINO INT8"]
+    for found in int8:
+        assert (found["timing"] is None) == (found["refused"] is not None)
+        assert found["drift"]["score_mean"] > 0
 
 
 def test_both_ways_to_make_int8_say_what_they_cost(
     small_case: PublishedCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fcdd_benchmarks.compare.contestants.which", lambda _: None)
+    monkeypatch.setattr("fcdd_benchmarks.compare.contenders.which", lambda _: None)
     # The search of the accurate method is the export's to test: here it takes the first graph.
     monkeypatch.setattr("fcdd_export.int8.search.RANK_LOSS", 2.0)
     monkeypatch.setattr("fcdd_export.int8.search.SCORE_ERROR", 2.0)
@@ -93,33 +88,35 @@ def test_both_ways_to_make_int8_say_what_they_cost(
     document = run(tmp_path, *snapshot_options(small_case), "--accurate-int8")
     assert [form["name"] for form in document["int8_forms"]] == ["fcdd-edge INT8", ACCURATE]
     assert all(form["seconds"] > 0 and form["share"] > 0.99 for form in document["int8_forms"])
-    assert ACCURATE in {one["name"] for one in document["contenders"]}
+    assert ACCURATE in {found["name"] for found in document["contenders"]}
     assert document["targets"] == []  # They are set for VGG11's trunk alone.
 
 
-def result_of(ours_ms: dict[str, float], theirs: dict[str, float]) -> CompareResult:
-    """A comparison in which contenders took so many ms, always, and ours a tenth of a ms more or less."""
+def results_of(ours_ms: dict[str, float], theirs: dict[str, float]) -> list[ContenderResult]:
+    """Contenders that took so many ms, always, and ours a tenth of a ms more or less."""
     shaken = {name: [ms - 0.1, ms, ms + 0.1] * 5 for name, ms in ours_ms.items()}
     times = shaken | {name: [ms] * 15 for name, ms in theirs.items()}
-    places = []
+    drift = Drift("", False, 16, 0, 0, 1, 0, 0, 1, None, None, None, 0)
+    results = []
     for name in times:
         precision = name.split()[-1].lower()
-        ours = OURS_BY_PRECISION[precision]
-        ratio, in_precision = (ratio_of_medians(times[name], times[one]) for one in (OURS, ours))
-        places.append(Place(name, precision, summary_of(np.array(times[name])), ratio, in_precision, 0.5))
-    heatmaps, overhead = Percentile(400, 390, 410), Percentile(0.9, 0.8, 1.1)
-    return CompareResult(16, (), tuple(places), {}, 1, (), {}, 1, {}, heatmaps, 0.0, overhead)
+        ratio, in_precision = (
+            ratio_of_medians(times[name], times[ours]) for ours in (OURS, OURS_BY_PRECISION[precision])
+        )
+        summary = summary_of(np.array(times[name]))
+        timing = ContenderTiming(15, summary.p50, summary.mean_ms, summary.max_ms, 0, False, ratio, in_precision)
+        results.append(ContenderResult(name, precision, drift, None, timing))
+    return results
 
 
-def test_targets_are_judged_by_value_and_interval(write_snapshot: WriteSnapshot, tmp_path: Path) -> None:
-    snapshot = load_snapshot(write_snapshot(tmp_path, net="FCDD_CNN224_VGG_NOPT"))
-    assert snapshot.normalization is not None
-    options = CompareOptions(snapshot, snapshot.normalization, None, None, 8, 15, True, False, "grpc://a:1/b")
-    result = result_of(
+def test_targets_are_judged_by_value_and_interval() -> None:
+    options = CompareOptions("FCDD_CNN224_VGG_NOPT", "", 8, 15, int8=True)
+    heatmaps, overhead = HeatmapTimes({}, Estimate(400, 390, 410), 0.0), Estimate(0.9, 0.8, 1.1)
+    results = results_of(
         {OURS: 30.0, "fcdd-edge INT8": 12.0}, {"ONNX Runtime FP32": 30.0, "OpenVINO FP32": 25.0, "OpenVINO INT8": 11.9}
     )
-    found = {one.name: one for one in targets_of(options, result)}
-    assert {name: one.verdict for name, one in found.items()} == {
+    found = {target.name: target for target in targets_of(options, results, heatmaps, overhead)}
+    assert {name: target.verdict for name, target in found.items()} == {
         "FP32, times bare ONNX Runtime FP32": "met",
         "FP32, times OpenVINO FP32": "not met",
         "speed of INT8, times our FP32": "met, within the noise",
@@ -130,8 +127,10 @@ def test_targets_are_judged_by_value_and_interval(write_snapshot: WriteSnapshot,
     slower = found["FP32, times OpenVINO FP32"].figure
     assert slower is not None and slower.value == pytest.approx(30 / 25)
     assert slower.low <= slower.value <= slower.high
-    alone = targets_of(options, dataclasses.replace(result, places=result.places[:1], client_overhead_ms=None))
-    assert [one.verdict for one in alone] == ["not measured"] * 4 + ["met", "not measured"]
+    alone = targets_of(options, results[:1], heatmaps, None)
+    assert [target.verdict for target in alone] == ["not measured"] * 4 + ["met", "not measured"]
+    other = CompareOptions("FCDD_CNN224", "", 8, 15, int8=True)
+    assert targets_of(other, results, heatmaps, overhead) == (), "they are set for VGG11's trunk alone"
 
 
 @pytest.mark.parametrize("wrong", ["nothing", "score", "map", "nan"])
@@ -139,7 +138,7 @@ def test_only_a_contender_with_another_answer_is_refused(wrong: str) -> None:
     images = drawn_images(4)
     maps = np.random.default_rng(0).uniform(0, 1, (4, 28, 28)).astype(np.float32)
     scores = maps.mean((1, 2))
-    reference = Reference({"mip": images}, Outputs(scores, maps), upsampling_of("FCDD_CNN224", 8), 224)
+    reference = ReferenceAnswers({"mip": images}, Outputs(scores, maps), upsampling_of("FCDD_CNN224", 8), 224)
 
     def answers(batch: Images) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         first = int(np.flatnonzero((images == batch[0]).all((1, 2, 3)))[0])
@@ -149,7 +148,7 @@ def test_only_a_contender_with_another_answer_is_refused(wrong: str) -> None:
             found_maps[1, 3, 3] += {"map": 0.01}.get(wrong, 0)
         return found, found_maps
 
-    refused = checked(Contender("one", "fp32", answers), reference, 2).refused
+    _, refused = check(Contender("one", "fp32", answers), reference, 2)
     assert (refused is None) == (wrong == "nothing")
 
 
@@ -160,17 +159,6 @@ def test_the_published_scoring_gives_the_published_scores(small_case: PublishedC
     scores, maps = torch_run(PublishedScoring(snapshot.network, Normalization(mean, std)))(images)
     np.testing.assert_allclose(scores, small_case.expected["score"].reshape(-1), rtol=1e-4)
     np.testing.assert_allclose(maps.mean((1, 2)), scores, rtol=1e-5)
-
-
-def test_the_vgg_trunk_has_the_multiply_adds_that_are_known_of_it(
-    write_snapshot: WriteSnapshot, tmp_path: Path
-) -> None:
-    snapshot = load_snapshot(write_snapshot(tmp_path, net="FCDD_CNN224_VGG_NOPT"))
-    network = served_network(snapshot.network, snapshot.objective, (0.2,) * 3, (0.1,) * 3)
-    # VGG11's convolutions by output side, channels in and out: 224, 112, 56 twice, 28 twice; then 1 x 1 to one channel.
-    layers = [(224, 1, 64), (112, 64, 128), (56, 128, 256), (56, 256, 256), (28, 256, 512), (28, 512, 512)]
-    expected = sum(side**2 * before * after * 9 for side, before, after in layers) + 28**2 * 512
-    assert multiply_adds(network) == expected
 
 
 @pytest.mark.parametrize("net", ["FCDD_CNN224", "FCDD_CNN224_VGG_NOPT"])

@@ -1,6 +1,5 @@
 """fcdd-bench drift: what it calls worse, and what it refuses to compare."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,78 +7,89 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from fcdd_benchmarks.accuracy.operating_point import ProposedPoint
+from fcdd_benchmarks.accuracy.report import AccuracyOptions, AccuracyReport, ImageSet, ModelAccuracy
 from fcdd_benchmarks.cli import main
-from fcdd_benchmarks.drift.run import independent_change
-from fcdd_benchmarks.report.schema import check_document
-from fcdd_benchmarks.report.write import Metric, Report, write_report
-from fcdd_benchmarks.timing.machine import machine_facts
+from fcdd_benchmarks.drift.find import independent_change
+from fcdd_benchmarks.drift.report import DriftReport, FallenImage, LostImages
+from fcdd_benchmarks.latency.report import LatencyOptions, LatencyReport, Point
+from fcdd_benchmarks.report.document import Report, report_from_json
+from fcdd_benchmarks.report.estimate import Estimate, Metric
+from fcdd_benchmarks.report.machine import this_machine
+from fcdd_benchmarks.report.page import Page, write_report
+from fcdd_benchmarks.study.report import StudyOptions, StudyReport
+from fcdd_benchmarks.timing.summary import TimingSummary
 
 NORMAL, ANOMALOUS = 60, 40
-LABELS = [0] * NORMAL + [1] * ANOMALOUS
+LABELS = (0,) * NORMAL + (1,) * ANOMALOUS
+COMMON: dict[str, Any] = {"title": "title", "command": "command", "machine": this_machine(("numpy",))}
 
 
-def write(folder: Path, benchmark: str, metrics: tuple[Metric, ...], document: dict[str, Any]) -> Path:
-    report = Report(benchmark, "title", "", "command", machine_facts(("numpy",)), (), (), metrics, document)
-    write_report(report, folder)
+def write(folder: Path, report: Report) -> Path:
+    write_report(report, Page("", ()), folder)
     return folder
 
 
 def write_study(folder: Path, *metrics: Metric) -> Path:
-    options = {"slices": 12, "size": 96, "phases": 2, "transfer_syntax": "native", "repeats": 1}
-    return write(folder, "study", metrics, {"options": options, "timings": [], "scoring": None, "models": []})
+    options = StudyOptions(12, 96, 2, "native", repeats=1, studies=2)
+    return write(folder, StudyReport(**COMMON, metrics=metrics, options=options, models=(), timings=(), scoring=None))
 
 
 def ms(value: float, noise: float, name: str = "ours") -> Metric:
-    return Metric(name, value, value - noise, value + noise, "lower", "ms")
+    return Estimate(value, value - noise, value + noise).metric(name, "lower", "ms")
 
 
-def write_latency(folder: Path, metrics: tuple[Metric, ...], points: list[dict[str, Any]]) -> Path:
-    options = {"models": [], "urls": [], "seconds": 1.0}
-    document = {"options": options, "models": [], "points": points, "open_loops": [], "rate_limits": []}
-    return write(folder, "latency", metrics, document)
+def write_latency(folder: Path, metrics: tuple[Metric, ...], points: list[Point]) -> Path:
+    options = LatencyOptions((), (), (1, 8), (1,), 1.0)
+    parts: dict[str, Any] = {"models": (), "open_loops": (), "rate_limits": ()}
+    return write(folder, LatencyReport(**COMMON, **parts, metrics=metrics, options=options, points=tuple(points)))
 
 
-def latency_point(batch: int, samples: int) -> dict[str, Any]:
-    figure = {"value": 5.0, "low": 4.9, "high": 5.1}
-    summary = {"samples": samples, "mean_ms": 5.0, "max_ms": 6.0, "spread": 0.0, "noisy": False, "p50": figure}
-    summary |= {"p90": figure, "p95": figure, "p99": figure if samples >= 100 else None}
-    point = {"model": "fcdd", "batch": batch, "concurrency": 1, "images_per_second": 200.0, "warm": True}
-    return point | {"summary": summary, "split": None, "throughput": {"value": 200.0, "low": 190.0, "high": 210.0}}
+def latency_point(batch: int, samples: int) -> Point:
+    time, rate = Estimate(5.0, 4.9, 5.1), Estimate(200.0, 190.0, 210.0)
+    summary = TimingSummary(samples, 5.0, 6.0, 0.0, time, time, time, time if samples >= 100 else None, False)
+    return Point("fcdd", batch, 1, summary, 200.0, rate, True, None)
 
 
-def write_accuracy(
-    folder: Path, scores: Any, images: str = "same", groups: Any = None, pixel_auc: float | None = None
-) -> Path:
-    """Write an accuracy report whose own interval of the AUC is so wide that only pairing finds a change."""
-    model: dict[str, Any] = {
-        "name": "fcdd",
-        "network": "N",
-        "precision": "fp32",
-        "snapshot_sha256": "0",
-        "artefact_sha256": "0",
-        "notes": [],
-    }
-    model |= {"estimates": [], "changes": [], "scores": list(scores), "pixel_aucs": [pixel_auc] * len(LABELS)}
-    threshold = {"name": "threshold", "value": 0.0, "low": 0.0, "high": 0.0}
-    document = {
-        "options": {"prevalence": 0.02, "sensitivity": 0.95, "resamples": 200},
-        "images": {"sha256": images, "labels": LABELS, "groups": groups},
-        "models": [model],
-        "operating_point": {"wanted_sensitivity": 0.95, "threshold": threshold, "held_out": None, "folds": 0},
-    }
-    names = ["ROC AUC"] if pixel_auc is None else ["ROC AUC", "pixelwise AUC"]
-    metrics = tuple(Metric(f"fcdd: {name}", 0.8, 0.5, 1.0, "higher", "") for name in names)
-    return write(folder, "accuracy", metrics, document)
+def accuracy(
+    scores: Any,
+    images: str = "same",
+    pixel_auc: float | None = None,
+    sensitivity: float = 0.95,
+    prevalence: float = 0.02,
+) -> AccuracyReport:
+    """An accuracy report whose own interval of the AUC is so wide that only pairing finds a change."""
+    answers: dict[str, Any] = {"scores": tuple(map(float, scores)), "pixel_aucs": (pixel_auc,) * len(LABELS)}
+    names: dict[str, Any] = {"network": "N", "precision": "fp32", "snapshot_sha256": "0", "artefact_sha256": "0"}
+    point = ProposedPoint(sensitivity, Estimate(0.0, 0.0, 0.0).named("threshold"), None, 0)
+    figures = ["ROC AUC"] if pixel_auc is None else ["ROC AUC", "pixelwise AUC"]
+    return AccuracyReport(
+        **COMMON,
+        metrics=tuple(Estimate(0.8, 0.5, 1.0).metric(f"fcdd: {name}", "higher") for name in figures),
+        options=AccuracyOptions(prevalence, sensitivity, 200),
+        images=ImageSet(images, LABELS, None),
+        models=(ModelAccuracy(name="fcdd", notes=(), estimates=(), changes=(), **names, **answers),),
+        operating_point=point,
+    )
+
+
+def write_accuracy(folder: Path, scores: Any, **changes: Any) -> Path:
+    return write(folder, accuracy(scores, **changes))
 
 
 def drift(base: Path, new: Path, *options: str) -> Result:
     return CliRunner().invoke(main, ["drift", str(base), str(new), "--out", str(base.parent / "out"), *options])
 
 
+def written(folder: Path) -> DriftReport:
+    text = (folder / "out" / "report.json").read_text()
+    found = report_from_json(text.encode(), {"drift": DriftReport})
+    assert found.to_json() == text
+    return found
+
+
 def verdicts(folder: Path) -> dict[str, str]:
-    document = json.loads((folder / "out" / "report.json").read_text())
-    check_document(document)
-    return {change["metric"]["name"]: change["verdict"] for change in document["changes"]}
+    return {change.metric.name: change.verdict for change in written(folder).changes}
 
 
 @pytest.mark.parametrize(
@@ -106,7 +116,7 @@ def test_the_allowance_can_be_set(tmp_path: Path) -> None:
 
 
 def test_a_figure_that_should_be_high_is_worse_when_it_falls(tmp_path: Path) -> None:
-    before, now = (Metric("ratio", value, value - 0.1, value + 0.1, "higher", "times") for value in (3.0, 2.0))
+    before, now = (Estimate(value, value - 0.1, value + 0.1).metric("ratio", "higher", "times") for value in (3.0, 2.0))
     assert drift(write_study(tmp_path / "a", before), write_study(tmp_path / "b", now)).exit_code == 3
     assert verdicts(tmp_path) == {"ratio": "worse"}
 
@@ -188,14 +198,13 @@ def few_scores(*anomalous: float) -> Any:
     return scores
 
 
-def lost_images(folder: Path) -> dict[str, Any]:
-    document = json.loads((folder / "out" / "report.json").read_text())
-    (found,) = document["lost_images"]
-    return dict(found)
+def lost_images(folder: Path) -> LostImages:
+    (found,) = written(folder).lost_images
+    return found
 
 
-def write_few(folder: Path, *anomalous: float, images: str = "same") -> Path:
-    return write_accuracy(folder, few_scores(*anomalous), images)
+def write_few(folder: Path, *anomalous: float, **changes: Any) -> Path:
+    return write_accuracy(folder, few_scores(*anomalous), **changes)
 
 
 def test_a_lost_anomaly_fails_the_gate_even_where_no_interval_shows_it(tmp_path: Path) -> None:
@@ -204,7 +213,7 @@ def test_a_lost_anomaly_fails_the_gate_even_where_no_interval_shows_it(tmp_path:
     assert verdicts(tmp_path) == {"fcdd: ROC AUC": "same"}
     assert result.exit_code == 3
     assert "fcdd: 1 of 40 flagged anomalous images is no longer flagged" in result.stderr
-    assert lost_images(tmp_path)["lost"] == [{"place": 2, "before": 1.0, "now": 0.0}]
+    assert lost_images(tmp_path).lost == (FallenImage(2, 1.0, 0.0),)
     assert "anomalous image 2 (1 to 0)" in result.output
 
 
@@ -212,7 +221,7 @@ def test_newly_flagged_anomalies_make_up_for_no_lost_one(tmp_path: Path) -> None
     """The base flags 38 of 40 for a sensitivity of 95 %; the new one flags the two others and loses one."""
     result = drift(write_few(tmp_path / "a", 0.05, 0.05), write_few(tmp_path / "b", 1.0, 1.0, 0.05))
     found = lost_images(tmp_path)
-    assert (found["flagged"], len(found["lost"]), found["gained"]) == (38, 1, 2)
+    assert (found.flagged, len(found.lost), found.gained) == (38, 1, 2)
     assert result.exit_code == 3
 
 
@@ -223,21 +232,15 @@ def test_an_anomaly_that_rounding_can_move_across_the_edge_is_listed_and_not_los
     """The lowest anomaly is at 0.5 and the next lower score at 0.495, so the threshold is 0.4975."""
     before, after = few_scores(0.5), few_scores(now)
     before[0] = after[0] = 0.495
-    options = json.loads((write_accuracy(tmp_path / "a", before) / "report.json").read_text())
-    options["operating_point"]["wanted_sensitivity"] = 1.0
-    (tmp_path / "a" / "report.json").write_text(json.dumps(options))
-    result = drift(tmp_path / "a", write_accuracy(tmp_path / "b", after), "--less-accurate-by", "1")
+    base = write_accuracy(tmp_path / "a", before, sensitivity=1.0)
+    result = drift(base, write_accuracy(tmp_path / "b", after), "--less-accurate-by", "1")
     found = lost_images(tmp_path)
-    assert (len(found["lost"]), len(found["at_the_edge"]), result.exit_code) == (lost, edge, code), result.output
+    assert (len(found.lost), len(found.at_the_edge), result.exit_code) == (lost, edge, code), result.output
 
 
 def test_lost_anomalies_are_counted_where_only_the_prevalence_differs(tmp_path: Path) -> None:
-    base, new = write_few(tmp_path / "a"), write_few(tmp_path / "b", 0.0)
-    document = json.loads((new / "report.json").read_text())
-    document["options"]["prevalence"] = 0.1
-    (new / "report.json").write_text(json.dumps(document))
-    assert drift(base, new).exit_code == 3
-    assert len(lost_images(tmp_path)["lost"]) == 1
+    assert drift(write_few(tmp_path / "a"), write_few(tmp_path / "b", 0.0, prevalence=0.1)).exit_code == 3
+    assert len(lost_images(tmp_path).lost) == 1
 
 
 def test_other_images_leave_losses_uncounted_and_the_report_says_so(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from fcdd_benchmarks.gpu_check.__main__ import BACKENDS, main
-from fcdd_benchmarks.gpu_check.timing import measure_latency
+from fcdd_benchmarks.gpu_check.check import measure_latency
 from fcdd_runtime.backends import open_folder
 from fcdd_runtime.backends.golden import read_golden
 from fcdd_runtime.backends.gpu import find_gpu
@@ -26,8 +26,8 @@ def test_without_a_gpu_it_says_what_it_could_not_do_and_ends_well(tmp_path: Path
 
 def test_every_batch_size_that_the_model_takes_is_timed(repository: Path) -> None:
     folder = repository / "small_fp32"
-    with open_folder(folder) as backend:
-        latencies = measure_latency(backend, read_golden(folder), limit_s=0.1)
+    backend = open_folder(folder)
+    latencies = measure_latency(backend, read_golden(folder), limit_s=0.1)
     assert [latency.batch for latency in latencies] == [1, 8]  # the model takes 8 at most
     assert all(0 < latency.median_ms <= latency.p95_ms for latency in latencies)
 
@@ -36,5 +36,5 @@ def test_wrong_answers_are_not_timed(repository: Path) -> None:
     folder = repository / "small_fp32"
     golden = read_golden(folder)
     other = dataclasses.replace(golden, scores=golden.scores * np.float32(1.01))
-    with open_folder(folder) as backend, pytest.raises(GateError, match="batch of 1 "):
-        measure_latency(backend, other, limit_s=0.1)
+    with pytest.raises(GateError, match="batch of 1 "):
+        measure_latency(open_folder(folder), other, limit_s=0.1)

@@ -1,7 +1,6 @@
 """fcdd-bench latency, small: its structure, and that it checks what it times; times themselves are no test."""
 
 import dataclasses
-import json
 import shlex
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from benchmarks.reports import read_back
 from fcdd_benchmarks.cli import main
-from fcdd_benchmarks.latency.run import LatencyOptions, measure_latency
-from fcdd_benchmarks.report.schema import check_document
+from fcdd_benchmarks.latency.measure import measure_latency
+from fcdd_benchmarks.latency.report import LatencyOptions
 from fcdd_benchmarks.timing.timed_model import TimedModel, opened_folder
 from fcdd_runtime.contract import read_contract
 from fcdd_runtime.errors import GateError
@@ -24,10 +24,8 @@ def run(out: Path, *options: str) -> dict[str, Any]:
     result = CliRunner().invoke(main, ["latency", *options, "--out", str(out)])
     assert result.exit_code == 0, result.output
     assert result.output.strip() == (out / "report.md").read_text().strip()
-    assert (out / "report.html").read_text().count("data:image/png;base64,") == 2
-    document: dict[str, Any] = json.loads((out / "report.json").read_text())
-    check_document(document)
-    return document
+    assert (out / "report.html").read_text().count("data:image/svg+xml;base64,") == 2
+    return read_back(out)
 
 
 def check_order(summary: dict[str, Any]) -> None:
@@ -46,7 +44,7 @@ def test_a_model_in_this_process_is_timed_at_every_batch_and_concurrency(reposit
         check_order(point["summary"])
         assert point["images_per_second"] > 0
         assert point["split"] is None
-    names = {one["name"] for one in document["metrics"]}
+    names = {metric["name"] for metric in document["metrics"]}
     assert {f"small_fp32, in this process, batch 2, concurrency 1: {what}" for what in ("p50", "images/s")} <= names
 
 
@@ -74,7 +72,7 @@ def test_two_models_and_open_loops_with_a_limit(repository: Path, tmp_path: Path
         assert not point["gave_up"]
         assert point["summary"]["samples"] == 200
         check_order(point["summary"])
-    names = {one["name"] for one in document["metrics"]}
+    names = {metric["name"] for metric in document["metrics"]}
     assert "small_fp32, in this process, batch 1, 20 requests/s: p50" in names
     assert "small_fp32, in this process, batch 1, 20 requests/s: p99" not in names, "200 samples are too few"
     for limit in document["rate_limits"]:
@@ -90,9 +88,9 @@ def test_a_limit_that_a_single_request_exceeds_is_answered_without_a_run(reposit
 
 
 def test_a_rate_that_fails_once_is_run_again(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = LatencyOptions((repository / "small_fp32",), (), (1,), (2,), 0.1, (), 1e-3)
-    monkeypatch.setattr("fcdd_benchmarks.latency.run.SEARCH_S", 2.0)
-    [limit] = measure_latency(options).limits
+    options = LatencyOptions(("small_fp32",), (), (1,), (2,), 0.1, (), 1e-3)
+    monkeypatch.setattr("fcdd_benchmarks.latency.measure.SEARCH_S", 2.0)
+    [limit] = measure_latency([repository / "small_fp32"], options, "").rate_limits
     assert limit.rate is None
     rates = [point.rate for point in limit.tried]
     assert rates[0::2] == rates[1::2]

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from benchmarks.reports import read_back
 from fcdd_benchmarks.cli import main
-from fcdd_benchmarks.report.schema import check_document
-from fcdd_benchmarks.study import check as study_check
-from fcdd_benchmarks.study import mip_contest, scored_studies
-from fcdd_benchmarks.study.contenders import Mip, mip_hash
+from fcdd_benchmarks.study import mip_times, score_times
 from fcdd_benchmarks.study.drawn_study import StudyShape, write_study
+from fcdd_benchmarks.study.mip_readers import Mip, mip_hash, reference_mip
 from fcdd_benchmarks.study.stage_times import STAGES
 from fcdd_runtime.contract import read_contract
 from fcdd_runtime.errors import BackendError
@@ -27,9 +26,7 @@ def run(out: Path, *options: str) -> dict[str, Any]:
     result = CliRunner().invoke(main, ["study", *SMALL, "--out", str(out), *options])
     assert result.exit_code == 0, result.output
     assert result.output.strip() == (out / "report.md").read_text().strip()
-    document: dict[str, Any] = json.loads((out / "report.json").read_text())
-    check_document(document)
-    return document
+    return read_back(out)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +86,7 @@ def test_the_headline_is_the_rate_of_many_studies_and_stands_in_all_three_files(
     headline = f"{rate['value']:,.0f} studies an hour"
     assert read(scored)["title"].startswith(headline)
     assert headline in (scored / "report.md").read_text() and headline in (scored / "report.html").read_text()
-    assert (scored / "report.html").read_text().count("data:image/png;base64,") == 2
+    assert (scored / "report.html").read_text().count("data:image/svg+xml;base64,") == 2
 
 
 def test_the_model_is_named_by_its_hashes(scored: Path, repository: Path) -> None:
@@ -137,17 +134,17 @@ def test_drawn_studies_differ_and_their_mips_are_those_of_pydicom_and_plain_nump
     folders = [tmp_path / "a", tmp_path / "b"]
     for seed, folder in enumerate(folders):
         write_study(folder, StudyShape(12, 96, 3, "native"), seed)
-    study_check.check_mips(folders)
-    assert len({mip_hash(study_check.reference_mip(folder)) for folder in folders}) == 2
+    mip_times.check_mips(folders)
+    assert len({mip_hash(reference_mip(folder)) for folder in folders}) == 2
 
 
 def test_a_study_whose_mip_is_one_off_is_not_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def one_off(folder: Path) -> Mip:
-        mip: Mip = study_check.reference_mip(folder).astype(np.float32)
+        mip: Mip = reference_mip(folder).astype(np.float32)
         mip[5, 7] += 1
         return mip
 
-    monkeypatch.setattr(study_check, "product_mip", one_off)
+    monkeypatch.setattr(mip_times, "our_reader", lambda: one_off)
     result = CliRunner().invoke(main, ["study", *SMALL, "--out", str(tmp_path / "out")])
     assert result.exit_code == 2
     assert "not that of the reference" in result.output
@@ -156,12 +153,12 @@ def test_a_study_whose_mip_is_one_off_is_not_timed(tmp_path: Path, monkeypatch: 
 
 def test_a_contender_with_another_mip_is_not_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_study(tmp_path / "study", StudyShape(8, 64, 2, "native"))
-    answers = dict.fromkeys(("ours", "limit"), mip_hash(study_check.reference_mip(tmp_path / "study")))
+    answers = dict.fromkeys(("ours", "limit"), mip_hash(reference_mip(tmp_path / "study")))
     answers["simpleitk"] = mip_hash(np.zeros((64, 64)))
     figures = {"ms": 1.0, "over_mb": 1.0, "peak_mb": 1.0}
-    monkeypatch.setattr(mip_contest, "_run", lambda name, _: {**figures, "mip": answers[name]})
+    monkeypatch.setattr(mip_times, "_run", lambda name, _: {**figures, "mip": answers[name]})
     with pytest.raises(BackendError, match="MIP of simpleitk"):
-        mip_contest.mip_contest(tmp_path / "study", "native", 1)
+        mip_times.time_mips(tmp_path / "study", "native", 1)
 
 
 @pytest.mark.parametrize(
@@ -170,10 +167,10 @@ def test_a_contender_with_another_mip_is_not_reported(tmp_path: Path, monkeypatc
 def test_a_timed_run_with_other_results_is_not_reported(
     change: Callable[[bytes], bytes], repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    genuine = scored_studies._results_of_the_command
+    genuine = score_times.results_of_the_command
     monkeypatch.setattr(
-        scored_studies,
-        "_results_of_the_command",
+        score_times,
+        "results_of_the_command",
         lambda *given: {name: change(text) for name, text in genuine(*given).items()},
     )
     arguments = ["study", *SMALL, *SCORED, "--model", str(repository / "small_fp32"), "--out", str(tmp_path / "out")]

@@ -20,8 +20,9 @@ from fcdd_export.gate.drawn import drawn_images
 from fcdd_export.graphs.fp16 import fp16_from_onnx
 from fcdd_export.graphs.onnx_graph import onnx_bytes, onnx_from_network
 from fcdd_export.int8.quantize import int8_from_network
-from fcdd_export.networks import published
-from fcdd_export.networks.served import ServedNetwork, ServedReferenceNetwork, published_network, served_network
+from fcdd_export.networks import fcdd_ref
+from fcdd_export.networks.registry import published_network
+from fcdd_export.networks.served import ServedNetwork
 from fcdd_runtime.backends.tensorrt.identity import EngineIdentity
 from fcdd_runtime.backends.tensorrt.library import Message
 from fcdd_runtime.contract import Precision
@@ -42,7 +43,7 @@ SETTINGS = EngineSettings("tensorrt-rtx", max_batch_size=8)
 def narrow_classifier() -> Iterator[None]:
     """VGG's hidden layers hold 120 of FCDD_REF's 134 million weights: a few values build the same layers."""
     patch = pytest.MonkeyPatch()
-    patch.setattr(published, "HIDDEN", 16)
+    patch.setattr(fcdd_ref, "HIDDEN", 16)
     yield
     patch.undo()
 
@@ -61,9 +62,9 @@ def seeded_graph(net: str) -> onnx.ModelProto:
     return onnx_from_network(seeded_network(net))
 
 
-def seeded_network(net: str) -> ServedNetwork | ServedReferenceNetwork:
+def seeded_network(net: str) -> ServedNetwork:
     torch.manual_seed(0)
-    return served_network(published_network(net).eval(), NETWORKS[net], [0.2] * 3, [0.1] * 3)
+    return published_network(net).eval().served(NETWORKS[net], [0.2] * 3, [0.1] * 3)
 
 
 def in_precision(graph: onnx.ModelProto, precision: Precision) -> bytes:

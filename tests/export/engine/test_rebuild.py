@@ -27,6 +27,22 @@ main()
 """
 
 
+ALL_OF_A_REBUILD = """
+import importlib, pkgutil, sys
+import fcdd_export.engine, fcdd_export.gate, fcdd_export.rebuild, fcdd_export.repository
+for package in (fcdd_export.engine, fcdd_export.repository):
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        if module.name != "fcdd_export.repository.python_backend":  # runs inside Triton only
+            importlib.import_module(module.name)
+print(*sorted({"torch", "onnx", "onnxruntime", "onnxscript"} & {*sys.modules}))
+"""
+
+
+def test_engine_repository_and_gate_import_neither_torch_nor_onnx() -> None:
+    done = subprocess.run([sys.executable, "-c", ALL_OF_A_REBUILD], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "\n"), done.stderr
+
+
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory, write_snapshot: WriteSnapshot, export: ExportSnapshot) -> Path:
     snapshot = write_snapshot(tmp_path_factory.mktemp("snapshot"))

@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from fcdd_export.gate.drawn import drawn_images
-from fcdd_export.gate.drift import Drift, Outputs, Reference, check_finite, measure_drift, violations
+from fcdd_export.gate.drift import Drift, Outputs, ReferenceAnswers, check_finite, measure_drift, violations
 from fcdd_export.gate.half_simulation import simulated_outputs
 from fcdd_export.gate.layer_drift import layer_drifts, worst
 from fcdd_export.gate.outputs import onnxruntime_outputs, torch_outputs
 from fcdd_export.graphs.fp16 import fp16_from_onnx
 from fcdd_export.graphs.onnx_graph import onnx_from_network
-from fcdd_export.networks.served import ServedNetwork, published_network
+from fcdd_export.networks.fcdd import FcddSmallNetwork, ServedFcdd
+from fcdd_export.networks.served import pseudo_huber
 from fcdd_runtime.contract import OperatingPoint, Upsampling
 from fcdd_runtime.errors import GateError
 
@@ -28,8 +29,8 @@ def outputs(*scores: float) -> Outputs:
     return Outputs(values, np.broadcast_to(values[:, None, None] * slope, (len(scores), 28, 28)).copy())
 
 
-def reference(*scores: float) -> Reference:
-    return Reference({}, outputs(*scores), UPSAMPLING, 224)
+def reference(*scores: float) -> ReferenceAnswers:
+    return ReferenceAnswers({}, outputs(*scores), UPSAMPLING, 224)
 
 
 def test_equal_outputs_have_no_drift() -> None:
@@ -109,22 +110,22 @@ def test_a_value_that_is_not_finite_is_refused(value: float) -> None:
         check_finite(drift, "fp16")
 
 
-def loud_network(factor: float) -> ServedNetwork:
+def loud_network(factor: float) -> ServedFcdd:
     """Its first activations are `factor` times as large as usual, its later ones as usual."""
     torch.manual_seed(0)
-    network = published_network("FCDD_CNN224").eval()
+    network = FcddSmallNetwork().eval()
     with torch.no_grad():
         first, second = network.get_submodule("conv1"), network.get_submodule("conv2")
         assert isinstance(first, torch.nn.Conv2d) and isinstance(second, torch.nn.Conv2d) and first.bias is not None
         first.weight.mul_(factor)
         first.bias.mul_(factor)
         second.weight.div_(factor)
-    return ServedNetwork(network, [0.2] * 3, [0.1] * 3)
+    return ServedFcdd(network, [0.2] * 3, [0.1] * 3)
 
 
-def simulated_drift(network: ServedNetwork) -> Drift:
+def simulated_drift(network: ServedFcdd) -> Drift:
     simulated, largest = simulated_outputs(fp16_from_onnx(onnx_from_network(network)), IMAGES)
-    truth = Reference(IMAGES, torch_outputs(network, IMAGES), UPSAMPLING, 224)
+    truth = ReferenceAnswers(IMAGES, torch_outputs(network, IMAGES), UPSAMPLING, 224)
     return replace(measure_drift("fp16 simulation", simulated, truth), activation_largest=largest)
 
 
@@ -151,8 +152,8 @@ def test_the_simulation_rounds_as_torch_does_in_half() -> None:
         for layer in network.trunk:
             rounded = {name: weight.half().float() for name, weight in layer.named_parameters()}
             tensor = torch.func.functional_call(layer, rounded, tensor).half().float()
-        score, anomaly_map = network.head(tensor)
-    np.testing.assert_allclose(simulated.scores, score[:, 0].numpy(), rtol=2e-4)
+        anomaly_map = pseudo_huber(network.last(tensor))
+    np.testing.assert_allclose(simulated.scores, anomaly_map.mean((1, 2, 3)).numpy(), rtol=2e-4)
     np.testing.assert_allclose(simulated.maps, anomaly_map[:, 0].numpy(), atol=2e-3 * float(anomaly_map.max()))
 
 
@@ -162,7 +163,7 @@ def test_the_layer_whose_weights_are_spoilt_is_named_first() -> None:
     spoilt.CopyFrom(graph)
     node = next(node for node in spoilt.graph.node if node.name.startswith("trunk.") and "conv2d" in node.name)
     later = [node for node in spoilt.graph.node if node.op_type == "Conv"][2]
-    weight = next(one for one in spoilt.graph.initializer if one.name == later.input[1])
+    weight = next(weight for weight in spoilt.graph.initializer if weight.name == later.input[1])
     values = np.frombuffer(weight.raw_data, np.float32).copy()
     weight.raw_data = (
         (values + np.random.default_rng(0).normal(0, values.std(), values.size)).astype(np.float32).tobytes()
@@ -195,7 +196,7 @@ def test_rounding_of_a_nearly_empty_grad_cam_is_measured_against_what_was_cut_of
 
 
 @pytest.mark.parametrize("image", [0, 1])
-@pytest.mark.parametrize("wrong", [lambda one: 1.05 * one, lambda one: np.roll(one, 1, 0), lambda one: -one])
+@pytest.mark.parametrize("wrong", [lambda values: 1.05 * values, lambda values: np.roll(values, 1, 0), np.negative])
 def test_a_wrong_grad_cam_is_refused(
     image: int, wrong: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
 ) -> None:

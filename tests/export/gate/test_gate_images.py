@@ -12,9 +12,8 @@ from PIL import Image
 
 from fcdd_export.cli import main
 from fcdd_export.gate.drawn import drawn_images
-from fcdd_export.gate.images import verification_facts, verification_images
-from fcdd_export.gate.prove import VerificationImages
-from fcdd_export.networks import published
+from fcdd_export.gate.images import VerificationImages, verification_facts, verification_images
+from fcdd_export.networks import fcdd_ref
 from fcdd_runtime.errors import ImageError
 from support import WriteSnapshot
 
@@ -96,7 +95,7 @@ def test_a_network_of_two_inputs_has_its_auc_judged_with_the_pairs_of_the_table_
     folder: Path, tmp_path: Path, write_snapshot: WriteSnapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # VGG's hidden layers hold 120 of the 134 million weights: a few values say as much here.
-    monkeypatch.setattr(published, "HIDDEN", 16)
+    monkeypatch.setattr(fcdd_ref, "HIDDEN", 16)
     snapshot = write_snapshot(tmp_path / "snapshot", net="FCDD_REF_CNN224_VGG_NOPT", objective="fcddrefs")
     options = [snapshot, "--precision", "fp32", "--verify-images", folder, "--repo"]
     plain = run(*options, tmp_path / "plain")
@@ -104,7 +103,9 @@ def test_a_network_of_two_inputs_has_its_auc_judged_with_the_pairs_of_the_table_
     assert (plain.exit_code, paired.exit_code) == (0, 0), plain.output + paired.output
     assert "the AUC is not judged; give --verify-references" in plain.stderr and not paired.stderr
     (plain_report, _), (report, page) = report_of(tmp_path / "plain"), report_of(tmp_path / "paired")
-    aucs = [[drift["auc"] for drift in one["drifts"] if not drift["extreme"]] for one in (plain_report, report)]
+    aucs = [
+        [drift["auc"] for drift in document["drifts"] if not drift["extreme"]] for document in (plain_report, report)
+    ]
     assert aucs[0] == [None] and aucs[1][0]["change"] == 0
     assert plain_report["verification"]["references"] == "each image's neighbour"
     assert report["verification"]["sha256"] != plain_report["verification"]["sha256"]

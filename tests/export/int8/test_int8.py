@@ -21,11 +21,11 @@ from fcdd_export.int8.qdq_graph import int8_share
 from fcdd_export.int8.quantize import ADVISED_IMAGES, calibrated_and_judged, calibration_advice, int8_from_network
 from fcdd_export.int8.quantized_trunk import exact_answers, quantized_trunk
 from fcdd_export.int8.rounding import rounded_weight
-from fcdd_export.int8.search import SMALLEST_SHARE, Judged, searched
+from fcdd_export.int8.search import SMALLEST_SHARE, DriftFromFp32, search_graph
 from fcdd_export.int8.spots import with_drawn_spots
 from fcdd_export.networks.normals import images_in
-from fcdd_export.networks.published import upsampling_of
-from fcdd_export.networks.served import ServedNetwork, ServedReferenceNetwork, published_network, served_network
+from fcdd_export.networks.registry import published_network, upsampling_of
+from fcdd_export.networks.served import ServedNetwork
 from fcdd_export.networks.snapshot import load_snapshot
 from fcdd_runtime.errors import ImageError
 from fcdd_runtime.images.heatmap import upsample
@@ -41,7 +41,7 @@ def phantom_network() -> ServedNetwork:
     """FCDD_CNN224, trained on drawn studies; its leaky ReLUs let activations below 0 through."""
     snapshot = load_snapshot(PHANTOM / "snapshot")
     assert snapshot.normalization is not None
-    return ServedNetwork(snapshot.network, snapshot.normalization.mean, snapshot.normalization.std)
+    return snapshot.network.served("fcdd", snapshot.normalization.mean, snapshot.normalization.std)
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,7 @@ def test_classifying_networks_are_quantised_up_to_their_heads(net: str) -> None:
 def test_networks_trained_without_biases_get_those_that_correct_rounding(activations: Activations) -> None:
     """The exporter writes no bias where there is none, or where it is 0."""
     torch.manual_seed(0)
-    network = served_network(published_network("FCDD_CNN224", bias=False).eval(), "fcdd", [0.2] * 3, [0.1] * 3)
+    network = published_network("FCDD_CNN224", bias=False).eval().served("fcdd", [0.2] * 3, [0.1] * 3)
     model = int8_from_network(network, drawn_images(16, seed=1), "fast", activations)
     convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
     assert [len(node.input) for node in convolutions] == [3] * 6
@@ -216,18 +216,29 @@ def test_the_search_takes_the_convolution_out_that_spoils_the_answers(
 ) -> None:
     graph = onnx_from_network(phantom_network)
 
+    made: list[frozenset[str]] = []
+
     def quantize(kept: frozenset[str]) -> onnx.ModelProto:
+        made.append(kept)
         return u8_model if "trunk.3" in kept else with_coarse_steps(u8_model, "trunk.3.input")
 
-    found = searched(quantize, ["trunk.0", "trunk.3", "trunk.6"], Judged(graph, phantom_images[:8]))
+    found = search_graph(quantize, ["trunk.0", "trunk.3", "trunk.6"], DriftFromFp32(graph, phantom_images[:8]))
     assert onnx_bytes(found) == onnx_bytes(u8_model)
+    assert len(made) == len(set(made)), "a graph takes seconds to make, and none is needed twice"
+
+
+def test_scores_without_an_order_lose_none(phantom_network: ServedNetwork, u8_model: onnx.ModelProto) -> None:
+    alike = np.repeat(drawn_images(1), 4, axis=0)
+    graph = onnx_from_network(phantom_network)
+    assert DriftFromFp32(graph, alike).of(graph) == 0
+    assert np.isfinite(DriftFromFp32(graph, alike).of(u8_model))
 
 
 def test_the_search_never_takes_out_more_than_two_fifths(
     phantom_network: ServedNetwork, phantom_images: Images, u8_model: onnx.ModelProto
 ) -> None:
     graph, spoilt = onnx_from_network(phantom_network), with_coarse_steps(u8_model, "trunk.3.input")
-    found = searched(lambda kept: graph if kept else spoilt, ["trunk.0"], Judged(graph, phantom_images[:8]))
+    found = search_graph(lambda kept: graph if kept else spoilt, ["trunk.0"], DriftFromFp32(graph, phantom_images[:8]))
     assert int8_share(graph) == 0
     assert int8_share(found) >= SMALLEST_SHARE
 
@@ -256,7 +267,7 @@ def test_a_network_trained_by_the_published_code_keeps_its_accuracy(
     """Scores, AUC, maps and the place of lesions, calibrated on normals alone."""
     root = reference_data / "trained_vgg"
     snapshot, expected = load_snapshot(root), dict(np.load(root / "expected.npz"))
-    network = ServedNetwork(snapshot.network, expected["mean"].tolist(), expected["std"].tolist())
+    network = snapshot.network.served("fcdd", expected["mean"].tolist(), expected["std"].tolist())
     normals = stack_images(images_in(root / "calibration" / "normal"), snapshot.resize)
     model = int8_from_network(network, normals, "fast", activations)
     names = [str(name) for name in expected["names"]]
@@ -273,9 +284,9 @@ def test_a_network_trained_by_the_published_code_keeps_its_accuracy(
     assert abs(lesion_auc(ours.maps, root, names) - lesion_auc(maps, root, names)) <= 0.01
 
 
-def seeded_network(net: str, objective: str) -> ServedNetwork | ServedReferenceNetwork:
+def seeded_network(net: str, objective: str) -> ServedNetwork:
     torch.manual_seed(0)
-    return served_network(published_network(net).eval(), objective, [0.2] * 3, [0.1] * 3)
+    return published_network(net).eval().served(objective, [0.2] * 3, [0.1] * 3)
 
 
 def equalised(trunk: nn.Sequential, images: torch.Tensor, activations: Activations) -> EqualisedTrunk:

@@ -1,8 +1,9 @@
 """The networks that the paper compares, as served: score and map by the published formulas, in torch and in ONNX."""
 
+import copy
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +21,15 @@ from fcdd_export.gate.half_simulation import half_simulation
 from fcdd_export.gate.outputs import onnxruntime_outputs, torch_outputs
 from fcdd_export.graphs.fp16 import fp16_from_onnx, with_half_nodes
 from fcdd_export.graphs.onnx_graph import checked, onnx_from_network
-from fcdd_export.networks import published
+from fcdd_export.networks import fcdd_ref
+from fcdd_export.networks.fcdd_ref import FcddRefNetwork
 from fcdd_export.networks.grad_cam import HscHead
-from fcdd_export.networks.published import BceNetwork, FcddRefNetwork, HscNetwork
-from fcdd_export.networks.served import served_network
+from fcdd_export.networks.hsc_bce import BceNetwork, HscNetwork
+from fcdd_export.networks.published import PublishedNetwork
+from fcdd_export.networks.served import ServedNetwork
 from fcdd_export.networks.snapshot import load_snapshot
 from fcdd_runtime.errors import SnapshotError
+from rounding import assert_equal_but_for_rounding, rounding_limits
 from support import WriteSnapshot
 
 MEAN, STD = [0.2] * 3, [0.1] * 3
@@ -37,11 +41,15 @@ OBJECTIVES = {
 CASES = [(net, objective) for net, objectives in OBJECTIVES.items() for objective in objectives]
 
 
+Case = tuple[PublishedNetwork, str, onnx.ModelProto]
+"""The published network, its objective, and the graph that is exported of it."""
+
+
 @pytest.fixture(scope="module", autouse=True)
 def narrow_classifier() -> Iterator[None]:
     """VGG's hidden layers hold 120 of FCDD_REF's 134 million weights: a few values say as much here."""
     patch = pytest.MonkeyPatch()
-    patch.setattr(published, "HIDDEN", 16)
+    patch.setattr(fcdd_ref, "HIDDEN", 16)
     yield
     patch.undo()
 
@@ -49,11 +57,10 @@ def narrow_classifier() -> Iterator[None]:
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: case[1])
 def case(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, write_snapshot: WriteSnapshot
-) -> tuple[nn.Module, str, onnx.ModelProto]:
-    """The published network, its objective, and the graph that is exported of it."""
+) -> Case:
     net, objective = request.param
     snapshot = load_snapshot(write_snapshot(tmp_path_factory.mktemp("net"), net=net, objective=objective))
-    served = served_network(snapshot.network, snapshot.objective, MEAN, STD)
+    served = snapshot.network.served(snapshot.objective, MEAN, STD)
     return snapshot.network, objective, onnx_from_network(served)
 
 
@@ -104,36 +111,63 @@ def published_outputs(network: nn.Module, objective: str, inputs: Inputs) -> Out
     return Outputs(scores[:, 0].detach().float().numpy(), maps[:, 0].detach().float().numpy())
 
 
-def test_the_graph_computes_the_published_score_and_map(case: tuple[nn.Module, str, onnx.ModelProto]) -> None:
+def test_the_graph_computes_the_published_score_and_map(case: Case) -> None:
     network, objective, graph = case
     inputs = inputs_of(network)
     expected = published_outputs(network, objective, inputs)
     outputs = onnxruntime_outputs(graph, inputs)
-    np.testing.assert_allclose(outputs.scores, expected.scores, rtol=1e-4)
     assert expected.maps.max() > 0
-    np.testing.assert_allclose(outputs.maps, expected.maps, atol=1e-4 * float(expected.maps.max()))
+    assert_equal_but_for_rounding(outputs, expected, network.served(objective, MEAN, STD), inputs)
 
 
-def test_torch_tells_what_grad_cam_cuts_off(case: tuple[nn.Module, str, onnx.ModelProto]) -> None:
+def test_torch_tells_what_grad_cam_cuts_off(case: Case) -> None:
     network, objective, _ = case
     inputs = inputs_of(network)
-    outputs = torch_outputs(served_network(network, objective, MEAN, STD), inputs)
+    outputs = torch_outputs(network.served(objective, MEAN, STD), inputs)
     assert (outputs.uncut is not None) == isinstance(network, HscNetwork)
     if outputs.uncut is not None:
         np.testing.assert_array_equal(np.maximum(outputs.uncut, 0), outputs.maps)
         assert objective == "hsc" or outputs.uncut.min() < 0
 
 
-def test_the_graph_answers_what_torch_answers(case: tuple[nn.Module, str, onnx.ModelProto]) -> None:
+def test_the_graph_answers_what_torch_answers(case: Case) -> None:
     network, objective, graph = case
     inputs = inputs_of(network)
-    expected = torch_outputs(served_network(network, objective, MEAN, STD), inputs)
-    outputs = onnxruntime_outputs(graph, inputs)
-    np.testing.assert_allclose(outputs.scores, expected.scores, rtol=1e-5)
-    np.testing.assert_allclose(outputs.maps, expected.maps, atol=1e-5 * float(expected.maps.max()))
+    served = network.served(objective, MEAN, STD)
+    outputs, expected = onnxruntime_outputs(graph, inputs), torch_outputs(served, inputs)
+    assert_equal_but_for_rounding(outputs, expected, served, inputs)
 
 
-def test_the_inputs_are_grey_images_under_their_names(case: tuple[nn.Module, str, onnx.ModelProto]) -> None:
+def with_another_epsilon(network: PublishedNetwork, objective: str) -> ServedNetwork:
+    changed = copy.deepcopy(network)
+    for layer in changed.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.eps = 1e-3
+    return changed.served(objective, MEAN, STD)
+
+
+def with_another_padding(network: PublishedNetwork, objective: str) -> ServedNetwork:
+    served = network.served(objective, MEAN, STD)
+    first = served.trunk[0]
+    assert isinstance(first, nn.Conv2d)
+    first.padding_mode = "replicate"
+    return served
+
+
+def with_another_mean(network: PublishedNetwork, objective: str) -> ServedNetwork:
+    return network.served(objective, [mean + 1e-3 for mean in MEAN], STD)
+
+
+@pytest.mark.parametrize("fault", [with_another_epsilon, with_another_padding, with_another_mean])
+def test_rounding_is_no_excuse_for_a_fault(fault: Callable[[PublishedNetwork, str], ServedNetwork], case: Case) -> None:
+    network, objective, _ = case
+    inputs, served = inputs_of(network), network.served(objective, MEAN, STD)
+    found, expected = (torch_outputs(way, inputs) for way in (fault(network, objective), served))
+    with pytest.raises(AssertionError):
+        assert_equal_but_for_rounding(found, expected, served, inputs)
+
+
+def test_the_inputs_are_grey_images_under_their_names(case: Case) -> None:
     network, _, graph = case
     for value, name in zip(graph.graph.input, inputs_of(network), strict=True):
         shape = [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
@@ -141,12 +175,14 @@ def test_the_inputs_are_grey_images_under_their_names(case: tuple[nn.Module, str
         assert shape == ["batch", 1, 224, 224]
 
 
-def test_every_node_has_a_name_of_its_own(case: tuple[nn.Module, str, onnx.ModelProto]) -> None:
+def test_every_node_has_a_name_of_its_own(case: Case) -> None:
     names = [node.name for node in case[2].graph.node]
     assert len(set(names)) == len(names)
 
 
-def test_fp16_halves_the_trunks_alone_and_casts_nothing_twice(case: tuple[nn.Module, str, onnx.ModelProto]) -> None:
+def test_fp16_halves_the_trunks_alone_and_casts_nothing_twice(
+    case: Case,
+) -> None:
     network, _, graph = case
     half = fp16_from_onnx(graph)
     kinds = {value.name: value.type.tensor_type.elem_type for value in (*half.graph.value_info, *half.graph.output)}
@@ -171,11 +207,13 @@ def test_a_symmetric_comparison_does_not_care_which_image_is_the_reference(
     net = "FCDD_REF_CNN224_VGG_NOPT"
     network = load_snapshot(write_snapshot(tmp_path, net=net, objective="fcddrefs")).network
     images, others = drawn_images(2), drawn_images(2, seed=9)
+    inputs = {"mip": images, "reference": others}
     for objective, equal in (("fcddrefs_symmetric", True), ("fcddrefs", False)):
-        served = served_network(network, objective, MEAN, STD)
-        one = torch_outputs(served, {"mip": images, "reference": others}).scores
+        served = network.served(objective, MEAN, STD)
+        compared = torch_outputs(served, inputs).scores
         swapped = torch_outputs(served, {"mip": others, "reference": images}).scores
-        assert np.allclose(one, swapped, rtol=1e-5) == equal
+        limits, _ = rounding_limits(served, inputs)
+        assert bool((np.abs(compared - swapped) < limits).all()) == equal
 
 
 def test_the_hsc_score_keeps_the_digits_of_small_features() -> None:

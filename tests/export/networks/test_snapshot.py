@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from fcdd_export.networks import published
-from fcdd_export.networks.served import NETWORKS, served_network
+from fcdd_export.networks import fcdd_ref
+from fcdd_export.networks.registry import NETWORKS
 from fcdd_export.networks.snapshot import load_snapshot, read_operating_point
 from fcdd_runtime.errors import SnapshotError
 from support import WriteSnapshot
@@ -16,11 +16,11 @@ from support import WriteSnapshot
 def test_every_network_of_the_list_loads(
     net: str, tmp_path: Path, write_snapshot: WriteSnapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(published, "HIDDEN", 16)  # VGG's hidden layers alone would be half a gigabyte
+    monkeypatch.setattr(fcdd_ref, "HIDDEN", 16)  # VGG's hidden layers alone would be half a gigabyte
     snapshot = load_snapshot(write_snapshot(tmp_path, net=net, objective=NETWORKS[net].objectives[0]))
     assert snapshot.net == net
     assert (snapshot.gauss_std, snapshot.quantile) == (10, 0.97)
-    served = served_network(snapshot.network, snapshot.objective, [0.2] * 3, [0.1] * 3)
+    served = snapshot.network.served(snapshot.objective, [0.2] * 3, [0.1] * 3)
     score, anomaly_map = served(*(torch.zeros(2, 1, 224, 224, dtype=torch.uint8) for _ in served.inputs))
     assert (score.shape, anomaly_map.shape) == ((2, 1), (2, 1, 28, 28))
 

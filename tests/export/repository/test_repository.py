@@ -18,7 +18,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from fcdd_export.gate.verified_model import ExportRecord, VerifiedModel
+from fcdd_export.gate.proven_model import ExportRecord, ProvenModel
 from fcdd_export.repository.config import config_text
 from fcdd_export.repository.write import write_model, write_models
 from fcdd_runtime import files
@@ -66,11 +66,11 @@ def contract(target: Target = "python") -> ModelContract:
     )
 
 
-def verified(artefact: bytes = b"graph", target: Target = "python") -> VerifiedModel:
+def verified(artefact: bytes = b"graph", target: Target = "python") -> ProvenModel:
     golden = GoldenVectors(
         np.zeros((1, 1, 224, 224), np.uint8), np.ones(1, np.float32), np.ones((1, 28, 28), np.float32), None, 0.01
     )
-    return VerifiedModel(
+    return ProvenModel(
         replace(contract(target), artefact_sha256=sha256_of(artefact)),
         {"model.onnx": artefact},
         golden,
@@ -158,7 +158,7 @@ def test_a_former_version_that_cannot_be_kept_is_one_sentence_without_the_drafts
     assert artefact_of(folder) == b"one"
 
 
-def named(name: str, artefact: bytes = b"graph") -> VerifiedModel:
+def named(name: str, artefact: bytes = b"graph") -> ProvenModel:
     model = verified(artefact)
     return replace(model, contract=replace(model.contract, name=name))
 

@@ -159,7 +159,7 @@ def with_dtypes(voxels: npt.NDArray[np.float64], dtypes: list[str], axes: str, b
 def test_whatever_the_dtypes_and_ties_the_projection_is_that_of_floats_in_order(
     voxels: npt.NDArray[np.float64], dtypes: tuple[list[str], list[str]], axes: str, backwards: str
 ) -> None:
-    pre, post = (with_dtypes(one, types, axes, backwards) for one, types in zip(voxels, dtypes, strict=True))
+    pre, post = (with_dtypes(phase, types, axes, backwards) for phase, types in zip(voxels, dtypes, strict=True))
     found = project(pre, post)
     floats = [Volume(volume.grid, volume.sources, volume.read_slice) for volume in (pre, post)]
     expected = project(floats[0], floats[1])
@@ -223,10 +223,10 @@ def test_only_a_few_slices_are_in_memory_at_a_time() -> None:
 
 
 def turned_about(axis: str, degrees: float) -> Callable[[Vector], Vector]:
-    one, other = (index for index in range(3) if "xyz"[index] != axis)
+    first, second = (index for index in range(3) if "xyz"[index] != axis)
     turn = np.eye(3)
-    turn[one, one] = turn[other, other] = np.cos(np.deg2rad(degrees))
-    turn[one, other], turn[other, one] = -np.sin(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    turn[first, first] = turn[second, second] = np.cos(np.deg2rad(degrees))
+    turn[first, second], turn[second, first] = -np.sin(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
     return lambda vector: _vector(turn @ np.array(vector))
 
 
@@ -234,8 +234,10 @@ def turned_about(axis: str, degrees: float) -> Callable[[Vector], Vector]:
 def test_an_oblique_volume_is_projected_along_its_nearest_axis(axis: str) -> None:
     turn = turned_about(axis, 20)
     straight = [acquired(voxels, "xzy", "y") for voxels in (PRE, POST)]
-    one, two, three = straight[0].grid.step_mm
-    grid = Grid(straight[0].grid.shape, straight[0].grid.origin_mm, (turn(one), turn(two), turn(three)))
+    slice_step, row_step, column_step = straight[0].grid.step_mm
+    grid = Grid(
+        straight[0].grid.shape, straight[0].grid.origin_mm, (turn(slice_step), turn(row_step), turn(column_step))
+    )
     pre, post = (Volume(grid, volume.sources, volume.read_slice) for volume in straight)
     projection = project(pre, post)
     np.testing.assert_array_equal(projection.maximum, (POST - PRE).max(axis=0))

@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from fcdd_export.networks.served import NETWORKS, upsampling_of
+from fcdd_export.networks.registry import NETWORKS, upsampling_of
 from fcdd_runtime.contract import Display, Upsampling
 from fcdd_runtime.images.heatmap import display_range, gaussian_kernel, scaled_for_display, upsample, upsampling_matrix
 

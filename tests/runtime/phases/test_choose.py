@@ -216,10 +216,10 @@ def test_sources_name_the_file_or_frame_that_a_slice_is_read_from(tmp_path: Path
     paths = MockStudy(PHANTOM).write(tmp_path / "classic")
     MockStudy(PHANTOM, enhanced=True).write(tmp_path / "enhanced")
     classic, enhanced = split(tmp_path / "classic").post, split(tmp_path / "enhanced").post
-    assert [one.sop_instance_uid for one in classic.sources] == [
+    assert [source.sop_instance_uid for source in classic.sources] == [
         dcmread(path).SOPInstanceUID for path in paths[SLICES : 2 * SLICES]
     ]
-    assert [one.frame_number for one in enhanced.sources] == [2 + 4 * index for index in range(SLICES)]
+    assert [source.frame_number for source in enhanced.sources] == [2 + 4 * index for index in range(SLICES)]
 
 
 def test_an_aborted_last_phase_that_is_not_needed_is_left_out_with_a_warning(tmp_path: Path) -> None:
@@ -614,9 +614,9 @@ def test_pixels_of_phases_that_are_not_needed_are_not_read(tmp_path: Path, monke
     read: set[str] = set()
     original = Slice.read
 
-    def noting(one: Slice) -> npt.NDArray[np.float32]:
-        read.add(one.path.name)
-        return original(one)
+    def noting(image_slice: Slice) -> npt.NDArray[np.float32]:
+        read.add(image_slice.path.name)
+        return original(image_slice)
 
     monkeypatch.setattr(Slice, "read", noting)
     split(tmp_path)
@@ -769,10 +769,10 @@ def test_another_body_part_is_warned_about(tmp_path: Path) -> None:
 def test_a_real_scan_is_the_same_in_classic_and_in_enhanced_files() -> None:
     real = Path(str(REFERENCE)) / "real_mr"
     classic, enhanced = split(real / "philips_classic_3phase"), split(real / "philips_enhanced_3phase")
-    for one, other in ((classic.pre, enhanced.pre), (classic.post, enhanced.post)):
-        assert one.grid == other.grid
-        np.testing.assert_array_equal(voxels(one), voxels(other))
-    assert {one.sop_instance_uid for one in classic.pre.sources} == {
+    for volume, other in ((classic.pre, enhanced.pre), (classic.post, enhanced.post)):
+        assert volume.grid == other.grid
+        np.testing.assert_array_equal(voxels(volume), voxels(other))
+    assert {source.sop_instance_uid for source in classic.pre.sources} == {
         str(header.SOPInstanceUID)
         for path in (real / "philips_classic_3phase").iterdir()
         if (header := dcmread(path, stop_before_pixels=True)).InstanceNumber <= 40
@@ -788,4 +788,4 @@ def test_a_real_enhanced_object_without_frame_of_reference_is_read() -> None:
     phases = split(Path(str(REFERENCE)) / "real_mr" / "philips_enhanced_4phase")
     assert phases.choice.count == 4
     assert phases.post.grid.shape == (8, 64, 64)
-    assert [one.frame_number for one in phases.pre.sources] == list(range(1, 33, 4))
+    assert [source.frame_number for source in phases.pre.sources] == list(range(1, 33, 4))

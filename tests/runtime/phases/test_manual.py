@@ -38,8 +38,8 @@ def test_a_pair_for_each_breast_gives_what_is_found_without(study: Study, choice
     expected, expected_split = breast_images(found, MipRecipe())
     assert split == expected_split
     assert [image.laterality for image in images] == ["R", "L"]
-    for one, other in zip(images, expected, strict=True):
-        np.testing.assert_array_equal(one.pixels, other.pixels)
+    for breast, other in zip(images, expected, strict=True):
+        np.testing.assert_array_equal(breast.pixels, other.pixels)
 
 
 def test_pairs_may_take_different_phases_of_the_breasts(study: Study) -> None:

@@ -9,7 +9,7 @@ import pytest
 from mock_study import MockStudy, breast_phantom, cropped
 from pydicom import dcmread
 
-from fcdd_runtime.breasts.cut import BreastImage
+from fcdd_runtime.breasts.split import BreastImage
 from fcdd_runtime.contract import MipRecipe
 from fcdd_runtime.errors import StudyError
 from fcdd_runtime.phases.choose import Phases, split_phases
@@ -67,9 +67,9 @@ def images_of_a_series_a_side(folder: Path) -> tuple[BreastImage, ...]:
 
 def assert_equal_images(found: tuple[BreastImage, ...], expected: tuple[BreastImage, ...]) -> None:
     assert [image.laterality for image in found] == ["R", "L"]
-    for one, other in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(one.pixels, other.pixels)
-        assert one.patient_mm(5, 7) == pytest.approx(other.patient_mm(5, 7))
+    for breast, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(breast.pixels, other.pixels)
+        assert breast.patient_mm(5, 7) == pytest.approx(other.patient_mm(5, 7))
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_slices_that_instance_number_counts_are_lost_even_over_the_midline(tmp_p
 @pytest.mark.parametrize("column", [0, 10, 37, 58, 95])
 def test_a_slice_that_one_phase_of_one_breast_lacks_is_missed(tmp_path: Path, column: int) -> None:
     kept = write(tmp_path, GAP)
-    breast = [one for one in range(COLUMNS) if one not in GAP]
+    breast = [column for column in range(COLUMNS) if column not in GAP]
     kept[len(breast) + breast.index(column)].unlink()
     with pytest.raises(StudyError, match="slice"):
         split(tmp_path)

@@ -52,7 +52,7 @@ def test_plain_frames_have_pydicoms_pixels_whatever_the_bits(
     path = tmp_path / "file"
     write(path, data, bits_stored, signed, implicit)
     found = read(path)
-    with mock.patch.object(pixels_module, "_plain", lambda *_: None):
+    with mock.patch.object(pixels_module, "_read_plain", lambda *_: None):
         np.testing.assert_array_equal(found, read(path))
 
 
@@ -93,7 +93,7 @@ def test_compressed_frames_have_pydicoms_pixels(syntax: str, tmp_path: Path) -> 
     write_study(tmp_path / "study", StudyShape(8, 64, 1, syntax))
     (study,), _ = read_studies(tmp_path / "study", tmp_path)
     slices = study.series[0].slices
-    with mock.patch.object(pixels_module, "_decoded", side_effect=AssertionError("not needed")):
-        found = [one.read() for one in slices]
-    with mock.patch.object(pixels_module, "_unpacked", lambda *_: None):
-        np.testing.assert_array_equal(np.stack(found), np.stack([one.read() for one in slices]))
+    with mock.patch.object(pixels_module, "_decode_by_pydicom", side_effect=AssertionError("not needed")):
+        found = [image_slice.read() for image_slice in slices]
+    with mock.patch.object(pixels_module, "_decode_losslessly", lambda *_: None):
+        np.testing.assert_array_equal(np.stack(found), np.stack([image_slice.read() for image_slice in slices]))

@@ -52,7 +52,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def read(path: Path) -> Read:
     notes: list[str] = []
-    return study_module._mr_series(path, notes, []), notes
+    return study_module._read_file(path, notes, []), notes
 
 
 def read_by_pydicom(path: Path) -> Read:

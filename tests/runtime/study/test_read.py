@@ -46,7 +46,7 @@ def read(path: Path) -> tuple[list[Study], list[str]]:
 
 
 def slices_of(study: Study) -> list[Slice]:
-    return [one for series in study.series for one in series.slices]
+    return [image_slice for series in study.series for image_slice in series.slices]
 
 
 def cut(path: Path, bytes_left: int) -> None:
@@ -67,13 +67,13 @@ def test_every_slice_reads_back_as_its_known_rescaled_voxels(
     (study,), notes = read(tmp_path / "study")
     assert notes == []
     assert len(slices_of(study)) == 20
-    for one in slices_of(study):
-        assert one.plane is not None
-        assert one.temporal_position is not None
-        z = round((one.plane.origin_mm[2] - phantom.first_voxel_mm[2]) / phantom.spacing_mm[0])
-        voxels = one.read()
+    for image_slice in slices_of(study):
+        assert image_slice.plane is not None
+        phase = int(image_slice.phase_values["TemporalPositionIdentifier"]) - 1
+        z = round((image_slice.plane.origin_mm[2] - phantom.first_voxel_mm[2]) / phantom.spacing_mm[0])
+        voxels = image_slice.read()
         assert voxels.dtype == np.float32
-        np.testing.assert_array_equal(voxels, phantom.voxels[int(one.temporal_position) - 1, z])
+        np.testing.assert_array_equal(voxels, phantom.voxels[phase, z])
 
 
 def test_bits_above_the_stored_ones_do_not_count(tmp_path: Path) -> None:
@@ -83,8 +83,10 @@ def test_bits_above_the_stored_ones_do_not_count(tmp_path: Path) -> None:
     voxels = header.pixel_array.copy()
     header.PixelData = (voxels | 0x8000).astype("<u2").tobytes()
     header.save_as(path)
-    one = next(one for one in slices_of(read(tmp_path / "study")[0][0]) if one.path == path)
-    np.testing.assert_array_equal(one.read(), voxels)
+    image_slice = next(
+        image_slice for image_slice in slices_of(read(tmp_path / "study")[0][0]) if image_slice.path == path
+    )
+    np.testing.assert_array_equal(image_slice.read(), voxels)
 
 
 def test_finds_studies_at_any_depth_among_other_files(tmp_path: Path) -> None:
@@ -107,8 +109,8 @@ def test_a_link_back_to_the_folder_is_not_followed(study_folder: Path) -> None:
 
 def test_reads_a_single_file(tmp_path: Path) -> None:
     (path,) = MockStudy(PHANTOM, enhanced=True).write(tmp_path / "study")
-    one = slices_of(read(path)[0][0])[4]
-    assert one.source.frame_number == 5
+    image_slice = slices_of(read(path)[0][0])[4]
+    assert image_slice.source.frame_number == 5
 
 
 def test_reads_a_zip_whose_names_lead_elsewhere_into_the_scratch_folder(tmp_path: Path) -> None:
@@ -117,7 +119,7 @@ def test_reads_a_zip_whose_names_lead_elsewhere_into_the_scratch_folder(tmp_path
             packed.write(path, f"../../evil/{path.name}")
     (study,), _ = read(tmp_path / "study.zip")
     assert len(slices_of(study)) == 20
-    assert {one.path.parent for one in slices_of(study)} == {tmp_path / "scratch"}
+    assert {image_slice.path.parent for image_slice in slices_of(study)} == {tmp_path / "scratch"}
 
 
 def test_a_zip_that_unpacks_to_far_more_than_its_size_is_refused(tmp_path: Path) -> None:
@@ -179,7 +181,7 @@ def test_a_file_with_too_few_pixels_stays_in_its_study_and_cannot_be_read(
     cut(path, path.stat().st_size - 40)
     (study,), _ = read(tmp_path / "study")
     assert len(slices_of(study)) == 20
-    damaged = next(one for one in slices_of(study) if one.path == path)
+    damaged = next(image_slice for image_slice in slices_of(study) if image_slice.path == path)
     with pytest.raises(StudyError, match=f'file "{path.name}" is truncated'):
         damaged.read()
 
@@ -283,7 +285,7 @@ def test_copied_files_count_once_and_the_undamaged_copy_is_taken(study_folder: P
     cut(path, path.stat().st_size - 10)
     (study,), _ = read(study_folder)
     assert len(slices_of(study)) == 20
-    assert not any(one.damage for one in slices_of(study))
+    assert not any(image_slice.damage for image_slice in slices_of(study))
     assert study.warnings == ('series 5 "dyn t1 fs" holds 1 copied slices, which were left out.',)
 
 
@@ -292,21 +294,21 @@ def test_a_missing_decoder_is_named_with_its_extra(tmp_path: Path, monkeypatch: 
         is_available = False
 
     MockStudy(PHANTOM, transfer_syntax=RLELossless).write(tmp_path / "study")
-    one = slices_of(read(tmp_path / "study")[0][0])[0]
+    image_slice = slices_of(read(tmp_path / "study")[0][0])[0]
     monkeypatch.setattr(pixels, "get_decoder", lambda _: NoDecoder())
     with pytest.raises(StudyError, match=r"RLE Lossless\) needs a decoder .* pip install fcdd-edge\[dicom\]"):
-        one.read()
+        image_slice.read()
 
 
 @pytest.mark.skipif(REFERENCE is None, reason="FCDD_REFERENCE_DATA does not name the folder of real MR files")
 def test_one_siemens_image_in_nine_transfer_syntaxes_has_equal_pixels_or_is_refused() -> None:
     (study,), _ = read_studies(Path(str(REFERENCE)) / "real_mr" / "siemens_transfer_syntaxes", Path())
-    native = next(one.read() for one in slices_of(study) if one.path.name == "1.dcm")
+    native = next(image_slice.read() for image_slice in slices_of(study) if image_slice.path.name == "1.dcm")
     assert len(slices_of(study)) == 9
-    for one in slices_of(study):
-        assert one.pixels is not None
-        if get_decoder(one.pixels.transfer_syntax).is_available:
-            np.testing.assert_array_equal(one.read(), native)
+    for image_slice in slices_of(study):
+        assert image_slice.pixels is not None
+        if get_decoder(image_slice.pixels.transfer_syntax).is_available:
+            np.testing.assert_array_equal(image_slice.read(), native)
         else:
             with pytest.raises(StudyError, match=r"pip install fcdd-edge\[dicom\]"):
-                one.read()
+                image_slice.read()

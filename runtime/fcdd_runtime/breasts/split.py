@@ -1,0 +1,230 @@
+"""Left/right split: a projection -> 8-bit images of the right and the left breast, with the way back to the patient."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fcdd_runtime.breasts.projection import Projection
+from fcdd_runtime.breasts.sternum import find_deepest_skin_row, find_sternum
+from fcdd_runtime.breasts.which_sides import check_two_sides, find_only_side
+from fcdd_runtime.contract import MipRecipe
+from fcdd_runtime.errors import StudyError
+from fcdd_runtime.result import SplitChoice
+from fcdd_runtime.volumes.body_mask import body_mask
+from fcdd_runtime.volumes.volume import FloatArray, SliceSource
+
+MAX_OBLIQUE_DEGREES = 10.0
+"""A projection along the nearest voxel axis that is turned further from the patient's looks different."""
+MIN_WINDOW = 0.05
+"""Window height below which grey shows noise, as a share of the mean signal of the body before contrast."""
+MIN_ENHANCEMENT = 0.1
+"""Share of the window that the brightest pixels of each breast reach at least; skin and vessels do."""
+
+STERNUM_REACH_MM = 40.0
+"""The sternum lies within this distance of an assumed midline; its skin is the deepest between the breasts."""
+MAX_BESIDE_MM = 10.0
+"""A field of view of one breast that ends further from the midline does not show the skin over the sternum."""
+
+_SIDES = {"R": "right", "L": "left"}
+_HALVED = "No sternum was found, so the image was halved at its centre and not cut behind the chest wall."
+
+
+@dataclass(frozen=True)
+class BreastImage:
+    """One breast. Pixel coordinates in all methods are those of `pixels`; a mirrored image is undone inside."""
+
+    laterality: str
+    """`R` or `L`: the patient's side."""
+    pixels: npt.NDArray[np.uint8]
+    """(rows, columns), 0..255: anterior up; patient right at the left, or medial at the left where mirrored."""
+    projection: Projection
+    """What the image was cut from."""
+    first_column: int
+    """Column of the projection at which the breast's box begins; the box begins at row 0."""
+    mirrored: bool
+
+    @property
+    def pixel_mm(self) -> tuple[float, float]:
+        """Distance of neighbouring rows and of neighbouring columns, mm."""
+        return self.projection.pixel_mm
+
+    @property
+    def enhancement(self) -> FloatArray:
+        """What `pixels` show, before windowing: post - pre, float32, of the same shape, rescaled scanner units."""
+        columns = slice(self.first_column, self.first_column + self.pixels.shape[1])
+        return self.projection.maximum[: len(self.pixels), columns][:, :: -1 if self.mirrored else 1]
+
+    def voxel(self, row: int, column: int) -> tuple[int, int, int]:
+        """Return the voxel (slice, row, column; from 0) that a pixel came from."""
+        return self.projection.voxel(row, self._projection_column(column))
+
+    def patient_mm(self, row: int, column: int) -> tuple[float, float, float]:
+        """Return the centre of that voxel in LPS, mm."""
+        return self.projection.patient_mm(row, self._projection_column(column))
+
+    def source(self, row: int, column: int) -> SliceSource:
+        """Return the post-contrast slice that this voxel lies in."""
+        return self.projection.source(row, self._projection_column(column))
+
+    def _projection_column(self, column: int) -> int:
+        return self.first_column + (self.pixels.shape[1] - 1 - column if self.mirrored else column)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The part of a projection that shows one breast; it begins at row 0."""
+
+    laterality: str
+    projection: Projection
+    first_column: int
+    end_column: int
+    end_row: int
+
+    @property
+    def maximum(self) -> FloatArray:
+        return self.projection.maximum[: self.end_row, self.first_column : self.end_column]
+
+
+def split_breasts(
+    projection: Projection, recipe: MipRecipe, laterality: str = ""
+) -> tuple[tuple[BreastImage, ...], SplitChoice]:
+    """Cut a projection at the midline and behind the chest wall, and window it to 8 bits.
+
+    The midline is the valley of the skin over the sternum, in the pre-contrast mean; the images reach from the front
+    of the projection to `posterior_margin_mm` behind the skin there. Without a convincing valley the image is cut
+    into halves at its centre, over its whole depth. A projection of one breast is cut behind the chest wall only.
+
+    Parameters
+    ----------
+    laterality : `L`, `R` or `B`: what the headers say is shown; empty if they say nothing
+
+    Returns
+    -------
+    images : right breast, left breast; one of them in a unilateral study
+    choice : how the cut was found
+
+    Raises
+    ------
+    StudyError
+        If the projection is less than two columns wide, nothing enhances, or it is unclear which breasts are shown.
+    """
+    rows, columns = projection.maximum.shape
+    if columns < 2:
+        raise StudyError("the projection is one column wide and cannot be split; give a bilateral axial field of view")
+    sternum = find_sternum(projection.pre_mean, projection.pixel_mm)
+    side = find_only_side(projection, sternum, laterality)
+    warnings: tuple[str, ...] = ()
+    if sternum is not None:
+        middle, end_row = sternum.midline, _posterior_cut(projection, sternum.skin_row, recipe)
+        midline_mm = projection.x_mm(middle - 0.5)
+        parts = [_Part("R", projection, 0, middle, end_row), _Part("L", projection, middle, columns, end_row)]
+    elif side is not None:
+        midline_mm = 0.0
+        parts = [_whole(side.laterality, projection, midline_mm, recipe)]
+        warnings = _check_cut(parts)
+    else:
+        middle = columns // 2
+        midline_mm = projection.x_mm(middle - 0.5)
+        parts = [_Part("R", projection, 0, middle, rows), _Part("L", projection, middle, columns, rows)]
+        warnings = (_HALVED,)
+    method, confidence = ("image centre", 0.0) if sternum is None else ("sternum", sternum.confidence)
+    if side is not None:
+        method, confidence = side.method, side.confidence
+        parts = [part for part in parts if part.laterality == side.laterality]
+    images = _window(parts, recipe)
+    return images, SplitChoice(method, confidence, midline_mm, warnings + _check_images(images, recipe))
+
+
+def separate_breasts(
+    right: Projection, left: Projection, recipe: MipRecipe, lateralities: tuple[str, str]
+) -> tuple[tuple[BreastImage, ...], SplitChoice]:
+    """Take the right and the left breast from a projection each, with one window for both.
+
+    Parameters
+    ----------
+    lateralities : what the headers of the right and of the left say, as in `split_breasts`
+
+    Raises
+    ------
+    StudyError
+        If nothing enhances, or headers and positions contradict each other.
+    """
+    confidence = check_two_sides(right, left, lateralities)
+    midline_mm = (right.x_mm(right.maximum.shape[1] - 0.5) + left.x_mm(-0.5)) / 2
+    parts = [_whole("R", right, midline_mm, recipe), _whole("L", left, midline_mm, recipe)]
+    images = _window(parts, recipe)
+    warnings = _check_cut(parts) + _check_images(images, recipe)
+    return images, SplitChoice("separate series", confidence, midline_mm, warnings)
+
+
+def _whole(laterality: str, projection: Projection, midline_x_mm: float, recipe: MipRecipe) -> _Part:
+    """Take a projection of one breast, cut behind the skin over the sternum where that can be seen at its edge."""
+    rows, columns = projection.maximum.shape
+    away = np.abs(np.array([projection.x_mm(column) for column in range(columns)]) - midline_x_mm)
+    near = (away <= STERNUM_REACH_MM) & (away.min() <= MAX_BESIDE_MM)
+    skin_row = find_deepest_skin_row(projection.pre_mean, projection.pixel_mm, near)
+    end_row = rows if skin_row is None else _posterior_cut(projection, skin_row, recipe)
+    return _Part(laterality, projection, 0, columns, end_row)
+
+
+def _posterior_cut(projection: Projection, skin_row: int, recipe: MipRecipe) -> int:
+    """Return the number of rows in front of the cut."""
+    margin = round(recipe.posterior_margin_mm / projection.pixel_mm[0])
+    return min(max(1, skin_row + margin), len(projection.maximum))
+
+
+def _window(parts: Sequence[_Part], recipe: MipRecipe) -> tuple[BreastImage, ...]:
+    """Map `window_low` to 0, and the recipe's quantile of the values in all parts to 255.
+
+    Linearly, rounded half up, clipped.
+    """
+    values = np.concatenate([part.maximum.ravel() for part in parts]).astype(np.float64)
+    high = float(np.quantile(values, recipe.window_high_quantile))
+    if high <= recipe.window_low:
+        raise StudyError(
+            f"nothing enhances: the post-contrast phase is nowhere more than {recipe.window_low:g} brighter than the "
+            "pre-contrast phase; give the phases before and after contrast"
+        )
+    images = []
+    for part in parts:
+        grey = np.floor((part.maximum.astype(np.float64) - recipe.window_low) / (high - recipe.window_low) * 255 + 0.5)
+        mirrored = recipe.mirrors(part.laterality)
+        pixels = np.clip(grey, 0, 255).astype(np.uint8)[:, :: -1 if mirrored else 1]
+        images.append(BreastImage(part.laterality, pixels, part.projection, part.first_column, mirrored))
+    return tuple(images)
+
+
+def _check_cut(parts: Sequence[_Part]) -> tuple[str, ...]:
+    """Warn of projections of one breast that are not cut behind the chest wall."""
+    return tuple(
+        f"The image of the {_SIDES[part.laterality]} breast was not cut behind the chest wall, because the skin over "
+        "the sternum is not in its field of view."
+        for part in parts
+        if part.end_row == len(part.projection.maximum)
+    )
+
+
+def _check_images(images: Sequence[BreastImage], recipe: MipRecipe) -> tuple[str, ...]:
+    """Warn of an oblique acquisition, and of breasts that hardly enhance."""
+    warnings = []
+    for degrees in {image.projection.obliqueness_degrees for image in images}:
+        if degrees > MAX_OBLIQUE_DEGREES:
+            warnings.append(
+                f"The acquisition is turned by {degrees:.0f} degrees against the patient's axes; the projection runs "
+                "along its own nearest axis."
+            )
+    brightest = [float(np.quantile(image.enhancement, recipe.window_high_quantile)) for image in images]
+    highest = max(brightest) - recipe.window_low
+    for image, value in zip(images, brightest, strict=True):
+        side, height = _SIDES[image.laterality], value - recipe.window_low
+        if height < MIN_ENHANCEMENT * highest:
+            warnings.append(f"The {side} breast enhances nowhere, as if it had no signal; its score may mean nothing.")
+        pre_mean = image.projection.pre_mean
+        body = pre_mean[body_mask(pre_mean)]
+        if height < MIN_WINDOW * (float(body.mean(dtype=np.float64)) if body.size else 0.0):
+            warnings.append(
+                f"The {side} breast hardly enhances against its signal before contrast; its image may show noise."
+            )
+    return tuple(warnings)
