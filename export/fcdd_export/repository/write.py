@@ -15,7 +15,7 @@ from importlib import metadata, resources
 from pathlib import Path
 
 from fcdd_export.gate.proven_model import ProvenModel
-from fcdd_export.repository.config import config_text
+from fcdd_export.repository.config_pbtxt import config_text
 from fcdd_export.repository.report import report_json, report_markdown
 from fcdd_runtime.backends.golden import golden_to_bytes
 from fcdd_runtime.contract import CONTRACT_FILE, GOLDEN_FILE, ModelContract, read_contract

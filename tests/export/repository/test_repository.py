@@ -19,7 +19,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from fcdd_export.gate.proven_model import ExportRecord, ProvenModel
-from fcdd_export.repository.config import config_text
+from fcdd_export.repository.config_pbtxt import config_text
 from fcdd_export.repository.write import write_model, write_models
 from fcdd_runtime import files
 from fcdd_runtime.backends.golden import GoldenVectors, read_golden
