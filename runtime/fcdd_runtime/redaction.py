@@ -11,7 +11,8 @@ from fcdd_runtime.errors import FcddError, ImageError, one_line
 
 _OWNED = r"(?P<owner>series (?:-?\d+|without number)|file|folder|zip|input) "
 _QUOTED = re.compile(rf'(?:{_OWNED})?"(?P<text>[^"]*)"')
-_UID = re.compile(r"\d+(\.\d+){2,}")
+_UID = re.compile(r"(?P<address>grpc://[\d.]+)|\d+(?:\.\d+){2,}")
+"""A server's address is no UID."""
 _DATE = re.compile(r"(?<!\d)(19|20)\d\d([-./]?)\d\d\2\d\d(?!\d)")
 """A series may have a date for its number."""
 
@@ -43,7 +44,8 @@ def for_terminal(sentence: str, file_numbers: Mapping[str, int]) -> Redacted:
         number = file_numbers.get(f'"{found["text"]}"') if owner == "file" else None
         return (owner or NOT_SHOWN) if number is None else f"file {number}"
 
-    return Redacted(_DATE.sub("(date)", _UID.sub("(UID)", _QUOTED.sub(shown, sentence))))
+    without_uids = _UID.sub(lambda found: found["address"] or "(UID)", _QUOTED.sub(shown, sentence))
+    return Redacted(_DATE.sub("(date)", without_uids))
 
 
 def for_log(error: FcddError | OSError) -> Redacted:

@@ -33,6 +33,7 @@ NAME = 'T1 "ROE^JANE" 19310203 "'
         ('The folder "x" and the zip "y" of the input "z"', "The folder and the zip of the input"),
         ('The body part is "ROE JANE", which', "The body part is (not shown), which"),
         ("series 19310203 of 1.2.840.1 has 3.5 mm", "series (date) of (UID) has 3.5 mm"),
+        ("no server answers at grpc://10.0.0.12:8001", "no server answers at grpc://10.0.0.12:8001"),
     ],
 )
 def test_quoted_parts_are_left_out(sentence: str, shown: str) -> None:
