@@ -10,8 +10,8 @@ import onnx
 from onnx import helper, numpy_helper
 from torch import Tensor
 
-from fcdd_export.int8.equalised_trunk import Scale
 from fcdd_export.int8.quantized_trunk import QuantizedTrunk
+from fcdd_export.int8.ranges import Scale
 
 
 def with_quantized_trunks(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fcdd_export.graphs.fp16 import with_half_nodes
 from fcdd_export.graphs.onnx_graph import checked, onnx_from_network
-from fcdd_export.int8.equalised_trunk import Activations, EqualisedTrunk, Scale, channel_ranges, equalised_trunk
+from fcdd_export.int8.equalised_trunk import EqualisedTrunk, equalised_trunk
 from fcdd_export.int8.last_layer import fitted_last_layer
 from fcdd_export.int8.qdq_graph import module_of, with_quantized_trunks
 from fcdd_export.int8.quantized_trunk import (
@@ -22,6 +22,7 @@ from fcdd_export.int8.quantized_trunk import (
     quantized_trunk,
     rounded_weights,
 )
+from fcdd_export.int8.ranges import Activations, Scale, channel_ranges
 from fcdd_export.int8.search import DriftFromFp32, search_graph
 from fcdd_export.int8.spots import with_drawn_spots
 from fcdd_export.networks.served import ServedNetwork

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fcdd_export.int8.equalised_trunk import SMALLEST, Activations, EqualisedTrunk, Scale
+from fcdd_export.int8.equalised_trunk import EqualisedTrunk
+from fcdd_export.int8.ranges import SMALLEST, Activations, Scale
 from fcdd_export.int8.rounding import rounded_weight
 
 WEIGHT_LEVELS = {"u8": 63, "s8": 127}

@@ -16,10 +16,11 @@ from fcdd_export.gate.drawn import drawn_images
 from fcdd_export.gate.outputs import onnxruntime_outputs, torch_outputs
 from fcdd_export.gate.roc import auc_change, rank_correlation, roc_auc
 from fcdd_export.graphs.onnx_graph import onnx_bytes, onnx_from_network
-from fcdd_export.int8.equalised_trunk import Activations, EqualisedTrunk, channel_ranges, equalised_trunk, scale_of
+from fcdd_export.int8.equalised_trunk import EqualisedTrunk, equalised_trunk
 from fcdd_export.int8.qdq_graph import int8_share
 from fcdd_export.int8.quantize import ADVISED_IMAGES, calibrated_and_judged, calibration_advice, int8_from_network
 from fcdd_export.int8.quantized_trunk import exact_answers, quantized_trunk
+from fcdd_export.int8.ranges import Activations, channel_ranges, scale_of
 from fcdd_export.int8.rounding import rounded_weight
 from fcdd_export.int8.search import SMALLEST_SHARE, DriftFromFp32, search_graph
 from fcdd_export.int8.spots import with_drawn_spots
