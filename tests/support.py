@@ -1,7 +1,7 @@
 """What several test modules share that is no fixture."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fcdd_runtime.findings import Finding
 from fcdd_runtime.images.mip_files import read_image
 
 REFERENCE_VARIABLE = "FCDD_REFERENCE_DATA"
@@ -50,3 +51,7 @@ def free_ports(count: int) -> list[int]:
         for one in sockets:
             one.bind(("127.0.0.1", 0))
         return [int(one.getsockname()[1]) for one in sockets]
+
+
+def sentences(findings: Iterable[Finding]) -> tuple[str, ...]:
+    return tuple(finding.sentence for finding in findings)

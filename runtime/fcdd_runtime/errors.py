@@ -30,7 +30,16 @@ class ContractError(FcddError, ValueError):
 
 
 class StudyError(FcddError, ValueError):
-    """A DICOM study cannot be turned into breast images."""
+    """A DICOM study cannot be turned into breast images.
+
+    Attributes
+    ----------
+    code : a key of `findings.KINDS`
+    """
+
+    def __init__(self, sentence: str, code: str):
+        super().__init__(sentence)
+        self.code = code
 
 
 class ImageError(FcddError, ValueError):

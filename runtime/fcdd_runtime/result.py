@@ -1,11 +1,13 @@
 """What scoring a study returns: frozen, without any file format. Writers are in `report` and `pacs`."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from fcdd_runtime.contract import ModelContract
+from fcdd_runtime.findings import Finding
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,8 @@ class SplitChoice:
     otherwise the share of the evidence (headers, position against x = 0) that says so, which never contradicts."""
     midline_x_mm: float
     """Patient x of the midline, mm; in a unilateral study that of the frame of reference, 0."""
-    warnings: tuple[str, ...] = ()
-    """One sentence each; the study's warnings contain them."""
+    findings: tuple[Finding, ...] = ()
+    """The study's findings contain them."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +99,7 @@ class StudyResult:
     phases: PhaseChoice
     split: SplitChoice
     contract: ModelContract
-    warnings: tuple[str, ...]
-    """One sentence each."""
+    findings: tuple[Finding, ...]
 
     @property
     def exam_score(self) -> float:
@@ -110,3 +111,18 @@ class StudyResult:
         """Whether any breast reaches the operating point; None if the model has none."""
         flags = [breast.flagged for breast in self.breasts]
         return None if None in flags else any(flags)
+
+    @property
+    def review(self) -> tuple[Finding, ...]:
+        """The findings for which a person has to look at the study; then its scores alone mean nothing."""
+        return tuple(finding for finding in self.findings if finding.to_review)
+
+    @property
+    def notes(self) -> tuple[Finding, ...]:
+        """The other findings."""
+        return tuple(finding for finding in self.findings if not finding.to_review)
+
+    @property
+    def state(self) -> Literal["scored", "review"]:
+        """`review` if a person has to look at the study, `scored` otherwise."""
+        return "review" if self.review else "scored"

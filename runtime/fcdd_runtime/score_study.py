@@ -8,6 +8,7 @@ from fcdd_runtime.breasts.projection import project
 from fcdd_runtime.breasts.split import BreastImage, separate_breasts, split_breasts
 from fcdd_runtime.contract import MipRecipe, ModelContract
 from fcdd_runtime.errors import StudyError
+from fcdd_runtime.findings import Finding
 from fcdd_runtime.images.heatmap import upsample
 from fcdd_runtime.images.network_input import GreyImage, infer_images
 from fcdd_runtime.images.peak import find_peak
@@ -29,8 +30,7 @@ class Prepared:
     """What each of them is compared with; empty for a network that takes one image."""
     phases: PhaseChoice
     split: SplitChoice
-    warnings: tuple[str, ...]
-    """One sentence each."""
+    findings: tuple[Finding, ...]
 
     @property
     def images(self) -> list[GreyImage]:
@@ -95,7 +95,8 @@ def prepare(
     else:
         raise StudyError(
             f"{contract.network} compares a breast with the other one and this study shows one only; give a recorded "
-            "image with --reference"
+            "image with --reference",
+            "no-reference",
         )
     return Prepared(
         study_instance_uid=study.study_instance_uid,
@@ -103,7 +104,7 @@ def prepare(
         references=tuple(references),
         phases=phases.choice,
         split=split,
-        warnings=phases.warnings + split.warnings,
+        findings=phases.findings + split.findings,
     )
 
 
@@ -171,5 +172,5 @@ def finish(prepared: Prepared, scores: Scores, maps: Maps, contract: ModelContra
         phases=prepared.phases,
         split=prepared.split,
         contract=contract,
-        warnings=prepared.warnings,
+        findings=prepared.findings,
     )

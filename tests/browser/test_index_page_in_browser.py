@@ -8,6 +8,7 @@ from result_builders import make_breast, make_study
 
 from browser.chromium import Page
 from browser.conftest import ARTIFACTS, assert_quiet_and_alone, assert_readable
+from fcdd_runtime.findings import Finding
 from fcdd_runtime.report.index_page import FailedEntry, IndexEntry, index_entry, write_index
 from fcdd_runtime.report.write import write_study_report
 
@@ -22,7 +23,9 @@ NAMES = f"{VISIBLE}.map((row) => row.querySelector('b').textContent)"
 def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A thousand studies, one of which was not scored; the three with the highest scores have their reports."""
     folder = tmp_path_factory.mktemp("index")
-    example = index_entry(make_study(study_instance_uid="1.2.840." + "7" * 56, warnings=("One.",)))
+    example = index_entry(
+        make_study(study_instance_uid="1.2.840." + "7" * 56, findings=(Finding("not-breast", "One."),))
+    )
     rows: list[IndexEntry | FailedEntry] = [
         dataclasses.replace(example, study=f"{number:012x}", exam_score=number / STUDIES, flagged=number > 950)
         for number in range(1, STUDIES)

@@ -7,6 +7,7 @@ from result_builders import make_breast, make_contract, make_study
 
 from browser.chromium import Page
 from browser.conftest import ARTIFACTS, assert_quiet_and_alone, assert_readable
+from fcdd_runtime.findings import Finding
 from fcdd_runtime.report.colormap import PUBLISHED_LOOK
 from fcdd_runtime.report.write import write_study_report
 
@@ -21,7 +22,10 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report") / "study"
     study = make_study(
         study_instance_uid="1.2.840." + "7" * 56,
-        warnings=("The body part examined is not the breast. " * 3, "Two slices repeat a position and phase."),
+        findings=(
+            Finding("not-breast", "The body part examined is not the breast. " * 3),
+            Finding("not-breast", "Two slices repeat a position and phase."),
+        ),
         contract=make_contract(notes=("Drift of 2 % accepted, since no image changed its place in the order.",)),
     )
     write_study_report(study, folder)

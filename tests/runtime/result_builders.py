@@ -65,6 +65,6 @@ def make_study(*breasts: BreastResult, **changes: Any) -> StudyResult:
         phases=PhaseChoice("series 3, phase 1", "series 3, phase 2", "TriggerTime", 4),
         split=SplitChoice("sternum", 0.8, -3.25),
         contract=make_contract(),
-        warnings=(),
+        findings=(),
     )
     return dataclasses.replace(study, **changes)

@@ -62,9 +62,9 @@ def test_a_name_a_uid_and_a_path_do_not_get_out(form: LineForm, secret: str) -> 
     logger = logging.getLogger("fcdd_runtime")
 
     def write() -> None:
-        values: dict[str, Any] = {"sentence": secret, "path": Path(secret), "error": StudyError(secret)}
+        values: dict[str, Any] = {"sentence": secret, "path": Path(secret), "error": StudyError(secret, "damaged")}
         LOG.info("study scored", **values)
-        LOG.error("not scored", sentence=for_log(StudyError(f"the file {quoted(secret)} is truncated")))
+        LOG.error("not scored", sentence=for_log(StudyError(f"the file {quoted(secret)} is truncated", "damaged")))
         LOG.error("not scored", sentence=for_log(ImageError(f"{secret} has colours")))
         LOG.error("not scored", sentence=for_log(OSError(2, "No such file", secret)))
         logger.warning("study of %s", secret)

@@ -49,7 +49,7 @@ def assert_equal(found: StudyResult, expected: StudyResult) -> None:
     for breast, other in zip(found.breasts, expected.breasts, strict=True):
         for field in fields(BreastResult):
             np.testing.assert_equal(getattr(breast, field.name), getattr(other, field.name))
-    for name in ("study_instance_uid", "phases", "split", "contract", "warnings", "exam_score", "flagged"):
+    for name in ("study_instance_uid", "phases", "split", "contract", "findings", "exam_score", "flagged"):
         assert getattr(found, name) == getattr(expected, name)
 
 

@@ -11,6 +11,7 @@ from fcdd_runtime.breasts.sternum import find_deepest_skin_row, find_sternum
 from fcdd_runtime.breasts.which_sides import check_two_sides, find_only_side
 from fcdd_runtime.contract import MipRecipe
 from fcdd_runtime.errors import StudyError
+from fcdd_runtime.findings import Finding
 from fcdd_runtime.result import SplitChoice
 from fcdd_runtime.volumes.body_mask import body_mask
 from fcdd_runtime.volumes.volume import FloatArray, SliceSource
@@ -112,10 +113,12 @@ def split_breasts(
     """
     rows, columns = projection.maximum.shape
     if columns < 2:
-        raise StudyError("the projection is one column wide and cannot be split; give a bilateral axial field of view")
+        raise StudyError(
+            "the projection is one column wide and cannot be split; give a bilateral axial field of view", "no-image"
+        )
     sternum = find_sternum(projection.pre_mean, projection.pixel_mm)
     side = find_only_side(projection, sternum, laterality)
-    warnings: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
     if sternum is not None:
         middle, end_row = sternum.midline, _posterior_cut(projection, sternum.skin_row, recipe)
         midline_mm = projection.x_mm(middle - 0.5)
@@ -123,18 +126,18 @@ def split_breasts(
     elif side is not None:
         midline_mm = 0.0
         parts = [_whole(side.laterality, projection, midline_mm, recipe)]
-        warnings = _check_cut(parts)
+        findings = _check_cut(parts)
     else:
         middle = columns // 2
         midline_mm = projection.x_mm(middle - 0.5)
         parts = [_Part("R", projection, 0, middle, rows), _Part("L", projection, middle, columns, rows)]
-        warnings = (_HALVED,)
+        findings = (Finding("no-sternum", _HALVED),)
     method, confidence = ("image centre", 0.0) if sternum is None else ("sternum", sternum.confidence)
     if side is not None:
         method, confidence = side.method, side.confidence
         parts = [part for part in parts if part.laterality == side.laterality]
     images = _window(parts, recipe)
-    return images, SplitChoice(method, confidence, midline_mm, warnings + _check_images(images, recipe))
+    return images, SplitChoice(method, confidence, midline_mm, findings + _check_images(images, recipe))
 
 
 def separate_breasts(
@@ -155,8 +158,8 @@ def separate_breasts(
     midline_mm = (right.x_mm(right.maximum.shape[1] - 0.5) + left.x_mm(-0.5)) / 2
     parts = [_whole("R", right, midline_mm, recipe), _whole("L", left, midline_mm, recipe)]
     images = _window(parts, recipe)
-    warnings = _check_cut(parts) + _check_images(images, recipe)
-    return images, SplitChoice("separate series", confidence, midline_mm, warnings)
+    findings = _check_cut(parts) + _check_images(images, recipe)
+    return images, SplitChoice("separate series", confidence, midline_mm, findings)
 
 
 def _whole(laterality: str, projection: Projection, midline_x_mm: float, recipe: MipRecipe) -> _Part:
@@ -185,7 +188,8 @@ def _window(parts: Sequence[_Part], recipe: MipRecipe) -> tuple[BreastImage, ...
     if high <= recipe.window_low:
         raise StudyError(
             f"nothing enhances: the post-contrast phase is nowhere more than {recipe.window_low:g} brighter than the "
-            "pre-contrast phase; give the phases before and after contrast"
+            "pre-contrast phase; give the phases before and after contrast",
+            "no-image",
         )
     images = []
     for part in parts:
@@ -196,35 +200,43 @@ def _window(parts: Sequence[_Part], recipe: MipRecipe) -> tuple[BreastImage, ...
     return tuple(images)
 
 
-def _check_cut(parts: Sequence[_Part]) -> tuple[str, ...]:
+def _check_cut(parts: Sequence[_Part]) -> tuple[Finding, ...]:
     """Warn of projections of one breast that are not cut behind the chest wall."""
     return tuple(
-        f"The image of the {_SIDES[part.laterality]} breast was not cut behind the chest wall, because the skin over "
-        "the sternum is not in its field of view."
+        Finding(
+            "not-cut",
+            f"The image of the {_SIDES[part.laterality]} breast was not cut behind the chest wall, because the skin "
+            "over the sternum is not in its field of view.",
+        )
         for part in parts
         if part.end_row == len(part.projection.maximum)
     )
 
 
-def _check_images(images: Sequence[BreastImage], recipe: MipRecipe) -> tuple[str, ...]:
+def _check_images(images: Sequence[BreastImage], recipe: MipRecipe) -> tuple[Finding, ...]:
     """Warn of an oblique acquisition, and of breasts that hardly enhance."""
-    warnings = []
+    findings = []
     for degrees in {image.projection.obliqueness_degrees for image in images}:
         if degrees > MAX_OBLIQUE_DEGREES:
-            warnings.append(
-                f"The acquisition is turned by {degrees:.0f} degrees against the patient's axes; the projection runs "
-                "along its own nearest axis."
+            findings.append(
+                Finding(
+                    "oblique",
+                    f"The acquisition is turned by {degrees:.0f} degrees against the patient's axes; the projection "
+                    "runs along its own nearest axis.",
+                )
             )
     brightest = [float(np.quantile(image.enhancement, recipe.window_high_quantile)) for image in images]
     highest = max(brightest) - recipe.window_low
     for image, value in zip(images, brightest, strict=True):
         side, height = _SIDES[image.laterality], value - recipe.window_low
         if height < MIN_ENHANCEMENT * highest:
-            warnings.append(f"The {side} breast enhances nowhere, as if it had no signal; its score may mean nothing.")
+            sentence = f"The {side} breast enhances nowhere, as if it had no signal; its score may mean nothing."
+            findings.append(Finding("no-enhancement", sentence))
         pre_mean = image.projection.pre_mean
         body = pre_mean[body_mask(pre_mean)]
         if height < MIN_WINDOW * (float(body.mean(dtype=np.float64)) if body.size else 0.0):
-            warnings.append(
+            sentence = (
                 f"The {side} breast hardly enhances against its signal before contrast; its image may show noise."
             )
-    return tuple(warnings)
+            findings.append(Finding("no-enhancement", sentence))
+    return tuple(findings)

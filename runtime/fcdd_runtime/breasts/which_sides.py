@@ -62,13 +62,15 @@ def find_only_side(projection: Projection, sternum: Sternum | None, headers: str
         listed = ", ".join(f"{side} by {method}" for method, side in found.items())
         raise StudyError(
             f"the evidence of which breasts are shown contradicts itself ({listed}); correct the Laterality in the "
-            "headers"
+            "headers",
+            "side-unknown",
         )
     if not found:
         raise StudyError(
             "it is unclear whether one breast or both are shown: no sternum was found, the headers have no Laterality, "
             f"and the field of view is {_width(projection):.0f} mm wide, {_centre(projection):+.0f} mm beside the "
-            "midline; add Laterality to the headers"
+            "midline; add Laterality to the headers",
+            "side-unknown",
         )
     side = next(iter(found.values()))
     return None if side == "B" else Side(side, " and ".join(found), round(len(found) / 3, 2))
@@ -94,13 +96,15 @@ def check_two_sides(right: Projection, left: Projection, headers: tuple[str, str
         raise StudyError(
             f"the headers of two series say laterality {headers[0] or 'nothing'} and {headers[1] or 'nothing'}, but by "
             "their positions in the patient they show the right and the left breast; correct the Laterality in the "
-            "headers"
+            "headers",
+            "side-unknown",
         )
     between = _centre(right) < 0 < _centre(left)
     if not between and headers != ("R", "L"):
         raise StudyError(
             "two dynamic series lie beside each other, but both on one side of the midline (x = 0), so that they may "
-            "show parts of one breast; add Laterality to the headers"
+            "show parts of one breast; add Laterality to the headers",
+            "side-unknown",
         )
     return ((headers == ("R", "L")) + between) / 2
 

@@ -83,17 +83,19 @@ def read_source_slice(peak: Peak, study: Study) -> SourceSlice:
         if image_slice.source == source
     ]
     if not holders:
-        raise StudyError("the slice that holds the peak is not in the study; score the study that is written")
+        raise StudyError(
+            "the slice that holds the peak is not in the study; score the study that is written", "no-source"
+        )
     series, image_slice = holders[0]
     plane = image_slice.plane
     if plane is None:
-        raise StudyError("the slice that holds the peak has no position; export the study again")
+        raise StudyError("the slice that holds the peak has no position; export the study again", "no-source")
     keywords = [*IDENTITY_KEYWORDS, *_WHERE_PRESENT, *_LOSS, *_REFERENCE]
     try:
         header = dcmread(image_slice.path, stop_before_pixels=True, specific_tags=keywords)
     except OSError as error:
         raise StudyError(
-            f"{image_slice.name} can no longer be read ({error.strerror}); score the study again"
+            f"{image_slice.name} can no longer be read ({error.strerror}); score the study again", "no-source"
         ) from error
     try:
         thickness_mm = float(header.SliceThickness)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from fcdd_runtime.errors import StudyError
+from fcdd_runtime.findings import Finding
 from fcdd_runtime.phases.dynamics import Dynamic, Phase
 from fcdd_runtime.phases.order import earliest, falls, order_is_unclear
 from fcdd_runtime.phases.series_filter import mentions_contrast, says_after_contrast
@@ -23,7 +24,8 @@ def check_placed(dynamic: Dynamic) -> None:
         for image_slice in stack.unplaced:
             raise StudyError(
                 f"{image_slice.name} in {stack.series.label} {image_slice.damage or 'says not where it lies'}; export "
-                "the study again"
+                "the study again",
+                "damaged",
             )
 
 
@@ -44,18 +46,19 @@ def check_one_time(dynamic: Dynamic) -> None:
         if apart and end - start > apart / 4:
             raise StudyError(
                 f"slices of {phase.name} repeat and were acquired at several times, so that it is no single phase; "
-                f"{CHOOSE}, or remove the repeats"
+                f"{CHOOSE}, or remove the repeats",
+                "mixed-phases",
             )
 
 
-def check_order(dynamic: Dynamic) -> tuple[str, ...]:
+def check_order(dynamic: Dynamic) -> tuple[Finding, ...]:
     """Refuse an unclear or contradicted order of phases, and one whose first phases are missing."""
     for doubt in dynamic.doubts:
-        raise StudyError(f"the phases of {dynamic.name} cannot be ordered: {doubt}; {CHOOSE}")
+        raise StudyError(f"the phases of {dynamic.name} cannot be ordered: {doubt}; {CHOOSE}", "order-unclear")
     for attribute in phase_attributes.TABLE:
         if attribute.numbers_phases:
             _check_numbering(dynamic, attribute)
-    warnings = []
+    findings = []
     for attribute in phase_attributes.TABLE:
         name = dynamic.phases[0].slices[0].name_of(attribute)
         if name == dynamic.method or (len(dynamic.stacks) > 1 and attribute.over_series != "goes on"):
@@ -66,23 +69,26 @@ def check_order(dynamic: Dynamic) -> tuple[str, ...]:
             continue
         sentence = f"{name} orders the phases of {dynamic.name} otherwise than {dynamic.method}"
         if attribute.binds:
-            raise StudyError(f"{sentence}; {CHOOSE}")
-        warnings.append(f"{sentence}, which was followed.")
+            raise StudyError(f"{sentence}; {CHOOSE}", "order-unclear")
+        findings.append(Finding("order-unclear", f"{sentence}, which was followed."))
     if dynamic.method == "InstanceNumber":
-        warnings.append("The phases could be told apart by InstanceNumber only, the least reliable way.")
-    return tuple(warnings)
+        sentence = "The phases could be told apart by InstanceNumber only, the least reliable way."
+        findings.append(Finding("instance-number", sentence))
+    return tuple(findings)
 
 
-def check_description(pre: Phase) -> tuple[str, ...]:
+def check_description(pre: Phase) -> tuple[Finding, ...]:
     """Refuse a first phase whose series says that it was acquired after contrast."""
     description = pre.stack.series.description
     if word := says_after_contrast(description):
         raise StudyError(
             f"{pre.name} is the earliest phase, but its description says {word}; give the study with its pre-contrast "
-            f"phase, or {CHOOSE}"
+            f"phase, or {CHOOSE}",
+            "pre-missing",
         )
     if word := mentions_contrast(description):
-        return (f"The description of {pre.name}, which was taken as pre-contrast, says {word}.",)
+        sentence = f"The description of {pre.name}, which was taken as pre-contrast, says {word}."
+        return (Finding("says-contrast", sentence),)
     return ()
 
 
@@ -92,7 +98,8 @@ def check_complete(phase: Phase) -> None:
     if len(phase.slices) < most:
         raise StudyError(
             f"a slice is missing: {phase.name} has {len(phase.slices)} slices where another phase has {most}; "
-            "export the study again"
+            "export the study again",
+            "missing-slice",
         )
 
 
@@ -102,50 +109,61 @@ def check_frame_of_reference(pre: Phase, post: Phase) -> None:
     if len(uids) > 1:
         raise StudyError(
             f"{pre.name} and {post.name} have different frames of reference, so their positions cannot be "
-            f"compared; give a study without repositioning, or {CHOOSE}"
+            f"compared; give a study without repositioning, or {CHOOSE}",
+            "repositioned",
         )
 
 
-def check_sources(pre: Phase, post: Phase) -> tuple[str, ...]:
+def check_sources(pre: Phase, post: Phase) -> tuple[Finding, ...]:
     """Warn of what the series of the two phases say against a result that is right for their images.
 
     Such as lossy compression, gaps and absent attributes, repeats, another protocol or another part of the body.
     """
-    warnings = []
+    findings = []
     stacks = {id(phase.stack): phase.stack for phase in (pre, post)}.values()
     for stack in stacks:
         losses = {image_slice.loss for phase in (pre, post) if phase.stack is stack for image_slice in phase.slices}
         if "known" in losses:
-            warnings.append(
+            sentence = (
                 f"The images of {stack.label} were compressed with loss; the scores may differ from the original's."
             )
+            findings.append(Finding("lossy", sentence))
         elif "possible" in losses:
-            warnings.append(
-                f"The images of {stack.label} are in a transfer syntax that may lose something, and do not say that "
-                "they lost nothing; the scores may differ from the original's."
+            findings.append(
+                Finding(
+                    "lossy",
+                    f"The images of {stack.label} are in a transfer syntax that may lose something, and do not say "
+                    "that they lost nothing; the scores may differ from the original's.",
+                )
             )
         if stack.side:
-            warnings.append(
-                f"{stack.series.label} was read as one slab of slices a breast, {stack.gap_mm:.1f} mm apart; if slices "
-                "were acquired between them, they are missing from the scores."
+            findings.append(
+                Finding(
+                    "two-slabs",
+                    f"{stack.series.label} was read as one slab of slices a breast, {stack.gap_mm:.1f} mm apart; if "
+                    "slices were acquired between them, they are missing from the scores.",
+                )
             )
         if stack.order.absence:
             instead = f"; {stack.order.method} told the phases apart" if stack.order.method else ""
-            warnings.append(f"In {stack.label}, {stack.order.absence}{instead}.")
+            findings.append(Finding("absent-number", f"In {stack.label}, {stack.order.absence}{instead}."))
     for stack in stacks:
         if repeats := stack.order.repeats:
-            warnings.append(
-                f"In {stack.series.label} {repeats} slices repeat a position and phase; the first of each was taken, "
-                "by InstanceNumber or frame."
+            findings.append(
+                Finding(
+                    "repeated-slices",
+                    f"In {stack.series.label} {repeats} slices repeat a position and phase; the first of each was "
+                    "taken, by InstanceNumber or frame.",
+                )
             )
         if reason := no_dynamic_t1(stack.protocol):
-            warnings.append(
-                f"{stack.series.label} is no dynamic T1 by its protocol ({reason}); the scores mean nothing."
-            )
+            sentence = f"{stack.series.label} is no dynamic T1 by its protocol ({reason}); the scores mean nothing."
+            findings.append(Finding("no-dynamic-t1", sentence))
     for body_part in sorted({phase.stack.series.body_part for phase in (pre, post)} - {""}):
         if "BREAST" not in body_part:
-            warnings.append(f"The body part is {body_part}, which is not the breast; the scores mean nothing.")
-    return tuple(warnings)
+            sentence = f"The body part is {body_part}, which is not the breast; the scores mean nothing."
+            findings.append(Finding("not-breast", sentence))
+    return tuple(findings)
 
 
 def are_in_step(dynamics: Sequence[Dynamic]) -> bool:
@@ -174,5 +192,6 @@ def _check_numbering(dynamic: Dynamic, attribute: PhaseAttribute) -> None:
         listed = ", ".join(f"{number:g}" for number in known)
         raise StudyError(
             f"a phase is missing: the temporal positions of {dynamic.name} are {listed}; give the whole study, or "
-            f"{CHOOSE}"
+            f"{CHOOSE}",
+            "incomplete",
         )

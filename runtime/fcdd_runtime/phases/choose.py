@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from fcdd_runtime.contract import MipRecipe
 from fcdd_runtime.errors import StudyError
+from fcdd_runtime.findings import Finding
 from fcdd_runtime.phases.checks import (
     CHOOSE,
     are_in_step,
@@ -39,8 +40,7 @@ class Phases:
     pre: Volume
     post: Volume
     choice: PhaseChoice
-    warnings: tuple[str, ...]
-    """One sentence each."""
+    findings: tuple[Finding, ...]
     laterality: str = ""
     """`L`, `R` or `B`: what the headers say is shown; empty if they say nothing."""
     left: "Phases | None" = None
@@ -66,36 +66,39 @@ def split_phases(study: Study, recipe: MipRecipe, manual: ManualPhases | None = 
     try:
         return _find(study, recipe) if manual is None else _take_chosen(study, manual, recipe)
     except StudyError as error:
-        raise StudyError("; besides, ".join((str(error), *study.unread))) from error
+        raise StudyError("; besides, ".join((str(error), *study.unread)), error.code) from error
 
 
 def _find(study: Study, recipe: MipRecipe) -> Phases:
     stacks = [stack for series in study.series for stack in stacks_of(series)]
     dynamics = choose_dynamics(find_dynamics(stacks))
     # All that the headers say is checked before pixels are read, which takes longer.
-    warnings = [_check_headers(dynamic, stacks, study) for dynamic in dynamics]
+    noted = [_check_headers(dynamic, stacks, study) for dynamic in dynamics]
     arrivals = _find_arrivals(dynamics, recipe)
     sides = []
-    for dynamic, arrival, noted in zip(dynamics, arrivals, warnings, strict=True):
+    for dynamic, arrival, own in zip(dynamics, arrivals, noted, strict=True):
         side = _pair_of(dynamic, arrival, stacks, recipe)
-        sides.append(replace(side, warnings=noted + side.warnings))
+        sides.append(replace(side, findings=own + side.findings))
     phases = _join_sides(study, sides)
     elsewhere = [
-        f"{stack.series.label} has the protocol of the dynamic, but lies elsewhere and was not scored."
+        Finding(
+            "not-all-scored",
+            f"{stack.series.label} has the protocol of the dynamic, but lies elsewhere and was not scored.",
+        )
         for stack in lie_elsewhere([dynamic.phases[0] for dynamic in dynamics], stacks)
     ]
-    return replace(phases, warnings=(*phases.warnings, *elsewhere))
+    return replace(phases, findings=(*phases.findings, *elsewhere))
 
 
-def _check_headers(dynamic: Dynamic, stacks: list[Stack], study: Study) -> tuple[str, ...]:
+def _check_headers(dynamic: Dynamic, stacks: list[Stack], study: Study) -> tuple[Finding, ...]:
     first = dynamic.phases[0]
     check_placed(dynamic)
     check_one_time(dynamic)
-    warnings = check_order(dynamic) + check_description(first)
+    findings = check_order(dynamic) + check_description(first)
     check_nothing_left_out(dynamic, first, first, stacks)
     check_ruled_out_is_later(first, study.series)
     check_unplaced_is_later(first, study.series)
-    return warnings
+    return findings
 
 
 def _find_arrivals(dynamics: Sequence[Dynamic], recipe: MipRecipe) -> list[Arrival]:
@@ -121,32 +124,38 @@ def _pair_of(dynamic: Dynamic, arrival: Arrival, stacks: list[Stack], recipe: Mi
     if number >= len(phases):
         raise StudyError(
             f"the recipe asks for post-contrast phase {recipe.post_contrast_phase}, but {dynamic.name} has only "
-            f"{len(phases) - arrival.first_after}; change post_contrast_phase or give the whole study"
+            f"{len(phases) - arrival.first_after}; change post_contrast_phase or give the whole study",
+            "no-such-phase",
         )
     pre, post = phases[arrival.last_before], phases[number]
     check_complete(post)
     pre_volume, post_volume, shift = _volumes(pre, post, recipe)
     check_complete(pre)
-    warnings = [*check_nothing_left_out(dynamic, pre, post, stacks)]
+    findings = [*check_nothing_left_out(dynamic, pre, post, stacks)]
     for phase in phases:
         if len(phase.slices) < len(pre.slices):
-            warnings.append(
-                f"{phase.name} is incomplete ({len(phase.slices)} of {len(pre.slices)} slices) and was left out."
-            )
-    warnings += [*shift, *check_sources(pre, post)]
+            sentence = f"{phase.name} is incomplete ({len(phase.slices)} of {len(pre.slices)} slices) and was left out."
+            findings.append(Finding("incomplete", sentence))
+    findings += [*shift, *check_sources(pre, post)]
     if before > 1:
-        warnings.append(
-            f"{before} phases before contrast were found, because no place is brighter in the last of them than in the "
-            "first beyond noise, and the last was taken."
+        findings.append(
+            Finding(
+                "several-before",
+                f"{before} phases before contrast were found, because no place is brighter in the last of them than in "
+                "the first beyond noise, and the last was taken.",
+            )
         )
     for phase in phases[before : arrival.first_after]:
-        warnings.append(
-            f"{phase.name} differs from the first phase in places, by an early uptake or by motion, and was taken "
-            f"neither as before nor as after contrast; {pre.name} was subtracted."
+        findings.append(
+            Finding(
+                "passed-over",
+                f"{phase.name} differs from the first phase in places, by an early uptake or by motion, and was taken "
+                f"neither as before nor as after contrast; {pre.name} was subtracted.",
+            )
         )
     rise = arrival.changes[0].rise
     choice = PhaseChoice(pre.name, post.name, dynamic.method or "", len(phases), before, rise)
-    return Phases(pre_volume, post_volume, choice, tuple(warnings), _laterality(pre, post))
+    return Phases(pre_volume, post_volume, choice, tuple(findings), _laterality(pre, post))
 
 
 def _take_chosen(study: Study, manual: ManualPhases, recipe: MipRecipe) -> Phases:
@@ -155,26 +164,29 @@ def _take_chosen(study: Study, manual: ManualPhases, recipe: MipRecipe) -> Phase
     for pre, post in pairs:
         before, after, shift = _volumes(pre, post, recipe)
         change = change_between(before, after)
-        warnings = [*shift, *check_sources(pre, post)]
+        findings = [*shift, *check_sources(pre, post)]
         if not change.arrived:
-            warnings.insert(
-                0,
+            sentence = (
                 f"Hardly anything enhances in {post.name}: the body's mean signal changes by {change.rise:+.1%}, "
-                "evenly or by motion, so that the two phases may not lie before and after contrast.",
+                "evenly or by motion, so that the two phases may not lie before and after contrast."
             )
+            findings.insert(0, Finding("contrast-unclear", sentence))
         choice = PhaseChoice(pre.name, post.name, "chosen by hand", 2, 1, change.rise)
-        sides.append(Phases(before, after, choice, tuple(warnings), _laterality(pre, post)))
+        sides.append(Phases(before, after, choice, tuple(findings), _laterality(pre, post)))
     phases = _join_sides(study, sides)
     unlike = check_sides_alike(*pairs) if len(pairs) > 1 else ()
     stacks = [stack for series in study.series for stack in stacks_of(series)]
     elsewhere = [
-        f"{stack.label} has the protocol of the chosen phases, but lies elsewhere and was not scored."
+        Finding(
+            "not-all-scored",
+            f"{stack.label} has the protocol of the chosen phases, but lies elsewhere and was not scored.",
+        )
         for stack in lie_elsewhere([pre for pre, _ in pairs], stacks)
     ]
-    return replace(phases, warnings=(*phases.warnings, *unlike, *elsewhere))
+    return replace(phases, findings=(*phases.findings, *unlike, *elsewhere))
 
 
-def _volumes(pre: Phase, post: Phase, recipe: MipRecipe) -> tuple[Volume, Volume, tuple[str, ...]]:
+def _volumes(pre: Phase, post: Phase, recipe: MipRecipe) -> tuple[Volume, Volume, tuple[Finding, ...]]:
     """Return both volumes on the grid of the first, and a warning if the second was interpolated for that."""
     before, after = pre.volume, post.volume
     check_frame_of_reference(pre, post)
@@ -182,9 +194,9 @@ def _volumes(pre: Phase, post: Phase, recipe: MipRecipe) -> tuple[Volume, Volume
         check_equal_grids(before, after)
     except StudyError as error:
         if not recipe.resample or not is_shifted(after.grid, before.grid):
-            raise StudyError(f"{error}, or {CHOOSE}") from error
+            raise StudyError(f"{error}, or {CHOOSE}", error.code) from error
         shift = f"The grid of {post.name} is shifted against that of {pre.name}, so it was interpolated onto that."
-        return before, resample(after, before.grid), (shift,)
+        return before, resample(after, before.grid), (Finding("interpolated", shift),)
     return before, after, ()
 
 
@@ -193,23 +205,25 @@ def _laterality(pre: Phase, post: Phase) -> str:
     if len(sides) > 1:
         raise StudyError(
             f"the headers of {pre.name} and {post.name} name several lateralities ({' and '.join(sorted(sides))}); "
-            "export the study again"
+            "export the study again",
+            "side-unknown",
         )
     return next(iter(sides), "")
 
 
 def _join_sides(study: Study, sides: Sequence[Phases]) -> Phases:
     """Join the phases of two breasts that have series of their own, and say what was noted when the study was read."""
-    noted = (*study.warnings, *study.unread)
+    noted = (*study.findings, *(Finding("unread-files", sentence) for sentence in study.unread))
     right, *others = sides
     if not others:
-        return replace(right, warnings=noted + right.warnings)
+        return replace(right, findings=noted + right.findings)
     left = others[0]
     if (right.choice.count, right.choice.before_contrast) != (left.choice.count, left.choice.before_contrast):
         raise StudyError(
             f"the series of the two breasts differ in their phases: {right.choice.count} with "
             f"{right.choice.before_contrast} before contrast on the right, {left.choice.count} with "
-            f"{left.choice.before_contrast} on the left; remove the phases that only one side has"
+            f"{left.choice.before_contrast} on the left; remove the phases that only one side has",
+            "sides-differ",
         )
     choice = PhaseChoice(
         pre=f"{right.choice.pre} (R); {left.choice.pre} (L)",
@@ -219,5 +233,5 @@ def _join_sides(study: Study, sides: Sequence[Phases]) -> Phases:
         before_contrast=min(right.choice.before_contrast, left.choice.before_contrast),
         rise=min(right.choice.rise, left.choice.rise),
     )
-    warnings = tuple(dict.fromkeys(noted + right.warnings + left.warnings))
-    return replace(right, choice=choice, warnings=warnings, left=left)
+    findings = tuple(dict.fromkeys(noted + right.findings + left.findings))
+    return replace(right, choice=choice, findings=findings, left=left)

@@ -148,12 +148,14 @@ def find_arrival(runs: Sequence[Run]) -> Arrival:
     if unclear:
         raise StudyError(
             f"it is unclear whether contrast has arrived in {unclear[0]}: some places are brighter and others darker "
-            "than in the phase before; choose the phases with --pre and --post"
+            "than in the phase before; choose the phases with --pre and --post",
+            "contrast-unclear",
         )
     raise StudyError(
         f"nothing enhances: in no phase after {runs[0].names[0]} does some of the body become brighter than the rest, "
         "so that the phases before or after contrast are missing, or enhance too little to be told apart; give the "
-        "whole study, or choose the phases with --pre and --post"
+        "whole study, or choose the phases with --pre and --post",
+        "contrast-unclear",
     )
 
 
@@ -189,7 +191,8 @@ def _arrival(runs: Sequence[Run], begun: int, first_after: int, changes: tuple[C
         return Arrival(last, first_after, changes)
     raise StudyError(
         f"it is unclear whether contrast has arrived in {runs[0].names[first_after]}: against "
-        f"{runs[0].names[last]}, nothing enhances; choose the phases with --pre and --post"
+        f"{runs[0].names[last]}, nothing enhances; choose the phases with --pre and --post",
+        "contrast-unclear",
     )
 
 
@@ -204,7 +207,8 @@ def _changes(runs: Sequence[Run], before: int, after: int) -> tuple[Change, ...]
         if change.fell:
             raise StudyError(
                 f"it is unclear whether contrast has arrived in {run.names[after]}: some places are far darker than "
-                f"in {run.names[before]}, as if their order were wrong; choose the phases with --pre and --post"
+                f"in {run.names[before]}, as if their order were wrong; choose the phases with --pre and --post",
+                "contrast-unclear",
             )
     return changes
 

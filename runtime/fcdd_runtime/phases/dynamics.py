@@ -129,7 +129,8 @@ def find_dynamics(stacks: list[Stack]) -> list[Dynamic]:
     if not groups:
         raise StudyError(
             "the study holds no MR volume that can be a phase, only localizers, maps, projections or other contrasts; "
-            "give the study with its dynamic series"
+            "give the study with its dynamic series",
+            "no-pair",
         )
     return [_order_series(group) for group in groups]
 
@@ -149,16 +150,20 @@ def choose_dynamics(dynamics: list[Dynamic]) -> tuple[Dynamic, ...]:
         if not stack.order.is_settled:
             raise StudyError(
                 f"the phases of {stack.label} cannot be told apart: {stack.order.absence}, and no other attribute "
-                "orders all of them; export the study again, or choose with --pre and --post"
+                "orders all of them; export the study again, or choose with --pre and --post",
+                "phases-ambiguous",
             )
     several = [dynamic for dynamic in candidates if len(dynamic.phases) > 1]
     if not several:
         names = "; ".join(dynamic.name for dynamic in candidates)
         if len(candidates) == 1:
-            raise StudyError(f"only one phase was found, {names}; a pre- and a post-contrast phase are needed")
+            raise StudyError(
+                f"only one phase was found, {names}; a pre- and a post-contrast phase are needed", "no-pair"
+            )
         raise StudyError(
             "no pre- and post-contrast pair was found; none of these series belong together, choose with --pre and "
-            f"--post if two of them do: {names}"
+            f"--post if two of them do: {names}",
+            "no-pair",
         )
     ordered = all(dynamic.method is not None for dynamic in several)
     if ordered and len(several) == 1:
@@ -173,7 +178,9 @@ def choose_dynamics(dynamics: list[Dynamic]) -> tuple[Dynamic, ...]:
         if dynamic.method is None and stack.order.absence
     ]
     names = "; ".join([*(dynamic.name for dynamic in several), *absences])
-    raise StudyError(f"it is ambiguous which phases to subtract, choose with --pre and --post: {names}")
+    raise StudyError(
+        f"it is ambiguous which phases to subtract, choose with --pre and --post: {names}", "phases-ambiguous"
+    )
 
 
 def in_one_acquisition(first: Stack, second: Stack) -> bool:

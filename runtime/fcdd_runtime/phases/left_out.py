@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fcdd_runtime.errors import StudyError
+from fcdd_runtime.findings import Finding
 from fcdd_runtime.phases.checks import CHOOSE
 from fcdd_runtime.phases.dynamics import Dynamic, Phase, Stack, phases_of, stacks_of
 from fcdd_runtime.phases.order import earliest, order_is_unclear
@@ -22,14 +23,14 @@ from fcdd_runtime.study.slices import Slice
 from fcdd_runtime.study.stacking import MIN_SLICES, STEP_TOLERANCE
 
 
-def check_nothing_left_out(dynamic: Dynamic, pre: Phase, post: Phase, stacks: Sequence[Stack]) -> tuple[str, ...]:
+def check_nothing_left_out(dynamic: Dynamic, pre: Phase, post: Phase, stacks: Sequence[Stack]) -> tuple[Finding, ...]:
     """Refuse where a volume that shows what the dynamic shows, but is outside it, may be a phase before contrast.
 
     Parameters
     ----------
     stacks : all of the study, also those that their description rules out as phases
     """
-    warnings = []
+    findings = []
     own = {id(stack.slices[0]) for stack in dynamic.stacks}
     protocol = dynamic.stacks[0].protocol
     for stack in (stack for stack in stacks if id(stack.slices[0]) not in own):
@@ -44,13 +45,13 @@ def check_nothing_left_out(dynamic: Dynamic, pre: Phase, post: Phase, stacks: Se
             if alike:
                 raise StudyError(
                     f"{phase.name} shows what {dynamic.name} shows and is not later, but differs in its grid, protocol "
-                    f"or description; {CHOOSE} which are subtracted"
+                    f"or description; {CHOOSE} which are subtracted",
+                    "phases-ambiguous",
                 )
             if _on_one_grid(phase, pre):
-                warnings.append(
-                    f"{phase.name} is not later than {post.name} and was not used, because its protocol differs."
-                )
-    return tuple(warnings)
+                sentence = f"{phase.name} is not later than {post.name} and was not used, because its protocol differs."
+                findings.append(Finding("not-used", sentence))
+    return tuple(findings)
 
 
 def check_ruled_out_is_later(pre: Phase, all_series: Sequence[Series]) -> None:
@@ -66,7 +67,8 @@ def check_ruled_out_is_later(pre: Phase, all_series: Sequence[Series]) -> None:
                 if alike and _precedes(phase.slices, pre.slices):
                     raise StudyError(
                         f"slices of {series.label} lie where {pre.name} does and are earlier, but their ImageType says "
-                        f"that they were computed; {CHOOSE} which are subtracted"
+                        f"that they were computed; {CHOOSE} which are subtracted",
+                        "phases-ambiguous",
                     )
 
 
@@ -83,7 +85,8 @@ def check_unplaced_is_later(pre: Phase, all_series: Sequence[Series]) -> None:
         if earlier or (earlier is None and not hidden):
             raise StudyError(
                 f"{series.label} has the protocol of {pre.name} and is not later, but does not say where it lies; "
-                f"export the study again, or {CHOOSE} which are subtracted"
+                f"export the study again, or {CHOOSE} which are subtracted",
+                "phases-ambiguous",
             )
 
 

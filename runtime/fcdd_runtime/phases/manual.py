@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fcdd_runtime.errors import StudyError
+from fcdd_runtime.findings import Finding
 from fcdd_runtime.phases.dynamics import Phase, Stack, in_one_acquisition, phases_of, stacks_of
 from fcdd_runtime.phases.order import earliest
 from fcdd_runtime.phases.regions import are_side_by_side
@@ -53,14 +54,17 @@ def manual_phases(*choices: str) -> ManualPhases:
         If one is written otherwise, or they are not one or two pairs.
     """
     if len(choices) not in (2, 4):
-        raise StudyError("give --pre and --post once, or once a breast where each has series of its own")
+        raise StudyError(
+            "give --pre and --post once, or once a breast where each has series of its own", "no-such-phase"
+        )
     phases = []
     for choice in choices:
         series, _, number = choice.strip().rpartition("/")
         if not series.strip() or not _NUMBER.fullmatch(number) or int(number) < 1:
             raise StudyError(
                 "a choice of --pre or --post names no phase; write SERIES/PHASE with the series number and the phase "
-                "from 1"
+                "from 1",
+                "no-such-phase",
             )
         phases.append(ManualPhase(series.strip(), int(number)))
     return ManualPhases(tuple(map(ManualPair, phases[::2], phases[1::2])))
@@ -85,27 +89,34 @@ def find_manual_phases(study: Study, manual: ManualPhases) -> list[tuple[Phase, 
         names = " and ".join(f"{pre.name} with {post.name}" for pre, post in pairs)
         raise StudyError(
             f"the chosen pairs do not show the right and the left breast beside each other: {names}; choose one pair "
-            "for each breast"
+            "for each breast",
+            "no-such-phase",
         )
     return sorted(pairs, key=lambda pair: float(pair[0].stack.box_mm[:, 0].mean()))
 
 
-def check_sides_alike(right: tuple[Phase, Phase], left: tuple[Phase, Phase]) -> tuple[str, ...]:
+def check_sides_alike(right: tuple[Phase, Phase], left: tuple[Phase, Phase]) -> tuple[Finding, ...]:
     """Warn where the breasts are not shown at the same time, so that their scores cannot be compared."""
-    warnings = []
+    findings = []
     for on_right, on_left in zip(right, left, strict=True):
         if _number_of(on_right) != _number_of(on_left):
-            warnings.append(
-                f"{on_right.name} was chosen for the right breast, but {on_left.name} for the left; scores of "
-                "different phases cannot be compared."
+            findings.append(
+                Finding(
+                    "sides-differ",
+                    f"{on_right.name} was chosen for the right breast, but {on_left.name} for the left; scores of "
+                    "different phases cannot be compared.",
+                )
             )
     right_s, left_s = _seconds_between(*right), _seconds_between(*left)
     if right_s is not None and left_s is not None and abs(right_s - left_s) > SAME_ELAPSED_S:
-        warnings.append(
-            f"The chosen phases lie {right_s:.0f} s apart on the right and {left_s:.0f} s on the left; scores of "
-            "different times cannot be compared."
+        findings.append(
+            Finding(
+                "sides-differ",
+                f"The chosen phases lie {right_s:.0f} s apart on the right and {left_s:.0f} s on the left; scores of "
+                "different times cannot be compared.",
+            )
         )
-    return tuple(warnings)
+    return tuple(findings)
 
 
 def _find_pairs(study: Study, stacks: Sequence[Stack], choice: ManualPair) -> list[tuple[Phase, Phase]]:
@@ -117,7 +128,8 @@ def _find_pairs(study: Study, stacks: Sequence[Stack], choice: ManualPair) -> li
     if len(chosen) > len({pre.stack.side for pre, _ in chosen}):
         raise StudyError(
             f"series {_shown(choice.pre.series)} or {_shown(choice.post.series)} mixes several kinds of image, so that "
-            "the phase number does not name one of them; remove the kinds that are not meant"
+            "the phase number does not name one of them; remove the kinds that are not meant",
+            "no-such-phase",
         )
     return chosen
 
@@ -126,15 +138,19 @@ def _find_phases(study: Study, stacks: Sequence[Stack], choice: ManualPhase) -> 
     found = [each for each in study.series if choice.series in (each.series_instance_uid, str(each.number))]
     name = _shown(choice.series)
     if len(found) > 1:
-        raise StudyError(f"several series have the number {name}; give the Series Instance UID instead")
+        raise StudyError(
+            f"several series have the number {name}; give the Series Instance UID instead", "no-such-phase"
+        )
     if not found:
         listed = "; ".join(series.label for series in study.series)
-        raise StudyError(f"the study has no series {name}; choose one of: {listed}")
+        raise StudyError(f"the study has no series {name}; choose one of: {listed}", "no-such-phase")
     own = [stack for stack in stacks if stack.series is found[0]]
     phases = [phase for stack in own for phase in phases_of(stack)[choice.phase - 1 : choice.phase]]
     if not phases:
         count = max((len(stack.order.phases) for stack in own), default=0)
-        raise StudyError(f"series {name} has no phase {choice.phase}, only {count}; choose one of those")
+        raise StudyError(
+            f"series {name} has no phase {choice.phase}, only {count}; choose one of those", "no-such-phase"
+        )
     return phases
 
 

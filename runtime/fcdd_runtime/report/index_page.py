@@ -81,7 +81,7 @@ def index_entry(result: StudyResult, look: Look = DEFAULT_LOOK) -> IndexEntry:
         study_instance_uid=result.study_instance_uid,
         exam_score=float(result.exam_score),
         flagged=None if result.flagged is None else bool(result.flagged),
-        warnings=len(result.warnings) + len(result.contract.notes),
+        warnings=len(result.findings) + len(result.contract.notes),
         breasts=tuple(
             BreastEntry(breast.laterality, float(breast.score), thumbnail(breast)) for breast in result.breasts
         ),

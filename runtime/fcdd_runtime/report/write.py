@@ -137,7 +137,7 @@ def result_json(result: StudyResult) -> str:
         "operating_point": None if contract.operating_point is None else dataclasses.asdict(contract.operating_point),
         "phases": dataclasses.asdict(result.phases),
         "split": dataclasses.asdict(result.split),
-        "warnings": list(result.warnings),
+        "warnings": [finding.sentence for finding in result.findings],
         "model": {
             "name": contract.name,
             "network": contract.network,

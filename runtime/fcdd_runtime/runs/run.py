@@ -15,6 +15,7 @@ from pathlib import Path
 from fcdd_runtime.backends.base import Backend
 from fcdd_runtime.errors import FcddError, ImageError, ServerUnreachableError, StudyError
 from fcdd_runtime.files import replaced_file
+from fcdd_runtime.findings import Finding
 from fcdd_runtime.images.mip_files import is_image_folder
 from fcdd_runtime.images.references import Reference, recorded_reference
 from fcdd_runtime.log_lines import EventLog
@@ -153,10 +154,11 @@ class ScoreRun:
                 # A file that cannot be read may belong to any of the studies, so each result says so.
                 own = [note for note in notes if note not in study.unread]
                 shown, rest = tuple(own[:SHOWN_NOTES]), len(own) - SHOWN_NOTES
-                counted = (f"{rest} more files could not be read.",) if rest > 0 else ()
+                counted = [f"{rest} more files could not be read."] if rest > 0 else []
+                unread = tuple(Finding("unread-files", sentence) for sentence in [*shown, *counted])
                 self._score_study(
                     _Label(number, study_number if len(studies) > 1 else None, label.folders),
-                    replace(study, warnings=(*shown, *counted, *study.warnings)),
+                    replace(study, findings=(*unread, *study.findings)),
                 )
 
     def _score_study(self, label: _Label, study: Study) -> None:
@@ -174,7 +176,7 @@ class ScoreRun:
         except ServerUnreachableError:
             raise
         except FcddError as error:
-            self._warn(label, study.warnings)
+            self._warn(label, tuple(finding.sentence for finding in study.findings))
             removed = ""
             if folder.exists():
                 # What an earlier call wrote would look current.
@@ -182,7 +184,7 @@ class ScoreRun:
                 removed = "; its earlier result was removed"
             self._fail(label, f"{error}{removed}")
             return
-        self._warn(label, result.warnings)
+        self._warn(label, tuple(finding.sentence for finding in result.findings))
         self.done += 1
         self.rows += summary_rows(result)
         self.index.append(index_entry(result, self.options.look))

@@ -38,7 +38,8 @@ def unpack(path: Path, folder: Path) -> None:
         raise
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, OSError) as error:
         raise StudyError(
-            f"the zip {quoted(path.name)} cannot be unpacked ({_why(error)}); give an undamaged zip without a password"
+            f"the zip {quoted(path.name)} cannot be unpacked ({_why(error)}); give an undamaged zip without a password",
+            "nothing-to-read",
         ) from error
 
 
@@ -47,7 +48,8 @@ def _check_sizes(path: Path, members: list[zipfile.ZipInfo]) -> None:
     if len(members) > MAX_MEMBERS or unpacked > MAX_BYTES or unpacked > MAX_RATIO * packed:
         raise StudyError(
             f"the zip {quoted(path.name)} would unpack to {len(members)} files of {unpacked / 2**20:.0f} MB in all, "
-            "which no study does; give the folder instead"
+            "which no study does; give the folder instead",
+            "nothing-to-read",
         )
 
 

@@ -231,9 +231,9 @@ def _decode_by_pydicom(pixels: StoredPixels, frame: int) -> npt.NDArray[np.integ
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError as error:
-        raise StudyError(f"{name} is not supported; convert it to explicit VR little endian") from error
+        raise StudyError(f"{name} is not supported; convert it to explicit VR little endian", "no-decoder") from error
     if not decoder.is_available:
-        raise StudyError(f"{name} needs a decoder that is not installed: pip install fcdd-edge[dicom]")
+        raise StudyError(f"{name} needs a decoder that is not installed: pip install fcdd-edge[dicom]", "no-decoder")
     options: dict[str, Any] = {
         "rows": pixels.rows,
         "columns": pixels.columns,
@@ -252,6 +252,6 @@ def _decode_by_pydicom(pixels: StoredPixels, frame: int) -> npt.NDArray[np.integ
             array, _ = decoder.as_array(file, index=frame, raw=True, **options)
     except Exception as error:  # decoders raise what they like on damaged data
         raise StudyError(
-            f"the pixels of file {quoted(pixels.path.name)} cannot be decoded; export the study again"
+            f"the pixels of file {quoted(pixels.path.name)} cannot be decoded; export the study again", "damaged"
         ) from error
     return array

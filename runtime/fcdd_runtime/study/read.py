@@ -14,6 +14,7 @@ from pydicom.tag import Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, EnhancedMRImageStorage, MRImageStorage
 
 from fcdd_runtime.errors import StudyError
+from fcdd_runtime.findings import Finding
 from fcdd_runtime.redaction import quoted
 from fcdd_runtime.study import phase_attributes
 from fcdd_runtime.study.archive import unpack
@@ -54,8 +55,7 @@ class Study:
     study_instance_uid: str
     series: tuple[Series, ...]
     """In the order of their numbers."""
-    warnings: tuple[str, ...]
-    """One sentence each."""
+    findings: tuple[Finding, ...]
     unread: tuple[str, ...] = ()
     """What could not be read beside it, one sentence each: any slice that it lacks may be there."""
 
@@ -71,7 +71,7 @@ def read_studies(path: Path, scratch: Path) -> tuple[list[Study], list[str]]:
     Returns
     -------
     studies : in the order of their Study Instance UIDs
-    warnings : one sentence for each file that could not be assigned to a study
+    notes : one sentence for each file that could not be assigned to a study
 
     Raises
     ------
@@ -93,7 +93,7 @@ def read_studies(path: Path, scratch: Path) -> tuple[list[Study], list[str]]:
             f"{found} no DICOM mark (Part 10 preamble) and {verb} not read; export the study as DICOM files.",
         )
     if not parts:
-        raise StudyError(_why_nothing(path, files, notes))
+        raise StudyError(_why_nothing(path, files, notes), "nothing-to-read")
     return [replace(study, unread=unread) for study in _studies(parts)], notes
 
 
@@ -105,7 +105,8 @@ def _find_files(path: Path, scratch: Path, notes: list[str]) -> list[Path]:
         path = scratch
     if not path.is_dir():
         raise StudyError(
-            f"the input {quoted(path)} does not exist; give a folder of DICOM files, a DICOM file or a zip"
+            f"the input {quoted(path)} does not exist; give a folder of DICOM files, a DICOM file or a zip",
+            "nothing-to-read",
         )
 
     def note(error: OSError) -> None:
@@ -198,11 +199,13 @@ def _studies(parts: list[tuple[str, Series]]) -> list[Study]:
     for study_uid in sorted(by_study):
         joined = [_join_files(files) for files in by_study[study_uid].values()]
         series = sorted((each for each, _ in joined), key=lambda each: (each.number or 0, each.series_instance_uid))
-        studies.append(Study(study_uid, tuple(series), tuple(note for _, notes in joined for note in notes)))
+        studies.append(
+            Study(study_uid, tuple(series), tuple(finding for _, findings in joined for finding in findings))
+        )
     return studies
 
 
-def _join_files(parts: list[Series]) -> tuple[Series, list[str]]:
+def _join_files(parts: list[Series]) -> tuple[Series, list[Finding]]:
     """Join the files of a series; a file that is there twice, copied, counts once."""
     numbering = [attribute for attribute in phase_attributes.TABLE if attribute.numbers_phases]
     slices: dict[tuple[object, ...], Slice] = {}
@@ -214,7 +217,10 @@ def _join_files(parts: list[Series]) -> tuple[Series, list[str]]:
     ordered = sorted(slices.values(), key=lambda each: (each.source.sop_instance_uid, each.source.frame_number or 0))
     series = replace(parts[0], slices=tuple(ordered))
     copies = sum(len(part.slices) for part in parts) - len(slices)
-    notes = [f"{series.label} holds {copies} copied slices, which were left out."] if copies else []
+    findings = []
+    if copies:
+        findings.append(Finding("copied-slices", f"{series.label} holds {copies} copied slices, which were left out."))
     if len({part.frame_of_reference_uid for part in parts}) > 1:
-        notes.append(f"{series.label} holds several frames of reference, so its positions may not be comparable.")
-    return series, notes
+        sentence = f"{series.label} holds several frames of reference, so its positions may not be comparable."
+        findings.append(Finding("repositioned", sentence))
+    return series, findings

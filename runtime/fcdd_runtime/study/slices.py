@@ -106,7 +106,7 @@ class Slice:
             If they are damaged, or cannot be decoded.
         """
         if self.damage or self.pixels is None:
-            raise StudyError(f"{self.name} {self.damage}; export the study again")
+            raise StudyError(f"{self.name} {self.damage}; export the study again", "damaged")
         return read_frame(self.pixels, (self.source.frame_number or 1) - 1, self.slope, self.intercept)
 
 

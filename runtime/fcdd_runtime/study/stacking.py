@@ -30,20 +30,24 @@ def volume_from_slices(slices: Sequence[Slice], name: str) -> Volume:
     """
     for image_slice in slices:
         if image_slice.damage or image_slice.plane is None:
-            raise StudyError(f"{name} cannot be used: {image_slice.name} {image_slice.damage or 'has no position'}")
+            raise StudyError(
+                f"{name} cannot be used: {image_slice.name} {image_slice.damage or 'has no position'}", "damaged"
+            )
     if len(slices) < MIN_SLICES:
         raise StudyError(
-            f"{name} has {len(slices)} slices, a breast volume at least {MIN_SLICES}; give the whole study"
+            f"{name} has {len(slices)} slices, a breast volume at least {MIN_SLICES}; give the whole study",
+            "missing-slice",
         )
     if len({image_slice.frame_of_reference_uid for image_slice in slices} - {""}) > 1:
         raise StudyError(
             f"{name} has slices in different frames of reference, so their positions cannot be compared; export the "
-            "study again"
+            "study again",
+            "no-volume",
         )
     sizes = sorted({(pixels.rows, pixels.columns) for each in slices if (pixels := each.pixels) is not None})
     if len(sizes) != 1:
         listed = " and ".join(f"{rows} x {columns}" for rows, columns in sizes)
-        raise StudyError(f"{name} mixes matrix sizes ({listed} pixels); export the study again")
+        raise StudyError(f"{name} mixes matrix sizes ({listed} pixels); export the study again", "no-volume")
 
     placed = [(image_slice, plane) for image_slice in slices if (plane := image_slice.plane) is not None]
     first = placed[0][1]
@@ -67,7 +71,9 @@ def _check_parallel(planes: Sequence[Plane], matrix: tuple[int, int], name: str)
     steps = np.array([(plane.row_step_mm, plane.column_step_mm) for plane in planes])
     moved = np.linalg.norm(steps - steps[0], axis=2) * np.array(matrix)
     if (moved > STEP_TOLERANCE * np.linalg.norm(steps[0], axis=1)).any():
-        raise StudyError(f"{name} has slices that are not parallel or differ in pixel size; export the study again")
+        raise StudyError(
+            f"{name} has slices that are not parallel or differ in pixel size; export the study again", "no-volume"
+        )
 
 
 def _check_regular(origins: npt.NDArray[np.float64], plane: Plane, name: str) -> None:
@@ -79,10 +85,11 @@ def _check_regular(origins: npt.NDArray[np.float64], plane: Plane, name: str) ->
     if len(wrong):
         raise StudyError(
             f"{name} has a missing slice: two neighbours are {gaps[wrong[0]]:.2f} mm apart where the others are "
-            f"{step:.2f} mm; export the study again"
+            f"{step:.2f} mm; export the study again",
+            "missing-slice",
         )
     along = (heights - heights[0]) / (heights[-1] - heights[0])
     aside = np.linalg.norm(origins - origins[0] - along[:, None] * (origins[-1] - origins[0]), axis=1)
     pixel = min(np.linalg.norm(plane.row_step_mm), np.linalg.norm(plane.column_step_mm))
     if aside.max() > STEP_TOLERANCE * pixel:
-        raise StudyError(f"{name} has slices that are shifted against each other; export the study again")
+        raise StudyError(f"{name} has slices that are shifted against each other; export the study again", "no-volume")

@@ -22,18 +22,21 @@ def check_equal_grids(pre: Volume, post: Volume) -> None:
     if matrices[0] != matrices[1]:
         raise StudyError(
             f"the pre- and post-contrast phases have unequal matrices, {' and '.join(matrices)} pixels; give a study "
-            "in which they are equal"
+            "in which they are equal",
+            "unequal-grids",
         )
     if pre.grid.shape != post.grid.shape:
         raise StudyError(
             f"a slice is missing: the pre-contrast phase has {pre.grid.shape[0]} slices and the post-contrast phase "
-            f"{post.grid.shape[0]}; export the study again"
+            f"{post.grid.shape[0]}; export the study again",
+            "missing-slice",
         )
     apart = float(np.linalg.norm(_corners(pre.grid) - _corners(post.grid), axis=1).max())
     if apart > GRID_TOLERANCE_MM:
         raise StudyError(
             f"the pre- and post-contrast phases lie on unequal grids, {apart:.2f} mm apart; give a study in which "
-            "both have the same positions"
+            "both have the same positions",
+            "unequal-grids",
         )
 
 

@@ -185,7 +185,7 @@ def test_of_several_slices_that_cannot_be_read_the_one_nearest_to_the_feet_is_na
 
     def read_pixels(index: int) -> npt.NDArray[np.generic]:
         if index in (3, 5):
-            raise StudyError(f"slice {index} is damaged")
+            raise StudyError(f"slice {index} is damaged", "damaged")
         return base.read_pixels(index)
 
     with pytest.raises(StudyError, match=f"slice {first} is damaged"):

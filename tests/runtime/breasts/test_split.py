@@ -20,6 +20,7 @@ from fcdd_runtime.result import SplitChoice
 from fcdd_runtime.score_study import breast_images
 from fcdd_runtime.study.read import read_studies
 from fcdd_runtime.volumes.volume import Grid, SliceSource, volume_from_array
+from support import sentences
 
 PHANTOM = breast_phantom(phases=2)
 
@@ -133,7 +134,7 @@ def test_without_a_convincing_valley_the_image_is_halved_at_its_centre_with_a_wa
     images, choice = split_breasts(projection_of(pre, pre + 100), MipRecipe())
     assert (choice.method, choice.confidence) == ("image centre", 0.0)
     assert choice.midline_x_mm == PHANTOM.first_voxel_mm[0] + 47.5 * PHANTOM.spacing_mm[2]
-    assert choice.warnings == (
+    assert sentences(choice.findings) == (
         "No sternum was found, so the image was halved at its centre and not cut behind the chest wall.",
     )
     assert [image.pixels.shape for image in images] == [(64, 48), (64, 48)]
@@ -209,7 +210,7 @@ def test_each_breast_with_series_of_its_own_is_shown_on_its_side(
     assert lateralities(images) == ["R", "L"]
     assert choice.method == "separate series"
     assert choice.midline_x_mm == pytest.approx(PHANTOM.first_voxel_mm[0] + 47.5 * PHANTOM.spacing_mm[2])
-    assert choice.warnings == ()
+    assert sentences(choice.findings) == ()
     rows = len(images[0].pixels)
     cut_mm = images[0].patient_mm(rows - 1, 0)[1] - PHANTOM.sternum_y_mm
     assert cut_mm == pytest.approx(MipRecipe().posterior_margin_mm, abs=2 * PHANTOM.spacing_mm[1])
@@ -249,7 +250,7 @@ def test_a_breast_with_one_phase_only_is_named_as_not_scored(tmp_path: Path) -> 
     right.write(tmp_path / "right")
     (study,), _ = read_studies(tmp_path, tmp_path)
     phases = split_phases(study, MipRecipe())
-    assert phases.warnings == (
+    assert sentences(phases.findings) == (
         'series 6 "dyn right" has the protocol of the dynamic, but lies elsewhere and was not scored.',
     )
 
@@ -273,12 +274,12 @@ def test_one_breast_is_cut_behind_the_chest_wall_where_the_field_of_view_reaches
     x, y, z = PHANTOM.first_voxel_mm
     at_zero = replace(PHANTOM, first_voxel_mm=(x - PHANTOM.sternum_x_mm, y, z))
     images, choice = breasts_of(MockStudy(cropped(at_zero, 48, 96)), tmp_path / "reaches")
-    assert choice.warnings == ()
+    assert sentences(choice.findings) == ()
     cut_mm = images[0].patient_mm(len(images[0].pixels) - 1, 0)[1] - PHANTOM.sternum_y_mm
     assert cut_mm == pytest.approx(MipRecipe().posterior_margin_mm, abs=2 * PHANTOM.spacing_mm[1])
     images, choice = breasts_of(MockStudy(cropped(at_zero, 56, 96)), tmp_path / "lateral")
     assert len(images[0].pixels) == PHANTOM.voxels.shape[2]
-    assert "left breast was not cut behind the chest wall" in choice.warnings[0]
+    assert "left breast was not cut behind the chest wall" in sentences(choice.findings)[0]
 
 
 def test_what_lies_beyond_the_sternum_of_a_unilateral_study_is_cut_off(tmp_path: Path) -> None:
@@ -332,15 +333,15 @@ def test_a_breast_without_signal_is_warned_about() -> None:
     voxels = PHANTOM.voxels.copy()
     voxels[:, :, :, :48] = 0
     _, choice = split_breasts(projection_of(voxels[0], voxels[1]), MipRecipe(), "B")
-    assert any(warning.startswith("The right breast enhances nowhere") for warning in choice.warnings)
-    assert not any("left" in warning for warning in choice.warnings)
+    assert any(warning.startswith("The right breast enhances nowhere") for warning in sentences(choice.findings))
+    assert not any("left" in warning for warning in sentences(choice.findings))
 
 
 def test_a_window_that_is_low_against_the_signal_is_warned_about() -> None:
     noise_like = PHANTOM.voxels[0] + np.random.default_rng(2).integers(-2, 3, PHANTOM.voxels[0].shape)
     _, choice = split_breasts(projection_of(PHANTOM.voxels[0], noise_like), MipRecipe())
-    assert [warning[:16] for warning in choice.warnings] == ["The right breast", "The left breast "]
-    assert all("hardly enhances" in warning for warning in choice.warnings)
+    assert [warning[:16] for warning in sentences(choice.findings)] == ["The right breast", "The left breast "]
+    assert all("hardly enhances" in warning for warning in sentences(choice.findings))
 
 
 @pytest.mark.parametrize(("degrees", "warned"), [(8.0, False), (12.0, True)])
@@ -348,4 +349,4 @@ def test_an_acquisition_turned_by_more_than_ten_degrees_is_warned_about(
     tmp_path: Path, degrees: float, warned: bool
 ) -> None:
     _, choice = breasts_of(MockStudy(PHANTOM, turned_degrees=degrees), tmp_path)
-    assert any("turned by 12 degrees" in warning for warning in choice.warnings) == warned
+    assert any("turned by 12 degrees" in warning for warning in sentences(choice.findings)) == warned

@@ -30,6 +30,7 @@ from fcdd_runtime.phases.choose import Phases, split_phases
 from fcdd_runtime.phases.manual import manual_phases
 from fcdd_runtime.study.lossy import loss_in
 from fcdd_runtime.study.read import read_studies
+from support import sentences
 
 PHANTOM = breast_phantom(phases=3)
 SLICES = PHANTOM.voxels.shape[1]
@@ -79,7 +80,7 @@ def test_images_that_were_once_compressed_with_loss_are_warned_about_once_a_seri
         phase_attribute="AcquisitionTime",
         attributes={"LossyImageCompression": "01"},
     ).write(tmp_path)
-    assert split(tmp_path).warnings == tuple(
+    assert sentences(split(tmp_path).findings) == tuple(
         f'The images of series {number} "dyn t1 fs" were compressed with loss; the scores may differ from the '
         "original's."
         for number in (5, 6)
@@ -88,12 +89,12 @@ def test_images_that_were_once_compressed_with_loss_are_warned_about_once_a_seri
 
 def test_one_image_with_loss_is_enough(tmp_path: Path) -> None:
     edit(MockStudy(PHANTOM).write(tmp_path)[3:4], LossyImageCompression="01")
-    assert "compressed with loss" in split(tmp_path).warnings[0]
+    assert "compressed with loss" in sentences(split(tmp_path).findings)[0]
 
 
 def test_loss_in_a_phase_that_is_not_used_does_not_matter(tmp_path: Path) -> None:
     edit(phase(MockStudy(PHANTOM).write(tmp_path), 2), LossyImageCompression="01")
-    assert split(tmp_path).warnings == ()
+    assert sentences(split(tmp_path).findings) == ()
 
 
 @pytest.mark.parametrize(("syntax", "option"), [(JPEG2000, {"j2k_cr": [4]}), (JPEGLSNearLossless, {"jls_error": 2})])
@@ -105,7 +106,7 @@ def test_a_transfer_syntax_that_loses_is_warned_about(tmp_path: Path, syntax: UI
         except RuntimeError:
             pytest.skip(f"pydicom's encoder of {syntax.name} is not installed")
         header.save_as(path)
-    (warning,) = split(tmp_path).warnings
+    (warning,) = sentences(split(tmp_path).findings)
     assert "a transfer syntax that may lose something" in warning
 
 
@@ -138,7 +139,7 @@ def test_another_attribute_replaces_positions_in_time_that_some_slices_lack(tmp_
     edit(paths[12:15], TemporalPositionIdentifier=None)
     phases = split(tmp_path)
     assert (phases.choice.method, phases.choice.count) == ("AcquisitionTime", 3)
-    assert phases.warnings == (
+    assert sentences(phases.findings) == (
         'In series 5 "dyn t1 fs", TemporalPositionIdentifier is absent in 3 of 30 slices; AcquisitionTime told the '
         "phases apart.",
     )
@@ -174,7 +175,7 @@ def test_series_whose_slices_lack_their_position_in_part(tmp_path: Path, orders:
         with pytest.raises(StudyError, match="ambiguous .* TemporalPositionIdentifier is absent in 3 of 10 slices"):
             split(tmp_path)
     phases = split(tmp_path) if orders else split(tmp_path, "5/1", "6/1")
-    assert "TemporalPositionIdentifier is absent in 3 of 10 slices" in " ".join(phases.warnings)
+    assert "TemporalPositionIdentifier is absent in 3 of 10 slices" in " ".join(sentences(phases.findings))
 
 
 def test_slices_of_one_phase_in_several_frames_of_reference_are_refused(tmp_path: Path) -> None:
@@ -194,5 +195,5 @@ def test_phases_of_one_series_in_two_frames_of_reference_are_refused(tmp_path: P
 def test_a_further_phase_in_another_frame_of_reference_is_a_warning(tmp_path: Path) -> None:
     paths = MockStudy(PHANTOM).write(tmp_path)
     edit(phase(paths, 2), FrameOfReferenceUID="1.2.3")
-    (warning,) = split(tmp_path).warnings
+    (warning,) = sentences(split(tmp_path).findings)
     assert "several frames of reference" in warning

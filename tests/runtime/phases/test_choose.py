@@ -20,6 +20,7 @@ from fcdd_runtime.phases.manual import manual_phases
 from fcdd_runtime.study.read import Study, read_studies
 from fcdd_runtime.study.slices import Slice
 from fcdd_runtime.volumes.volume import Volume
+from support import sentences
 
 PHANTOM = breast_phantom(phases=4)
 SLICES = PHANTOM.voxels.shape[1]
@@ -90,7 +91,7 @@ def test_any_attribute_tells_phases_apart_whatever_the_instance_numbers(
     assert_phases(phases, post=2)
     assert phases.choice.method == attribute
     assert phases.choice.count == 4
-    assert phases.warnings == ()
+    assert sentences(phases.findings) == ()
 
 
 @pytest.mark.parametrize("series_per_phase", [False, True])
@@ -110,7 +111,7 @@ def test_instance_number_blocks_are_the_last_resort_and_are_warned_about(tmp_pat
     phases = split(tmp_path)
     assert_phases(phases)
     assert phases.choice.method == "InstanceNumber"
-    assert any("InstanceNumber only" in warning for warning in phases.warnings)
+    assert any("InstanceNumber only" in warning for warning in sentences(phases.findings))
 
 
 def test_random_instance_numbers_alone_tell_nothing_and_are_refused(tmp_path: Path) -> None:
@@ -192,7 +193,7 @@ def test_the_first_of_repeated_slices_is_taken_with_a_warning(tmp_path: Path) ->
     for folder in ("classic", "enhanced"):
         phases = split(tmp_path / folder)
         assert_phases(phases)
-        assert any("40 slices repeat a position and phase" in warning for warning in phases.warnings)
+        assert any("40 slices repeat a position and phase" in warning for warning in sentences(phases.findings))
 
 
 @pytest.mark.parametrize("axes", ["zyx", "xzy", "yzx"])
@@ -227,7 +228,9 @@ def test_an_aborted_last_phase_that_is_not_needed_is_left_out_with_a_warning(tmp
         path.unlink()
     phases = split(tmp_path)
     assert_phases(phases)
-    assert phases.warnings == ('series 5 "dyn t1 fs", phase 4 of 4 is incomplete (4 of 10 slices) and was left out.',)
+    assert sentences(phases.findings) == (
+        'series 5 "dyn t1 fs", phase 4 of 4 is incomplete (4 of 10 slices) and was left out.',
+    )
     with pytest.raises(StudyError, match="a slice is missing"):
         split(tmp_path, post_contrast_phase=3)
 
@@ -348,7 +351,7 @@ def test_a_shifted_post_contrast_phase_is_interpolated_where_the_recipe_says_so(
     # Less the edge of the image, and the step in growth.
     inner = tuple(slice(1, -1) if axis != "y" else slice(1, 48) for axis in axes)
     np.testing.assert_allclose(voxels(phases.post)[inner], expected[inner], rtol=1e-5)
-    assert any("was interpolated" in warning for warning in phases.warnings)
+    assert any("was interpolated" in warning for warning in sentences(phases.findings))
 
 
 def test_a_phase_that_is_shifted_by_a_voxel_is_refused_even_if_the_recipe_resamples(tmp_path: Path) -> None:
@@ -455,7 +458,7 @@ def test_an_earlier_series_of_another_protocol_on_the_same_positions_is_named_in
     MockStudy(with_phases(3), series_number=2, description="t1 nonfs", attributes=other).write(tmp_path)
     phases = split(tmp_path)
     assert_phases(phases)
-    assert phases.warnings == (
+    assert sentences(phases.findings) == (
         'series 2 "t1 nonfs", phase 1 of 1 is not later than series 5 "dyn t1 fs", phase 2 of 4 and was not used, '
         "because its protocol differs.",
     )
@@ -489,9 +492,9 @@ def test_a_first_phase_that_says_post_is_refused_and_one_that_says_contrast_is_w
     with pytest.raises(StudyError, match="its description says POST"):
         split(tmp_path / "post")
     MockStudy(PHANTOM, description="AX T1 FS +C").write(tmp_path / "contrast")
-    assert "says +C" in split(tmp_path / "contrast").warnings[0]
+    assert "says +C" in sentences(split(tmp_path / "contrast").findings)[0]
     MockStudy(PHANTOM, description="AX T1 PRE AND POST CONTRAST").write(tmp_path / "both")
-    assert split(tmp_path / "both").warnings == ()
+    assert sentences(split(tmp_path / "both").findings) == ()
 
 
 @pytest.mark.parametrize(
@@ -577,7 +580,7 @@ def test_a_phase_in_which_a_lesion_enhances_early_is_passed_over_with_a_warning(
     phases = split(tmp_path, post_contrast_phase=2)
     assert_phases(phases, pre=0, post=3, phantom=phantom)
     assert phases.choice.before_contrast == 1
-    [warning] = phases.warnings
+    [warning] = sentences(phases.findings)
     assert "phase 2 of 5 differs from the first phase in places" in warning
     assert "phase 1 of 5 was subtracted" in warning
     with pytest.raises(StudyError, match="has only 3"):
@@ -647,7 +650,7 @@ def test_what_is_no_dynamic_t1_is_taken_with_a_warning_where_a_study_has_nothing
     MockStudy(PHANTOM, attributes={"ScanningSequence": "SE"}).write(tmp_path)
     phases = split(tmp_path)
     assert_phases(phases)
-    assert any("is no dynamic T1 by its protocol (spin echo)" in warning for warning in phases.warnings)
+    assert any("is no dynamic T1 by its protocol (spin echo)" in warning for warning in sentences(phases.findings))
 
 
 def test_a_dynamic_t1_of_one_phase_does_not_make_another_series_the_dynamic(tmp_path: Path) -> None:
@@ -702,7 +705,7 @@ def test_a_content_time_that_contradicts_is_warned_about(tmp_path: Path) -> None
         edit_phase(paths, phase, ContentTime=value)
     phases = split(tmp_path)
     assert_phases(phases)
-    assert "ContentTime orders the phases" in phases.warnings[0]
+    assert "ContentTime orders the phases" in sentences(phases.findings)[0]
 
 
 def test_a_few_slices_are_no_volume(tmp_path: Path) -> None:
@@ -734,7 +737,7 @@ def test_a_chosen_pair_may_lie_in_series_that_their_description_hides(tmp_path: 
 def test_a_chosen_pair_that_does_not_enhance_is_warned_about(tmp_path: Path) -> None:
     MockStudy(PHANTOM).write(tmp_path)
     phases = split_phases(study_in(tmp_path), MipRecipe(), manual_phases("5/3", "5/2"))
-    assert "mean signal changes by -" in phases.warnings[0]
+    assert "mean signal changes by -" in sentences(phases.findings)[0]
 
 
 @pytest.mark.parametrize(
@@ -762,7 +765,9 @@ def test_phases_in_different_frames_of_reference_are_refused(tmp_path: Path) -> 
 
 def test_another_body_part_is_warned_about(tmp_path: Path) -> None:
     MockStudy(PHANTOM, attributes={"BodyPartExamined": "BRAIN"}).write(tmp_path)
-    assert split(tmp_path).warnings == ("The body part is BRAIN, which is not the breast; the scores mean nothing.",)
+    assert sentences(split(tmp_path).findings) == (
+        "The body part is BRAIN, which is not the breast; the scores mean nothing.",
+    )
 
 
 @needs_reference
@@ -779,8 +784,8 @@ def test_a_real_scan_is_the_same_in_classic_and_in_enhanced_files() -> None:
     }
     for phases in (classic, enhanced):
         assert phases.choice.count == 3
-        assert any("120 slices repeat" in warning for warning in phases.warnings)
-        assert any("BRAIN, which is not the breast" in warning for warning in phases.warnings)
+        assert any("120 slices repeat" in warning for warning in sentences(phases.findings))
+        assert any("BRAIN, which is not the breast" in warning for warning in sentences(phases.findings))
 
 
 @needs_reference

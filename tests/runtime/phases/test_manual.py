@@ -12,6 +12,7 @@ from fcdd_runtime.phases.choose import Phases, split_phases
 from fcdd_runtime.phases.manual import manual_phases
 from fcdd_runtime.score_study import breast_images
 from fcdd_runtime.study.read import Study, read_studies
+from support import sentences
 
 PHANTOM = breast_phantom(phases=3)
 RIGHT, LEFT = cropped(PHANTOM, 0, 46), cropped(PHANTOM, 46, 96)
@@ -33,7 +34,7 @@ def choose(study: Study, *choices: str) -> Phases:
 def test_a_pair_for_each_breast_gives_what_is_found_without(study: Study, choices: tuple[str, ...]) -> None:
     chosen, found = choose(study, *choices), split_phases(study, MipRecipe())
     assert (chosen.choice.pre, chosen.choice.post) == (found.choice.pre, found.choice.post)
-    assert (chosen.choice.method, chosen.warnings) == ("chosen by hand", found.warnings)
+    assert (chosen.choice.method, chosen.findings) == ("chosen by hand", found.findings)
     images, split = breast_images(chosen, MipRecipe())
     expected, expected_split = breast_images(found, MipRecipe())
     assert split == expected_split
@@ -46,7 +47,7 @@ def test_pairs_may_take_different_phases_of_the_breasts(study: Study) -> None:
     phases = choose(study, "5/1", "5/3", "6/2", "6/3")
     assert phases.left is not None
     assert "phase 3" in phases.choice.post
-    assert phases.warnings[-1] == (
+    assert sentences(phases.findings)[-1] == (
         'series 5 "dyn t1 fs", phase 1 of 3 was chosen for the right breast, but series 6 "dyn t1 fs", phase 2 of 3 '
         "for the left; scores of different phases cannot be compared."
     )
@@ -67,7 +68,7 @@ def test_a_pair_across_the_breasts_is_refused(study: Study) -> None:
 def test_the_breast_that_nobody_chose_is_warned_about(study: Study) -> None:
     phases = choose(study, "5/1", "5/2")
     assert phases.left is None
-    assert phases.warnings == (
+    assert sentences(phases.findings) == (
         'series 6 "dyn t1 fs" has the protocol of the chosen phases, but lies elsewhere and was not scored.',
     )
 
@@ -79,7 +80,7 @@ def test_times_tell_unlike_pairs_where_each_phase_has_its_series(tmp_path: Path,
             tmp_path / str(number)
         )
     (study,), _ = read_studies(tmp_path, tmp_path)
-    (*warnings,) = choose(study, "2/1", "3/1", "6/1", left_post).warnings
+    (*warnings,) = sentences(choose(study, "2/1", "3/1", "6/1", left_post).findings)
     assert ("60 s apart on the right and 120 s on the left" in " ".join(warnings)) == warned
 
 

@@ -16,6 +16,7 @@ from fcdd_runtime.phases.choose import Phases, split_phases
 from fcdd_runtime.phases.manual import manual_phases
 from fcdd_runtime.score_study import breast_images
 from fcdd_runtime.study.read import Study, read_studies
+from support import sentences
 
 PHANTOM = breast_phantom(phases=2)
 COLUMNS = PHANTOM.voxels.shape[3]
@@ -89,7 +90,7 @@ def test_both_breasts_are_shown_as_if_each_had_a_series_of_its_own(tmp_path: Pat
     assert (phases.choice.count, phases.choice.method) == (2, "TemporalPositionIdentifier")
     assert "right side, phase 1 of" in phases.choice.pre
     assert "left side, phase 1 of" in phases.choice.pre
-    assert phases.warnings == tuple(
+    assert sentences(phases.findings) == tuple(
         f'series {number} "dyn t1 fs" was read as one slab of slices a breast, 52.5 mm apart; if slices were acquired '
         "between them, they are missing from the scores."
         for number in ((5, 6) if "series_per_phase" in values else (5,))
@@ -105,7 +106,9 @@ def test_a_laterality_a_slice_proves_the_gap_where_numbers_are_random(tmp_path: 
     set_lateralities(write(tmp_path / "one", GAP, random_instance_numbers=True), right="R", left="L")
     phases = split(tmp_path / "one")
     assert_equal_images(images_of(phases), images_of_a_series_a_side(tmp_path / "two"))
-    assert [warning for warning in phases.warnings if "52.5 mm apart" in warning] == list(phases.warnings)
+    assert [warning for warning in sentences(phases.findings) if "52.5 mm apart" in warning] == list(
+        sentences(phases.findings)
+    )
 
 
 @pytest.mark.parametrize("sides", [("L", "L"), ("L", "R"), ("R", ""), ("B", "B")])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from result_builders import make_breast, make_contract, make_study
 
+from fcdd_runtime.findings import Finding
 from fcdd_runtime.report.colormap import PUBLISHED_LOOK
 from fcdd_runtime.report.index_page import FailedEntry, IndexEntry, index_entry, write_index
 from fcdd_runtime.report.pages import script_hash
@@ -53,7 +54,13 @@ def test_equal_scores_keep_one_order(tmp_path: Path) -> None:
 
 
 def test_a_row_links_to_the_report_and_shows_both_breasts(tmp_path: Path) -> None:
-    study = make_study(warnings=("One.", "Two."), contract=make_contract(notes=("Three.",)))
+    study = make_study(
+        findings=(
+            Finding("not-breast", "One."),
+            Finding("not-breast", "Two."),
+        ),
+        contract=make_contract(notes=("Three.",)),
+    )
     page = page_of(tmp_path, index_entry(study))
     folder = study_folder_name(study.study_instance_uid)
     assert re.findall(r'<a [^>]*href="([^"]*)"', page) == [f"{folder}/report.html"]

@@ -22,6 +22,7 @@ from result_builders import SIZE, SQUASH, make_breast, make_contract, make_study
 from fcdd_runtime import files
 from fcdd_runtime.backends.fake import FakeBackend
 from fcdd_runtime.contract import Display, MipRecipe, OperatingPoint, Resize
+from fcdd_runtime.findings import Finding
 from fcdd_runtime.images.network_input import resize_image
 from fcdd_runtime.phases.choose import Phases
 from fcdd_runtime.report import write as report
@@ -33,6 +34,7 @@ from fcdd_runtime.result import Peak, PhaseChoice, SplitChoice, StudyResult
 from fcdd_runtime.score_study import score_study
 from fcdd_runtime.study.read import Study
 from fcdd_runtime.volumes.volume import Grid, SliceSource, volume_from_array
+from support import sentences
 
 CENTER_CROP = Resize("shorter_side_center_crop", SIZE, 256)
 HOSTILE = '<script>alert("x")</script>&"\''
@@ -114,7 +116,7 @@ def test_result_json_holds_the_scores_and_peaks_of_both_breasts(tmp_path: Path) 
 
 
 def test_result_json_says_which_model_and_which_choices_made_it(tmp_path: Path) -> None:
-    document = written(make_study(warnings=("The body part is not the breast.",)), tmp_path)
+    document = written(make_study(findings=(Finding("not-breast", "The body part is not the breast."),)), tmp_path)
     assert document["study_instance_uid"] == "1.2.826.0.1.999"
     assert document["operating_point"] == {"threshold": 0.4, "sensitivity": 0.97, "source": "held-out breasts"}
     phases = {"pre": "series 3, phase 1", "post": "series 3, phase 2", "method": "TriggerTime", "count": 4}
@@ -150,9 +152,11 @@ def test_numpy_scalars_become_plain_json_values(tmp_path: Path) -> None:
 
 
 def test_text_that_no_encoding_knows_does_not_stop_the_report(tmp_path: Path) -> None:
-    study = make_study(warnings=("Series \ud800 is odd.",))
+    study = make_study(findings=(Finding("not-breast", "Series \ud800 is odd."),))
     assert "Series ? is odd." in page_of(study, tmp_path)
-    assert json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))["warnings"] == list(study.warnings)
+    assert json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))["warnings"] == list(
+        sentences(study.findings)
+    )
 
 
 @pytest.mark.parametrize("score", [math.nan, math.inf])
@@ -437,7 +441,7 @@ def test_untrusted_text_is_shown_and_never_becomes_markup(tmp_path: Path) -> Non
         study_instance_uid=HOSTILE,
         phases=PhaseChoice(HOSTILE, HOSTILE, HOSTILE, 2),
         split=SplitChoice(HOSTILE, 0.5, 0.0),
-        warnings=(HOSTILE, "{{ study }} {% raw %} {# x #}"),
+        findings=(Finding("not-breast", HOSTILE), Finding("not-breast", "{{ study }} {% raw %} {# x #}")),
         contract=make_contract(
             name=HOSTILE,
             network=HOSTILE,
@@ -504,7 +508,7 @@ def test_the_peak_is_marked_at_its_pixel_in_millimetres(tmp_path: Path) -> None:
 
 
 def test_the_page_says_what_was_found_and_how(tmp_path: Path) -> None:
-    text = PageParser(page_of(make_study(warnings=("Only three phases.",)), tmp_path)).text()
+    text = PageParser(page_of(make_study(findings=(Finding("not-breast", "Only three phases."),)), tmp_path)).text()
     for expected in (
         "Flagged",
         "The exam score reaches the threshold 0.4000 (set for 97 % sensitivity).",

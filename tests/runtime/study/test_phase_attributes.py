@@ -22,6 +22,7 @@ from fcdd_runtime.study.header_values import PrivateTag
 from fcdd_runtime.study.phase_attributes import Element, PhaseAttribute
 from fcdd_runtime.study.plain_header import HEADER_BYTES, plain_header
 from fcdd_runtime.study.read import Study, read_studies
+from support import sentences
 
 PHANTOM = breast_phantom(phases=3)
 SLICES = PHANTOM.voxels.shape[1]
@@ -83,7 +84,7 @@ def split(folder: Path) -> Phases:
 def assert_first_two_phases(phases: Phases) -> None:
     for volume, voxels in ((phases.pre, PHANTOM.voxels[0]), (phases.post, PHANTOM.voxels[1])):
         np.testing.assert_array_equal(np.stack([volume.read_slice(index) for index in range(SLICES)]), voxels)
-    assert (phases.choice.method, phases.choice.count, phases.warnings) == ("Acme dynamic number", 3, ())
+    assert (phases.choice.method, phases.choice.count, sentences(phases.findings)) == ("Acme dynamic number", 3, ())
 
 
 def is_plain(path: Path) -> bool:
@@ -171,8 +172,10 @@ def test_a_private_time_contradicts_an_order_as_its_row_says(
             split(tmp_path)
     else:
         phases = split(tmp_path)
-        assert [warning for warning in phases.warnings if "Acme" in warning] == list(phases.warnings)
-        assert len(phases.warnings) == 1
+        assert [warning for warning in sentences(phases.findings) if "Acme" in warning] == list(
+            sentences(phases.findings)
+        )
+        assert len(sentences(phases.findings)) == 1
 
 
 def test_a_gap_in_a_private_number_of_phases_is_a_missing_phase(tmp_path: Path, add_row: Callable[..., None]) -> None:

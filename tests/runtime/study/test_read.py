@@ -28,6 +28,7 @@ from fcdd_runtime.phases.choose import split_phases
 from fcdd_runtime.study import archive, pixels
 from fcdd_runtime.study.read import Study, read_studies
 from fcdd_runtime.study.slices import Slice
+from support import sentences
 
 PHANTOM = breast_phantom(phases=2)
 REFERENCE = os.environ.get("FCDD_REFERENCE_DATA")
@@ -286,7 +287,7 @@ def test_copied_files_count_once_and_the_undamaged_copy_is_taken(study_folder: P
     (study,), _ = read(study_folder)
     assert len(slices_of(study)) == 20
     assert not any(image_slice.damage for image_slice in slices_of(study))
-    assert study.warnings == ('series 5 "dyn t1 fs" holds 1 copied slices, which were left out.',)
+    assert sentences(study.findings) == ('series 5 "dyn t1 fs" holds 1 copied slices, which were left out.',)
 
 
 def test_a_missing_decoder_is_named_with_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from fcdd_runtime.study import slices as headers
 from fcdd_runtime.study.pixels import StoredPixels, read_frame
 from fcdd_runtime.study.read import read_studies
 from fcdd_runtime.volumes.volume import Volume
+from support import sentences
 
 PHANTOM = breast_phantom(phases=5)
 PRE, FIRST_POST = PHANTOM.voxels[0], PHANTOM.voxels[1]
@@ -90,7 +91,7 @@ def test_siemens_series_per_phase_among_what_the_scanner_computed(tmp_path: Path
     phases = split(tmp_path, post_contrast_phase=2)
     assert_subtracted(phases, PRE, PHANTOM.voxels[2])
     assert (phases.choice.count, phases.choice.method) == (5, "AcquisitionTime")
-    assert [warning.partition(",")[0] for warning in phases.warnings] == ['series 3 "t1_fl3d_tra"']
+    assert [warning.partition(",")[0] for warning in sentences(phases.findings)] == ['series 3 "t1_fl3d_tra"']
 
 
 def test_siemens_without_its_phase_before_contrast_is_refused(tmp_path: Path) -> None:
@@ -113,7 +114,7 @@ def test_ge_one_series_by_trigger_time_with_random_instance_numbers(tmp_path: Pa
     assert "TemporalPositionIdentifier" not in dcmread(paths[0])
     phases = split(tmp_path)
     assert_subtracted(phases, PRE, FIRST_POST)
-    assert (phases.choice.count, phases.choice.method, phases.warnings) == (5, "TriggerTime", ())
+    assert (phases.choice.count, phases.choice.method, sentences(phases.findings)) == (5, "TriggerTime", ())
 
 
 @pytest.mark.parametrize("enhanced", [False, True])
@@ -123,7 +124,7 @@ def test_philips_with_a_rescale_of_every_slice(tmp_path: Path, enhanced: bool) -
     )
     phases = split(tmp_path)
     assert_subtracted(phases, PRE, FIRST_POST)
-    assert (phases.choice.count, phases.warnings) == (5, ())
+    assert (phases.choice.count, sentences(phases.findings)) == (5, ())
 
 
 def test_a_derived_series_of_one_breast_as_in_public_collections(tmp_path: Path) -> None:
@@ -156,7 +157,7 @@ def test_everything_odd_at_once(tmp_path: Path) -> None:
     phases = split(tmp_path)
     assert_subtracted(phases, *(odd.voxels[phase].transpose(2, 0, 1)[::-1, ::-1] for phase in (1, 2)))
     assert phases.choice.before_contrast == 2
-    words = " ".join(phases.warnings)
+    words = " ".join(sentences(phases.findings))
     assert "slices repeat a position and phase" in words
     assert "phase 6 of 6 is incomplete" in words
 
@@ -251,7 +252,7 @@ def test_series_that_only_trigger_time_tells_apart(tmp_path: Path) -> None:
     write_by_trigger_time(tmp_path, (0, 70_000, 140_000), attributes=at("101500"))
     phases = split(tmp_path)
     assert_subtracted(phases, PRE, FIRST_POST)
-    assert (phases.choice.count, phases.choice.method, phases.warnings) == (3, "TriggerTime", ())
+    assert (phases.choice.count, phases.choice.method, sentences(phases.findings)) == (3, "TriggerTime", ())
 
 
 @pytest.mark.parametrize(
