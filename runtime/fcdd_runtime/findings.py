@@ -95,6 +95,7 @@ KINDS: dict[str, Kind] = {
     "two-slabs": Kind("note", "one series shows both breasts with a gap between them", ""),
     "absent-number": Kind("note", "some slices lack a number that tells phases apart; another told them apart", ""),
     "instance-number": Kind("note", "nothing but InstanceNumber told the phases apart", ""),
+    "other-order": Kind("note", "an attribute that follows the reconstruction orders the phases otherwise", ""),
     "several-before": Kind("note", "several phases lie before contrast; the last was taken", ""),
     "passed-over": Kind("note", "a phase with a beginning uptake, or motion, was passed over", ""),
     "says-contrast": Kind("note", "the description of the phase before contrast names a contrast agent", ""),

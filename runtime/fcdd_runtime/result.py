@@ -90,6 +90,16 @@ class SplitChoice:
 
 
 @dataclass(frozen=True)
+class UnusedSeries:
+    """A series of the study that was not subtracted."""
+
+    series_instance_uid: str
+    number: int | None
+    why: str
+    """A few words."""
+
+
+@dataclass(frozen=True)
 class StudyResult:
     """All that was found in one study."""
 
@@ -100,6 +110,8 @@ class StudyResult:
     split: SplitChoice
     contract: ModelContract
     findings: tuple[Finding, ...]
+    not_used: tuple[UnusedSeries, ...] = ()
+    """In the order of their numbers."""
 
     @property
     def exam_score(self) -> float:

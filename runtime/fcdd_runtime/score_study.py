@@ -15,7 +15,7 @@ from fcdd_runtime.images.peak import find_peak
 from fcdd_runtime.images.references import OTHER_BREAST, Reference
 from fcdd_runtime.phases.choose import Phases, split_phases
 from fcdd_runtime.phases.manual import ManualPhases
-from fcdd_runtime.result import BreastResult, PhaseChoice, SplitChoice, StudyResult
+from fcdd_runtime.result import BreastResult, PhaseChoice, SplitChoice, StudyResult, UnusedSeries
 from fcdd_runtime.study.read import Study
 
 
@@ -31,6 +31,7 @@ class Prepared:
     phases: PhaseChoice
     split: SplitChoice
     findings: tuple[Finding, ...]
+    not_used: tuple[UnusedSeries, ...]
 
     @property
     def images(self) -> list[GreyImage]:
@@ -105,6 +106,7 @@ def prepare(
         phases=phases.choice,
         split=split,
         findings=phases.findings + split.findings,
+        not_used=phases.not_used,
     )
 
 
@@ -173,4 +175,5 @@ def finish(prepared: Prepared, scores: Scores, maps: Maps, contract: ModelContra
         split=prepared.split,
         contract=contract,
         findings=prepared.findings,
+        not_used=prepared.not_used,
     )

@@ -1,6 +1,6 @@
 """What speaks against a choice of phases: an order that is contradicted, a first phase that is none, odd sources.
 
-A check raises StudyError where the number would be wrong, and returns a warning where it may be right.
+A check returns its findings, and raises StudyError only where no number can be right.
 """
 
 from collections.abc import Sequence
@@ -12,21 +12,20 @@ from fcdd_runtime.phases.dynamics import Dynamic, Phase
 from fcdd_runtime.phases.order import earliest, falls, order_is_unclear
 from fcdd_runtime.phases.series_filter import mentions_contrast, says_after_contrast
 from fcdd_runtime.study import phase_attributes
-from fcdd_runtime.study.phase_attributes import ACQUISITION_TIME, PhaseAttribute
+from fcdd_runtime.study.phase_attributes import ACQUISITION_TIME
 from fcdd_runtime.study.protocol import no_dynamic_t1
 
-CHOOSE = "choose with --pre and --post"
 
-
-def check_placed(dynamic: Dynamic) -> None:
-    """Refuse a dynamic with a slice of which nobody knows where it lies."""
+def check_placed(dynamic: Dynamic) -> tuple[Finding, ...]:
+    """Doubt a dynamic with slices of which nobody knows where they lie: a phase may lack them."""
+    findings = []
     for stack in dynamic.stacks:
-        for image_slice in stack.unplaced:
-            raise StudyError(
-                f"{image_slice.name} in {stack.series.label} {image_slice.damage or 'says not where it lies'}; export "
-                "the study again",
-                "damaged",
-            )
+        if stack.unplaced:
+            first, more = stack.unplaced[0], len(stack.unplaced) - 1
+            others = f", like {more} more" if more else ""
+            why = first.damage or "says not where it lies"
+            findings.append(Finding("incomplete", f"{first.name} in {stack.series.label} {why}{others}."))
+    return tuple(findings)
 
 
 def check_one_time(dynamic: Dynamic) -> None:
@@ -46,19 +45,17 @@ def check_one_time(dynamic: Dynamic) -> None:
         if apart and end - start > apart / 4:
             raise StudyError(
                 f"slices of {phase.name} repeat and were acquired at several times, so that it is no single phase; "
-                f"{CHOOSE}, or remove the repeats",
+                "remove the repeats",
                 "mixed-phases",
             )
 
 
 def check_order(dynamic: Dynamic) -> tuple[Finding, ...]:
-    """Refuse an unclear or contradicted order of phases, and one whose first phases are missing."""
-    for doubt in dynamic.doubts:
-        raise StudyError(f"the phases of {dynamic.name} cannot be ordered: {doubt}; {CHOOSE}", "order-unclear")
-    for attribute in phase_attributes.TABLE:
-        if attribute.numbers_phases:
-            _check_numbering(dynamic, attribute)
-    findings = []
+    """Doubt an order of phases that is unclear or contradicted."""
+    findings = [
+        Finding("order-unclear", f"The order of the phases of {dynamic.name} is unclear: {doubt}.")
+        for doubt in dynamic.doubts
+    ]
     for attribute in phase_attributes.TABLE:
         name = dynamic.phases[0].slices[0].name_of(attribute)
         if name == dynamic.method or (len(dynamic.stacks) > 1 and attribute.over_series != "goes on"):
@@ -67,10 +64,8 @@ def check_order(dynamic: Dynamic) -> tuple[Finding, ...]:
         known = [value for value in firsts if value is not None]
         if len(known) < len(firsts) or order_is_unclear(attribute, known) or not falls(attribute, known):
             continue
-        sentence = f"{name} orders the phases of {dynamic.name} otherwise than {dynamic.method}"
-        if attribute.binds:
-            raise StudyError(f"{sentence}; {CHOOSE}", "order-unclear")
-        findings.append(Finding("order-unclear", f"{sentence}, which was followed."))
+        sentence = f"{name} orders the phases of {dynamic.name} otherwise than {dynamic.method}, which was followed."
+        findings.append(Finding("order-unclear" if attribute.binds else "other-order", sentence))
     if dynamic.method == "InstanceNumber":
         sentence = "The phases could be told apart by InstanceNumber only, the least reliable way."
         findings.append(Finding("instance-number", sentence))
@@ -78,40 +73,24 @@ def check_order(dynamic: Dynamic) -> tuple[Finding, ...]:
 
 
 def check_description(pre: Phase) -> tuple[Finding, ...]:
-    """Refuse a first phase whose series says that it was acquired after contrast."""
+    """Doubt a phase before contrast whose series says that it was acquired after it."""
     description = pre.stack.series.description
     if word := says_after_contrast(description):
-        raise StudyError(
-            f"{pre.name} is the earliest phase, but its description says {word}; give the study with its pre-contrast "
-            f"phase, or {CHOOSE}",
-            "pre-missing",
-        )
+        sentence = f"{pre.name} was taken as pre-contrast, but its description says {word}."
+        return (Finding("pre-missing", sentence),)
     if word := mentions_contrast(description):
         sentence = f"The description of {pre.name}, which was taken as pre-contrast, says {word}."
         return (Finding("says-contrast", sentence),)
     return ()
 
 
-def check_complete(phase: Phase) -> None:
-    """Refuse a phase that lacks an outermost slice which another phase of its series has."""
-    most = max(len(slices) for slices in phase.stack.order.phases)
-    if len(phase.slices) < most:
-        raise StudyError(
-            f"a slice is missing: {phase.name} has {len(phase.slices)} slices where another phase has {most}; "
-            "export the study again",
-            "missing-slice",
-        )
-
-
-def check_frame_of_reference(pre: Phase, post: Phase) -> None:
-    """Refuse phases between which the patient was positioned anew."""
+def check_frame_of_reference(pre: Phase, post: Phase) -> tuple[Finding, ...]:
+    """Doubt phases between which the patient may have been positioned anew."""
     uids = {image_slice.frame_of_reference_uid for phase in (pre, post) for image_slice in phase.slices} - {""}
-    if len(uids) > 1:
-        raise StudyError(
-            f"{pre.name} and {post.name} have different frames of reference, so their positions cannot be "
-            f"compared; give a study without repositioning, or {CHOOSE}",
-            "repositioned",
-        )
+    if len(uids) < 2:
+        return ()
+    sentence = f"{pre.name} and {post.name} have different frames of reference, as if the patient was repositioned."
+    return (Finding("repositioned", sentence),)
 
 
 def check_sources(pre: Phase, post: Phase) -> tuple[Finding, ...]:
@@ -179,19 +158,3 @@ def are_in_step(dynamics: Sequence[Dynamic]) -> bool:
         if known == times:
             return all(max(now) < min(later) for now, later in pairwise(zip(*known, strict=True)))
     return True
-
-
-def _check_numbering(dynamic: Dynamic, attribute: PhaseAttribute) -> None:
-    """Refuse phases whose numbers do not begin with the first, and gaps where the numbers order them."""
-    numbers = [phase.slices[0].phase_value(attribute) for phase in dynamic.phases]
-    known = sorted(number for number in numbers if number is not None)
-    by_number = dynamic.method in (attribute.name, attribute.frame_name)
-    if len(known) < len(numbers) or len(set(known)) < len(known) or (not by_number and known[0] <= 1):
-        return
-    if known[0] > 1 or any(after - before > 1 for before, after in pairwise(known)):
-        listed = ", ".join(f"{number:g}" for number in known)
-        raise StudyError(
-            f"a phase is missing: the temporal positions of {dynamic.name} are {listed}; give the whole study, or "
-            f"{CHOOSE}",
-            "incomplete",
-        )

@@ -1,34 +1,16 @@
-"""When contrast arrived: where the body is far brighter than in the phase before, and than all that lies beside it.
+"""When contrast arrived: where the body rises far more than what does not enhance, and than all that lies beside it.
 
-Contrast makes heart, vessels and glands brighter than fat and muscle, whose change is the median's: what all of the
-body shares, such as another gain of the scanner, is no contrast and is taken off. Motion carries tissue to a place
-beside, so that a cell counts as brighter only if it exceeds every cell beside it in the phase before, and motion that
-goes further makes as much darker as brighter. From one phase after contrast to the next, tissues change by less than
-`MIN_CHANGE`, and what washes out becomes darker.
+Contrast makes heart, vessels and glands far brighter than fat and muscle. What all of the body shares, such as another
+gain of the scanner, is no contrast and is taken off. It is seen in what rises least: where fat is suppressed, half of
+the body enhances, so that its median is enhancement, too. Motion carries tissue to a place beside, so that a cell
+counts as brighter only if it exceeds every cell beside it in the phase before; and motion that goes further makes as
+much darker as brighter, where darker is what falls in fact, not what merely rises less than the rest.
 
-What drawn studies show (10 bodies of examples/phantom; both breasts, halves, sides that end 20 mm beside the midline,
-crops of 126 x 175 mm in front of the chest), cells of 3.5 mm far brighter and far darker, all slices read:
-
-================================================================  ============  ===========
-change                                                           brighter      darker
-================================================================  ============  ===========
-before to after contrast, both breasts or a half, noise 0 .. 8 %  211 .. 9615   0 .. 1
-the same with 6 % more gain or 5 % drift across the field         383 .. 9613   0
-the same, half the enhancement                                    4 .. 6828     0
-before to after contrast, sides without the heart and crops       0 .. 4145     0 .. 1
-before to before, or after to next after; noise, gain, drift      0 .. 1        0
-before to before, moved by a voxel or half (at most 3 mm)         0 .. 1        0
-the same, moved by two voxels (3.5 mm; 6 mm along slices)         0 .. 747      0 .. 224
-after to before contrast, both breasts or a half                  0             192 .. 9615
-================================================================  ============  ===========
-
-Of the sides and crops, 15 % show too little, all of them of fatty right breasts: they follow the other side, or are
-refused. Phases are compared with the one before, not with the first: from the first to the third phase after contrast,
-up to 230 cells rise as far.
+TABLE
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -50,13 +32,16 @@ MIN_CHANGE = 0.2
 """Relative change that counts; smaller are drift, washout and persistent enhancement."""
 NOISE_FACTOR = 3.0
 """A change counts only if it is this often the standard deviation of the noise, too."""
+UNCHANGED_SHARE = 0.1
+"""Share of the body, at least, that does not enhance: fat that is not suppressed, muscle, implants."""
 MIN_CELLS, MIN_SHARE = 6, 1 / 4000
 """So many cells, and so large a share of the body, are no chance."""
 PARTNERS = 20
 """A darker cell speaks for motion, against so many brighter ones."""
-PLAIN_SHARE = 0.06
-"""Share of the body that, brighter in a few slices, needs no look at all of them; motion makes up to 0.043, and 30 % of
-the enhancement up to 0.056 of both breasts."""
+PLAIN_SHARE = 0.02
+"""Share of the body that has to become brighter before contrast is said to have arrived."""
+SAMPLED_SHARE = 0.06
+"""Share of the body that, brighter in a few slices, needs no look at all of them; motion makes up to 0.043 there."""
 SAMPLED_SLICES = 8
 SKIN_MM = 7.0
 """What lies as near to air does not count: motion changes most there."""
@@ -71,31 +56,28 @@ class Change:
     rise: float
     """Rise of the mean signal, as a share of it; a gain of the scanner counts."""
     brighter: int
-    """Cells far brighter than before, the median's change apart."""
+    """Cells far brighter than before, the gain apart."""
     darker: int
     """Cells far darker."""
     cells: int
     """All cells of the body that were compared."""
+    fell: bool
+    """Whether it is the change that contrast makes, backwards."""
+
+    @property
+    def share(self) -> float:
+        """Share of the body that became brighter."""
+        return self.brighter / max(self.cells, 1)
+
+    @property
+    def begun(self) -> bool:
+        """Whether more became brighter than chance or motion explain."""
+        return self.brighter >= max(MIN_CELLS, MIN_SHARE * self.cells) + PARTNERS * self.darker
 
     @property
     def arrived(self) -> bool:
-        """Whether contrast has arrived between the two."""
-        return self.brighter >= self.chance + PARTNERS * self.darker
-
-    @property
-    def plain(self) -> bool:
-        """Whether so much has enhanced that nothing else explains it."""
-        return self.arrived and self.brighter >= PLAIN_SHARE * self.cells
-
-    @property
-    def fell(self) -> bool:
-        """Whether the change is what contrast makes, backwards."""
-        return self.darker >= self.chance + PARTNERS * self.brighter
-
-    @property
-    def chance(self) -> float:
-        """Number of cells that chance explains."""
-        return max(MIN_CELLS, MIN_SHARE * self.cells)
+        """Whether so much became brighter that nothing but contrast explains it."""
+        return self.begun and self.share >= PLAIN_SHARE
 
 
 @dataclass(frozen=True)
@@ -118,13 +100,12 @@ class Arrival:
     """Index of the first phase with contrast."""
     changes: tuple[Change, ...]
     """What changed from the one to the other, for each run."""
+    doubt: str = ""
+    """Why that is uncertain, one sentence; empty if it is not."""
 
 
 def find_arrival(runs: Sequence[Run]) -> Arrival:
-    """Look for the first phase with contrast.
-
-    Where little enhances, the next phase is opened too: if contrast still arrives there, it has just begun to, as in a
-    lesion that enhances before all else, and the next phase is the first that shows it.
+    """Look for the first phase with contrast; where none shows it plainly, the likeliest is named, with a doubt.
 
     Parameters
     ----------
@@ -134,38 +115,40 @@ def find_arrival(runs: Sequence[Run]) -> Arrival:
     Raises
     ------
     StudyError
-        If no phase enhances, or it is unclear whether one does.
+        If phases cannot be read, or are not on one grid.
     """
-    count = len(runs[0].names)
-    begun, unclear = count, []
-    for index in range(1, count):
-        changes = _changes(runs, index - 1, index)
-        if any(change.arrived for change in changes):
-            begun = min(begun, index)
-            if any(change.plain for change in changes) or not _still_arrives(runs, index + 1):
-                return _arrival(runs, begun, index, changes)
-        unclear += [run.names[index] for run, one in zip(runs, changes, strict=True) if one.brighter >= one.chance]
-    if unclear:
-        raise StudyError(
-            f"it is unclear whether contrast has arrived in {unclear[0]}: some places are brighter and others darker "
-            "than in the phase before; choose the phases with --pre and --post",
-            "contrast-unclear",
-        )
-    raise StudyError(
-        f"nothing enhances: in no phase after {runs[0].names[0]} does some of the body become brighter than the rest, "
-        "so that the phases before or after contrast are missing, or enhance too little to be told apart; give the "
-        "whole study, or choose the phases with --pre and --post",
-        "contrast-unclear",
-    )
+    names, steps = runs[0].names, list[tuple[Change, ...]]()
+    for index in range(1, len(names)):
+        try:
+            steps.append(_changes(runs, index - 1, index))
+        except StudyError:
+            # The first two are needed. A later phase that is cut off, say, ends the search.
+            if index == 1:
+                raise
+            break
+        if any(change.arrived for change in steps[-1]):
+            break
+    begun = next((index for index, step in enumerate(steps, 1) if any(change.begun for change in step)), 1)
+    first_after = len(steps) if any(change.arrived for change in steps[-1]) else begun
+    last_before = next(index for index in range(begun - 1, -1, -1) if _looks_like_the_first(runs, index))
+    changes = steps[first_after - 1]
+    if last_before < first_after - 1:
+        changes = _changes(runs, last_before, first_after)
+    fallen = [
+        (run.names[index], run.names[index + 1])
+        for index, step in enumerate(steps)
+        for run, change in zip(runs, step, strict=True)
+        if change.fell
+    ]
+    return Arrival(last_before, first_after, changes, _doubt(names[last_before], names[first_after], changes, fallen))
 
 
 def change_between(before: Volume, after: Volume) -> Change:
     """Compare two phases on one grid: a few slices, and all if these do not show plainly that contrast has arrived."""
     change = sampled_change(before, after)
-    if change.plain:
+    if change.begun and change.share >= SAMPLED_SHARE:
         return change
-    first, second = whole_cells(before), whole_cells(after)
-    return _change(first, second, before, axes=(0, 1, 2))
+    return _change(whole_cells(before), whole_cells(after), before, axes=(0, 1, 2))
 
 
 def sampled_change(before: Volume, after: Volume) -> Change:
@@ -174,43 +157,28 @@ def sampled_change(before: Volume, after: Volume) -> Change:
     return _change(first, second, before, axes=(1, 2))
 
 
-def _still_arrives(runs: Sequence[Run], index: int) -> bool:
-    """Whether contrast arrives in a phase, too; not if there is none that can be compared, such as an aborted one."""
-    try:
-        return index < len(runs[0].names) and any(change.arrived for change in _changes(runs, index - 1, index))
-    except StudyError:
-        return False
-
-
-def _arrival(runs: Sequence[Run], begun: int, first_after: int, changes: tuple[Change, ...]) -> Arrival:
-    """Choose the last phase, before contrast began to arrive, that looks like the first; it has to enhance from it."""
-    last = next(index for index in range(begun - 1, -1, -1) if _looks_like_the_first(runs, index))
-    if last < first_after - 1:
-        changes = _changes(runs, last, first_after)
-    if any(change.arrived for change in changes):
-        return Arrival(last, first_after, changes)
-    raise StudyError(
-        f"it is unclear whether contrast has arrived in {runs[0].names[first_after]}: against "
-        f"{runs[0].names[last]}, nothing enhances; choose the phases with --pre and --post",
-        "contrast-unclear",
-    )
+def _changes(runs: Sequence[Run], before: int, after: int) -> tuple[Change, ...]:
+    return tuple(change_between(run.volume(before), run.volume(after)) for run in runs)
 
 
 def _looks_like_the_first(runs: Sequence[Run], index: int) -> bool:
     return index == 0 or not any(differs_in_places(run.volume(0), run.volume(index)) for run in runs)
 
 
-def _changes(runs: Sequence[Run], before: int, after: int) -> tuple[Change, ...]:
-    """Compare two phases in every run; refuse where the signal falls."""
-    changes = tuple(change_between(run.volume(before), run.volume(after)) for run in runs)
-    for run, change in zip(runs, changes, strict=True):
-        if change.fell:
-            raise StudyError(
-                f"it is unclear whether contrast has arrived in {run.names[after]}: some places are far darker than "
-                f"in {run.names[before]}, as if their order were wrong; choose the phases with --pre and --post",
-                "contrast-unclear",
-            )
-    return changes
+def _doubt(pre: str, post: str, changes: Sequence[Change], fallen: Sequence[tuple[str, str]]) -> str:
+    if fallen:
+        before, after = fallen[0]
+        return (
+            f"It is unclear when contrast arrived: {after} is far darker than {before} in places, as if the order of "
+            "the phases were wrong."
+        )
+    if any(change.arrived for change in changes):
+        return ""
+    share = max(change.share for change in changes)
+    return (
+        f"It is unclear whether contrast arrived between {pre} and {post}: {share:.1%} of the body become far brighter "
+        f"than the rest, where contrast makes {PLAIN_SHARE:.0%} so at least."
+    )
 
 
 def _change(first: FloatArray, second: FloatArray, volume: Volume, axes: Sequence[int]) -> Change:
@@ -223,16 +191,11 @@ def _change(first: FloatArray, second: FloatArray, volume: Volume, axes: Sequenc
     body = _inside(body_mask((first + second) / 2), volume, axes)
     level = float(np.median((first[body] + second[body]) / 2)) if body.any() else 0.0
     if level <= 0:
-        return Change(0.0, 0, 0, 0)
-    gain = float(np.median(second[body] / np.maximum(first[body], level / 20)))
-    scaled = second / max(gain, 1e-3)
-    limit = max(MIN_CHANGE, NOISE_FACTOR * _noise(_relative(first, scaled, level), body))
-    return Change(
-        rise=float(second[body].mean(dtype=np.float64) / max(first[body].mean(dtype=np.float64), level / 100)) - 1,
-        brighter=_far_above(scaled, highest_beside(first, axes), level, limit, body),
-        darker=_far_above(first, highest_beside(scaled, axes), level, limit, body),
-        cells=int(body.sum()),
-    )
+        return Change(0.0, 0, 0, 0, fell=False)
+    rise = float(second[body].mean(dtype=np.float64) / max(first[body].mean(dtype=np.float64), level / 100)) - 1
+    change = Change(rise, *_count(first, second, body, level, axes), cells=int(body.sum()), fell=False)
+    backwards = Change(-rise, *_count(second, first, body, level, axes), cells=change.cells, fell=False)
+    return replace(change, fell=backwards.arrived)
 
 
 def _inside(body: Mask, volume: Volume, axes: Sequence[int]) -> Mask:
@@ -241,6 +204,23 @@ def _inside(body: Mask, volume: Volume, axes: Sequence[int]) -> Mask:
     for axis in axes:
         body = without_edge(body, axis, min(round(EDGE_MM / cell_mm(volume, axis)), body.shape[axis] // 8))
     return body
+
+
+def _count(first: FloatArray, second: FloatArray, body: Mask, level: float, axes: Sequence[int]) -> tuple[int, int]:
+    """Count the cells that are far brighter in the second phase, and those that are far darker.
+
+    The gain lies between the ratio of what rises least and the median; in there, the value nearest to 1 is likeliest.
+    """
+    ratio = second[body] / np.maximum(first[body], level / 20)
+    unchanged, median = (float(value) for value in np.quantile(ratio, (UNCHANGED_SHARE, 0.5)))
+    gain = min(max(1.0, unchanged), median)
+    evened = _relative(first, second / np.float32(max(median, 1e-3)), level)
+    limit = max(MIN_CHANGE, NOISE_FACTOR * _noise(evened, body))
+    scaled, fallen = (second / np.float32(max(value, 1e-3)) for value in (gain, min(gain, 1.0)))
+    return (
+        _far_above(scaled, highest_beside(first, axes), level, limit, body),
+        _far_above(first, highest_beside(fallen, axes), level, limit, body),
+    )
 
 
 def _far_above(cells: FloatArray, others: FloatArray, level: float, limit: float, body: Mask) -> int:

@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from fcdd_runtime.errors import StudyError
+from fcdd_runtime.findings import Finding
 from fcdd_runtime.phases.order import PhaseOrder, falls, order_is_unclear, phase_order
 from fcdd_runtime.phases.regions import Box, are_side_by_side, box_of, in_one_region
 from fcdd_runtime.phases.series_filter import ruled_out, ruled_out_by_type
@@ -74,7 +75,7 @@ class Phase:
         return volume_from_slices(self.slices, self.name)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dynamic:
     """A dynamic acquisition: stacks of one protocol and region, in temporal order if `method` is not None."""
 
@@ -110,7 +111,15 @@ def phases_of(stack: Stack) -> list[Phase]:
 
 def stacks_of(series: Series) -> list[Stack]:
     """Sort the slices of a series by protocol, kind of image and breast, whatever its description says."""
-    slices = [image_slice for image_slice in series.slices if not ruled_out_by_type(image_slice.image_type)]
+    return _stacks(series, [each for each in series.slices if not ruled_out_by_type(each.image_type)])
+
+
+def ruled_out_stacks_of(series: Series) -> list[Stack]:
+    """Do the same with the slices whose ImageType says that they are no phase."""
+    return _stacks(series, [each for each in series.slices if ruled_out_by_type(each.image_type)])
+
+
+def _stacks(series: Series, slices: Sequence[Slice]) -> list[Stack]:
     groups = _group((image_slice for image_slice in slices if image_slice.plane is not None), _belong_together)
     unplaced = tuple(image_slice for image_slice in slices if image_slice.plane is None)
     slabs = [slab for group in groups for slab in breast_slabs(group)]
@@ -135,24 +144,23 @@ def find_dynamics(stacks: list[Stack]) -> list[Dynamic]:
     return [_order_series(group) for group in groups]
 
 
-def choose_dynamics(dynamics: list[Dynamic]) -> tuple[Dynamic, ...]:
-    """Return the one dynamic acquisition, or those of the right and of the left breast, in this order.
+def choose_dynamics(dynamics: Sequence[Dynamic]) -> tuple[tuple[Dynamic, ...], tuple[Finding, ...]]:
+    """Choose the one dynamic acquisition, or those of the right and of the left breast, in this order.
 
-    What is no dynamic T1 by its protocol counts only where a study has nothing else.
+    What is no dynamic T1 by its protocol counts only where a study has nothing else. Of several, the likeliest has an
+    order, and then the most phases and slices.
+
+    Returns
+    -------
+    dynamics : each with an order and at least two phases
+    findings : what else could be meant
 
     Raises
     ------
     StudyError
-        If there is none, or it is ambiguous which.
+        If there is none.
     """
     candidates = [dynamic for dynamic in dynamics if not dynamic.no_dynamic_t1] or dynamics
-    for stack in (stack for dynamic in candidates for stack in dynamic.stacks):
-        if not stack.order.is_settled:
-            raise StudyError(
-                f"the phases of {stack.label} cannot be told apart: {stack.order.absence}, and no other attribute "
-                "orders all of them; export the study again, or choose with --pre and --post",
-                "phases-ambiguous",
-            )
     several = [dynamic for dynamic in candidates if len(dynamic.phases) > 1]
     if not several:
         names = "; ".join(dynamic.name for dynamic in candidates)
@@ -165,22 +173,49 @@ def choose_dynamics(dynamics: list[Dynamic]) -> tuple[Dynamic, ...]:
             f"--post if two of them do: {names}",
             "no-pair",
         )
-    ordered = all(dynamic.method is not None for dynamic in several)
-    if ordered and len(several) == 1:
-        return (several[0],)
-    if ordered and len(several) == 2 and are_side_by_side(*(dynamic.stacks[0].box_mm for dynamic in several)):
-        right, left = sorted(several, key=lambda dynamic: float(dynamic.stacks[0].box_mm[:, 0].mean()))
-        return right, left
-    absences = [
-        f"in {stack.label}, {stack.order.absence}"
-        for dynamic in several
-        for stack in dynamic.stacks
-        if dynamic.method is None and stack.order.absence
-    ]
-    names = "; ".join([*(dynamic.name for dynamic in several), *absences])
-    raise StudyError(
-        f"it is ambiguous which phases to subtract, choose with --pre and --post: {names}", "phases-ambiguous"
-    )
+    ordered = sorted((_with_order(dynamic) for dynamic in several), key=_likelihood, reverse=True)
+    best, *others = ordered
+    beside = [other for other in others if are_side_by_side(best.stacks[0].box_mm, other.stacks[0].box_mm)]
+    chosen = sorted((best, *beside[:1]), key=lambda dynamic: float(dynamic.stacks[0].box_mm[:, 0].mean()))
+    findings = []
+    if sum(len(dynamic.phases) for dynamic in several) > sum(len(dynamic.phases) for dynamic in chosen):
+        taken = " and ".join(dynamic.name for dynamic in chosen)
+        names = "; ".join(dynamic.name for dynamic in several)
+        findings.append(
+            Finding("phases-ambiguous", f"It is ambiguous which phases to subtract, {names}; {taken} was taken.")
+        )
+    for stack in (stack for dynamic in chosen for stack in dynamic.stacks if not stack.order.is_settled):
+        sentence = f"The phases of {stack.label} cannot be told apart for certain: {stack.order.absence}."
+        findings.append(Finding("order-unclear", sentence))
+    return tuple(chosen), tuple(findings)
+
+
+def _with_order(dynamic: Dynamic) -> Dynamic:
+    """Give series that nothing orders the likeliest order.
+
+    Series that show one acquisition several times, such as with and without correction, are alternatives, of which one
+    is taken. Otherwise their numbers order them.
+    """
+    if dynamic.method is not None:
+        return dynamic
+    alone = [_order_series([stack]) for stack in dynamic.stacks if len(stack.order.phases) > 1]
+    alike = [_order_series(group) for group in _group(dynamic.stacks, _are_processed_alike) if len(group) > 1]
+    alternatives = [each for each in (*alone, *alike) if each.method is not None and len(each.phases) > 1]
+    if alternatives:
+        return max(alternatives, key=_likelihood)
+    ordered = sorted(dynamic.stacks, key=lambda stack: stack.series.number or 0)
+    absences = [f"in {stack.label}, {stack.order.absence}" for stack in ordered if stack.order.absence]
+    doubt = "; ".join(["nothing but their numbers orders the series", *absences])
+    return Dynamic(tuple(ordered), "SeriesNumber", (*dynamic.doubts, doubt))
+
+
+def _are_processed_alike(first: Stack, second: Stack) -> bool:
+    return first.slices[0].image_type == second.slices[0].image_type
+
+
+def _likelihood(dynamic: Dynamic) -> tuple[bool, int, int]:
+    certain = not dynamic.doubts and all(stack.order.is_settled for stack in dynamic.stacks)
+    return certain, len(dynamic.phases), len(dynamic.phases[0].slices)
 
 
 def in_one_acquisition(first: Stack, second: Stack) -> bool:

@@ -2,12 +2,12 @@
 
 import itertools
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fcdd_runtime.errors import StudyError
 from fcdd_runtime.findings import Finding
-from fcdd_runtime.phases.dynamics import Phase, Stack, in_one_acquisition, phases_of, stacks_of
+from fcdd_runtime.phases.dynamics import Phase, in_one_acquisition, phases_of, ruled_out_stacks_of, stacks_of
+from fcdd_runtime.phases.left_out import why_no_phase
 from fcdd_runtime.phases.order import earliest
 from fcdd_runtime.phases.regions import are_side_by_side
 from fcdd_runtime.redaction import quoted
@@ -70,21 +70,28 @@ def manual_phases(*choices: str) -> ManualPhases:
     return ManualPhases(tuple(map(ManualPair, phases[::2], phases[1::2])))
 
 
-def find_manual_phases(study: Study, manual: ManualPhases) -> list[tuple[Phase, Phase]]:
-    """Return the chosen pairs, of series that are ruled out by their description, too: of the right breast, the left.
+def find_manual_phases(study: Study, manual: ManualPhases) -> tuple[list[tuple[Phase, Phase]], tuple[Finding, ...]]:
+    """Return the chosen pairs, of the right breast and the left; any series with places may be chosen.
 
     One choice names both breasts where one series shows them with a gap between them.
+
+    Returns
+    -------
+    pairs : one or two
+    findings : where a choice names several volumes, which of them was taken
 
     Raises
     ------
     StudyError
-        If a phase does not exist, several kinds of image in its series have one of that number, or two pairs do not
-        show the two breasts.
+        If a phase does not exist, or two pairs do not show the two breasts.
     """
-    stacks = [stack for series in study.series for stack in stacks_of(series)]
-    pairs = [pair for choice in manual.pairs for pair in _find_pairs(study, stacks, choice)]
+    pairs, findings = [], []
+    for choice in manual.pairs:
+        found, ambiguous = _find_pairs(study, choice)
+        pairs += found
+        findings += ambiguous
     if len(pairs) == 1:
-        return pairs
+        return pairs, tuple(findings)
     if len(pairs) > 2 or not are_side_by_side(*(pre.stack.box_mm for pre, _ in pairs)):
         names = " and ".join(f"{pre.name} with {post.name}" for pre, post in pairs)
         raise StudyError(
@@ -92,7 +99,20 @@ def find_manual_phases(study: Study, manual: ManualPhases) -> list[tuple[Phase, 
             "for each breast",
             "no-such-phase",
         )
-    return sorted(pairs, key=lambda pair: float(pair[0].stack.box_mm[:, 0].mean()))
+    return sorted(pairs, key=lambda pair: float(pair[0].stack.box_mm[:, 0].mean())), tuple(findings)
+
+
+def check_chosen(pre: Phase, post: Phase) -> tuple[Finding, ...]:
+    """Doubt a choice of series that are never taken without a person, or whose order is not certain."""
+    findings = []
+    for stack in {id(phase.stack): phase.stack for phase in (pre, post)}.values():
+        if reason := why_no_phase(stack):
+            sentence = f"{stack.label} was chosen, although it is {reason}."
+            findings.append(Finding("ruled-out-chosen", sentence))
+        if not stack.order.is_settled:
+            sentence = f"The phases of {stack.label} cannot be told apart for certain: {stack.order.absence}."
+            findings.append(Finding("order-unclear", sentence))
+    return tuple(findings)
 
 
 def check_sides_alike(right: tuple[Phase, Phase], left: tuple[Phase, Phase]) -> tuple[Finding, ...]:
@@ -119,22 +139,28 @@ def check_sides_alike(right: tuple[Phase, Phase], left: tuple[Phase, Phase]) -> 
     return tuple(findings)
 
 
-def _find_pairs(study: Study, stacks: Sequence[Stack], choice: ManualPair) -> list[tuple[Phase, Phase]]:
-    before, after = _find_phases(study, stacks, choice.pre), _find_phases(study, stacks, choice.post)
-    pairs = list(itertools.product(before, after))
-    alike = [(pre, post) for pre, post in pairs if in_one_acquisition(pre.stack, post.stack)]
-    sides = {pre.stack.side for pre, _ in alike}
-    chosen = alike if len(alike) == len(sides) > 0 else pairs
-    if len(chosen) > len({pre.stack.side for pre, _ in chosen}):
-        raise StudyError(
-            f"series {_shown(choice.pre.series)} or {_shown(choice.post.series)} mixes several kinds of image, so that "
-            "the phase number does not name one of them; remove the kinds that are not meant",
-            "no-such-phase",
-        )
-    return chosen
+def _find_pairs(study: Study, choice: ManualPair) -> tuple[list[tuple[Phase, Phase]], list[Finding]]:
+    """Return the pair that a choice names, or one a breast, and a finding where it names others, too."""
+    pairs = list(itertools.product(_find_phases(study, choice.pre), _find_phases(study, choice.post)))
+    # Of several kinds of image in a series, those that belong together are meant; a breast has one pair.
+    likeliest = sorted(pairs, key=lambda pair: not in_one_acquisition(pair[0].stack, pair[1].stack))
+    by_side: dict[str, tuple[Phase, Phase]] = {}
+    for pre, post in likeliest:
+        if pre.stack.side == post.stack.side or not (pre.stack.side and post.stack.side):
+            by_side.setdefault(pre.stack.side or post.stack.side, (pre, post))
+    chosen = list(by_side.values()) or likeliest[:1]
+    alike = sum(in_one_acquisition(pre.stack, post.stack) for pre, post in pairs)
+    if len(chosen) == max(alike, 1) or len(pairs) == len(chosen):
+        return chosen, []
+    names = " and ".join(f"{pre.name} with {post.name}" for pre, post in chosen)
+    sentence = (
+        f"Series {_shown(choice.pre.series)} or {_shown(choice.post.series)} mixes several kinds of image, so that the "
+        f"choice names several volumes; {names} was taken."
+    )
+    return chosen, [Finding("phases-ambiguous", sentence)]
 
 
-def _find_phases(study: Study, stacks: Sequence[Stack], choice: ManualPhase) -> list[Phase]:
+def _find_phases(study: Study, choice: ManualPhase) -> list[Phase]:
     found = [each for each in study.series if choice.series in (each.series_instance_uid, str(each.number))]
     name = _shown(choice.series)
     if len(found) > 1:
@@ -144,13 +170,14 @@ def _find_phases(study: Study, stacks: Sequence[Stack], choice: ManualPhase) -> 
     if not found:
         listed = "; ".join(series.label for series in study.series)
         raise StudyError(f"the study has no series {name}; choose one of: {listed}", "no-such-phase")
-    own = [stack for stack in stacks if stack.series is found[0]]
-    phases = [phase for stack in own for phase in phases_of(stack)[choice.phase - 1 : choice.phase]]
+    stacks = stacks_of(found[0]) or ruled_out_stacks_of(found[0])
+    if not stacks:
+        raise StudyError(f"series {name} does not say where its slices lie; export the study again", "damaged")
+    phases = [phase for stack in stacks for phase in phases_of(stack)[choice.phase - 1 : choice.phase]]
     if not phases:
-        count = max((len(stack.order.phases) for stack in own), default=0)
-        raise StudyError(
-            f"series {name} has no phase {choice.phase}, only {count}; choose one of those", "no-such-phase"
-        )
+        count = max(len(stack.order.phases) for stack in stacks)
+        phases_there = "phase 1" if count == 1 else f"phases 1 to {count}"
+        raise StudyError(f"series {name} has no phase {choice.phase}; it has {phases_there}", "no-such-phase")
     return phases
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
@@ -31,7 +31,7 @@ _KEYWORDS = [
     *("ImagePositionPatient", "ImageOrientationPatient", "FrameOfReferenceUID", "DiffusionBValue", "Laterality"),
     *("ImageLaterality", "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns"),
     *("PixelSpacing", "BitsAllocated", "BitsStored", "PixelRepresentation", "RescaleIntercept", "RescaleSlope"),
-    *("LossyImageCompression", "LossyImageCompressionRatio"),
+    *("LossyImageCompression", "LossyImageCompressionRatio", "NumberOfTemporalPositions", "ImagesInAcquisition"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 ]
 """All that is kept of a header, apart from the phase attributes; no patient identity."""
@@ -83,6 +83,10 @@ class Slice:
     phase_values: Mapping[str, float]
     """What tells phases apart, by `PhaseAttribute.name`: numbers, or times in s; without what is absent or invalid."""
     instance_number: float | None
+    promised_phases: int | None = None
+    """NumberOfTemporalPositions."""
+    promised_images: int | None = None
+    """ImagesInAcquisition."""
 
     @property
     def name(self) -> str:
@@ -178,7 +182,14 @@ def _slice(path: Path, header: SliceHeader, pixels: StoredPixels | None, damage:
         laterality=next((side for side in sides if side in ("L", "R", "B")), ""),
         phase_values=phase_values(header),
         instance_number=number(file.get("InstanceNumber")),
+        promised_phases=_count(file.get("NumberOfTemporalPositions")),
+        promised_images=_count(file.get("ImagesInAcquisition")),
     )
+
+
+def _count(value: Any) -> int | None:
+    counted = number(value)
+    return None if counted is None else int(counted)
 
 
 def _rescale(group: Dataset) -> tuple[float, float, str]:
