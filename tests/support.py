@@ -1,5 +1,6 @@
 """What several test modules share that is no fixture."""
 
+import re
 import socket
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -55,3 +56,14 @@ def free_ports(count: int) -> list[int]:
 
 def sentences(findings: Iterable[Finding]) -> tuple[str, ...]:
     return tuple(finding.sentence for finding in findings)
+
+
+def assert_review(findings: Iterable[Finding], code: str, words: str = "") -> None:
+    """Fail unless a study is put to review for this reason, in a sentence in which the pattern is found."""
+    found = [finding for finding in findings if finding.code == code and re.search(words, finding.sentence)]
+    assert found and found[0].to_review, tuple(findings)
+
+
+def reviews(findings: Iterable[Finding]) -> tuple[str, ...]:
+    """The codes for which a study is put to review."""
+    return tuple(dict.fromkeys(finding.code for finding in findings if finding.to_review))

@@ -231,7 +231,7 @@ def test_no_warning_names_anybody_and_the_result_keeps_every_word(model: Path, t
         "series 5 is no dynamic T1",
         "series 5 holds 1 copied slices",
         "series 5 holds several frames of reference",
-        "series 7 has the protocol of the dynamic, but lies elsewhere",
+        "series 7 has the protocol of the subtracted phases, but lies elsewhere",
         "AcquisitionNumber orders the phases of series 5",
         "The description of series 5, phase 1 of 3, which was taken as pre-contrast, says CONTRAST",
     ):

@@ -10,22 +10,21 @@ from fcdd_runtime.errors import StudyError
 from fcdd_runtime.findings import Finding
 from fcdd_runtime.phases.dynamics import Dynamic, Phase
 from fcdd_runtime.phases.order import earliest, falls, order_is_unclear
-from fcdd_runtime.phases.series_filter import mentions_contrast, says_after_contrast
+from fcdd_runtime.phases.series_filter import mentions_contrast, ruled_out_by_type, says_after_contrast
 from fcdd_runtime.study import phase_attributes
 from fcdd_runtime.study.phase_attributes import ACQUISITION_TIME
 from fcdd_runtime.study.protocol import no_dynamic_t1
+from fcdd_runtime.study.read import Series
 
 
-def check_placed(dynamic: Dynamic) -> tuple[Finding, ...]:
-    """Doubt a dynamic with slices of which nobody knows where they lie: a phase may lack them."""
-    findings = []
-    for stack in dynamic.stacks:
-        if stack.unplaced:
-            first, more = stack.unplaced[0], len(stack.unplaced) - 1
-            others = f", like {more} more" if more else ""
-            why = first.damage or "says not where it lies"
-            findings.append(Finding("incomplete", f"{first.name} in {stack.series.label} {why}{others}."))
-    return tuple(findings)
+def check_placed(series: Series) -> tuple[Finding, ...]:
+    """Doubt a series some slices of which lie nobody knows where: a phase may lack them."""
+    unplaced = [each for each in series.slices if each.plane is None and not ruled_out_by_type(each.image_type)]
+    if len(unplaced) in (0, len(series.slices)):
+        return ()
+    others = f", like {len(unplaced) - 1} more" if len(unplaced) > 1 else ""
+    why = unplaced[0].damage or "says not where it lies"
+    return (Finding("incomplete", f"{unplaced[0].name} in {series.label} {why}{others}."),)
 
 
 def check_one_time(dynamic: Dynamic) -> None:

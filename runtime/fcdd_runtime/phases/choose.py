@@ -61,7 +61,9 @@ def split_phases(study: Study, recipe: MipRecipe, manual: ManualPhases | None = 
     try:
         pairs, sides = _find(study, recipe) if manual is None else _take_chosen(study, manual, recipe)
     except StudyError as error:
-        raise StudyError("; besides, ".join((str(error), *study.unread)), error.code) from error
+        # What could not be read or placed may be what is missing.
+        unplaced = [finding.sentence.rstrip(".") for series in study.series for finding in check_placed(series)]
+        raise StudyError("; besides, ".join((str(error), *study.unread, *unplaced)), error.code) from error
     phases = _join_sides(study, sides)
     stacks = [stack for series in study.series for stack in stacks_of(series)]
     elsewhere = [
@@ -97,7 +99,7 @@ def _find(study: Study, recipe: MipRecipe) -> tuple[list[_Pair], list[Phases]]:
         pre, post = phases[arrival.last_before], phases[number]
         headers = (
             *ambiguous,
-            *check_placed(dynamic),
+            *(finding for stack in dynamic.stacks for finding in check_placed(stack.series)),
             *check_order(dynamic),
             *check_description(pre),
             *check_nothing_left_out(dynamic, pre, post, study),

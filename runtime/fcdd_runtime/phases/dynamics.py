@@ -33,8 +33,6 @@ class Stack:
     series: Series
     slices: tuple[Slice, ...]
     """All with a plane."""
-    unplaced: tuple[Slice, ...]
-    """Slices of the series that do not say where they lie, so that nobody knows which phase lacks them."""
     side: str = ""
     """`right` or `left`, where the series shows both breasts with a gap between them."""
     gap_mm: float = 0.0
@@ -121,9 +119,8 @@ def ruled_out_stacks_of(series: Series) -> list[Stack]:
 
 def _stacks(series: Series, slices: Sequence[Slice]) -> list[Stack]:
     groups = _group((image_slice for image_slice in slices if image_slice.plane is not None), _belong_together)
-    unplaced = tuple(image_slice for image_slice in slices if image_slice.plane is None)
     slabs = [slab for group in groups for slab in breast_slabs(group)]
-    return [Stack(series, slab.slices, unplaced, slab.side, slab.gap_mm) for slab in slabs]
+    return [Stack(series, slab.slices, slab.side, slab.gap_mm) for slab in slabs]
 
 
 def find_dynamics(stacks: list[Stack]) -> list[Dynamic]:
@@ -164,6 +161,12 @@ def choose_dynamics(dynamics: Sequence[Dynamic]) -> tuple[tuple[Dynamic, ...], t
     several = [dynamic for dynamic in candidates if len(dynamic.phases) > 1]
     if not several:
         names = "; ".join(dynamic.name for dynamic in candidates)
+        for stack in (stack for dynamic in candidates for stack in dynamic.stacks if not stack.order.is_settled):
+            raise StudyError(
+                f"the phases of {stack.label} cannot be told apart: {stack.order.absence}, and no other attribute "
+                "orders all of them; export the study again",
+                "no-pair",
+            )
         if len(candidates) == 1:
             raise StudyError(
                 f"only one phase was found, {names}; a pre- and a post-contrast phase are needed", "no-pair"

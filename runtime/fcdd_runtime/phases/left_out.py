@@ -11,7 +11,7 @@ from fcdd_runtime.phases.order import earliest, order_is_unclear
 from fcdd_runtime.phases.regions import in_one_region
 from fcdd_runtime.phases.series_filter import ruled_out, ruled_out_by_type
 from fcdd_runtime.result import UnusedSeries
-from fcdd_runtime.study.phase_attributes import clocks
+from fcdd_runtime.study.phase_attributes import ACQUISITION_TIME, CONTENT_TIME, clocks
 from fcdd_runtime.study.protocol import near_protocol, no_dynamic_t1, same_numbers, same_protocol
 from fcdd_runtime.study.read import Series, Study
 from fcdd_runtime.study.slices import Slice
@@ -21,22 +21,22 @@ from fcdd_runtime.study.stacking import MIN_SLICES, STEP_TOLERANCE
 def check_nothing_left_out(dynamic: Dynamic, pre: Phase, post: Phase, study: Study) -> tuple[Finding, ...]:
     """Doubt a choice beside which there are other volumes that could be a phase: of its protocol and on its grid.
 
-    What ImageType or the description rules out counts only if it was certainly acquired before the first phase: what a
-    scanner computes bears the time of its source or a later one. All else counts unless it was certainly acquired
-    after the phase that is subtracted from.
+    Nothing counts that was certainly acquired after the post-contrast phase. What ImageType or the description rules
+    out counts only if it was acquired at a time of its own: what a scanner computes bears the time of its source, or a
+    later one.
     """
     findings = []
-    own = {id(stack.slices[0]) for stack in dynamic.stacks}
+    own = {stack.slices[0].source for stack in dynamic.stacks}
     protocol = dynamic.stacks[0].protocol
     for series in study.series:
         for stack in (*stacks_of(series), *ruled_out_stacks_of(series)):
             alike = near_protocol(stack.protocol, protocol) or same_numbers(stack.protocol, protocol)
-            if id(stack.slices[0]) in own or not in_one_region(stack.box_mm, pre.stack.box_mm):
+            if stack.slices[0].source in own or not in_one_region(stack.box_mm, pre.stack.box_mm):
                 continue
             hidden = why_no_phase(stack) != ""
             for phase in phases_of(stack):
-                earlier = _precedes(phase.slices, (pre if hidden else post).slices)
-                if not _on_one_grid(phase, pre) or earlier is False or (hidden and earlier is None):
+                earlier = _precedes(phase.slices, post.slices)
+                if not _on_one_grid(phase, pre) or earlier is False or (hidden and not _has_own_time(phase, dynamic)):
                     continue
                 later = "cannot be told to be later" if earlier is None else "is not later"
                 if alike:
@@ -126,6 +126,16 @@ def _outermost(phase: Phase) -> npt.NDArray[np.float64]:
     origins = np.array([each.plane.origin_mm for each in phase.slices if each.plane is not None])
     ends: npt.NDArray[np.float64] = origins[np.lexsort(np.round(origins, 2).T)][[0, -1]]
     return ends
+
+
+def _has_own_time(phase: Phase, dynamic: Dynamic) -> bool:
+    """Whether a phase was acquired at another time than all those of a dynamic, or made before the first of them."""
+    time = earliest(phase.slices, ACQUISITION_TIME)
+    others = [earliest(other.slices, ACQUISITION_TIME) for other in dynamic.phases]
+    if time is not None and None not in others:
+        return all(abs(time - other) > ACQUISITION_TIME.tolerance for other in others if other is not None)
+    made, first = earliest(phase.slices, CONTENT_TIME), earliest(dynamic.phases[0].slices, CONTENT_TIME)
+    return made is not None and first is not None and made < first
 
 
 def _precedes(slices: Sequence[Slice], others: Sequence[Slice]) -> bool | None:

@@ -20,7 +20,7 @@ from fcdd_runtime.phases.manual import manual_phases
 from fcdd_runtime.study.read import Study, read_studies
 from fcdd_runtime.study.slices import Slice
 from fcdd_runtime.volumes.volume import Volume
-from support import sentences
+from support import assert_review, reviews, sentences
 
 PHANTOM = breast_phantom(phases=4)
 SLICES = PHANTOM.voxels.shape[1]
@@ -223,15 +223,14 @@ def test_sources_name_the_file_or_frame_that_a_slice_is_read_from(tmp_path: Path
     assert [source.frame_number for source in enhanced.sources] == [2 + 4 * index for index in range(SLICES)]
 
 
-def test_an_aborted_last_phase_that_is_not_needed_is_left_out_with_a_warning(tmp_path: Path) -> None:
+def test_an_aborted_last_phase_that_is_not_needed_puts_a_study_to_review(tmp_path: Path) -> None:
     for path in MockStudy(PHANTOM, phase_attribute="TriggerTime").write(tmp_path)[-6:]:
         path.unlink()
     phases = split(tmp_path)
     assert_phases(phases)
-    assert sentences(phases.findings) == (
-        'series 5 "dyn t1 fs", phase 4 of 4 is incomplete (4 of 10 slices) and was left out.',
-    )
-    with pytest.raises(StudyError, match="a slice is missing"):
+    [finding] = phases.findings
+    assert_review([finding], "incomplete", "phase 4 of 4 is incomplete: 4 slices have come, 10 of other phases")
+    with pytest.raises(StudyError, match="phase 4 of 4 has 4 slices, a breast volume at least 8"):
         split(tmp_path, post_contrast_phase=3)
 
 
@@ -259,12 +258,13 @@ def test_a_slice_that_both_phases_miss_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("outermost", [0, SLICES - 1])
-def test_an_outermost_slice_that_both_phases_miss_is_refused(tmp_path: Path, outermost: int) -> None:
+def test_an_outermost_slice_that_both_phases_miss_puts_a_study_to_review(tmp_path: Path, outermost: int) -> None:
     paths = MockStudy(PHANTOM).write(tmp_path)
     paths[outermost].unlink()
     paths[SLICES + outermost].unlink()
-    with pytest.raises(StudyError, match="has 9 slices where another phase has 10"):
-        split(tmp_path)
+    phases = split(tmp_path)
+    assert phases.post.grid.shape[0] == SLICES - 1
+    assert_review(phases.findings, "incomplete", "phase 1 of 4 is incomplete: 9 slices have come, 10 of other phases")
 
 
 def test_a_truncated_slice_is_refused_by_name_if_it_is_needed_and_not_otherwise(tmp_path: Path) -> None:
@@ -289,11 +289,14 @@ def test_a_file_cut_anywhere_never_yields_volumes(tmp_path: Path, enhanced: bool
             split(tmp_path)
 
 
-def test_a_slice_without_a_position_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_slice_without_a_position_is_named(tmp_path: Path) -> None:
     path = MockStudy(PHANTOM).write(tmp_path)[0]
     change(path, lambda header: header.pop("ImagePositionPatient"))
-    with pytest.raises(StudyError, match=f'"{path.name}" in series 5'):
+    with pytest.raises(StudyError, match="a slice is missing"):
         split(tmp_path)
+    other = MockStudy(PHANTOM, study="other").write(tmp_path / "other")[2 * SLICES]
+    change(other, lambda header: header.pop("ImagePositionPatient"))
+    assert_review(split(tmp_path / "other").findings, "incomplete", f'"{other.name}" in series 5 .* says not where')
 
 
 def test_mixed_matrix_sizes_in_a_phase_are_refused(tmp_path: Path) -> None:
@@ -396,15 +399,20 @@ def test_too_few_phases_for_the_recipe_are_refused(tmp_path: Path) -> None:
 def test_two_dynamic_series_of_one_kind_and_time_are_ambiguous_and_listed(tmp_path: Path) -> None:
     MockStudy(PHANTOM, series_number=5, description="dyn").write(tmp_path)
     MockStudy(PHANTOM, series_number=6, description="dyn corrected").write(tmp_path)
-    with pytest.raises(StudyError, match=r'ambiguous.*series 5 "dyn" \+ series 6 "dyn corrected"'):
-        split(tmp_path)
+    phases = split(tmp_path)
+    assert_phases(phases)
+    assert phases.choice.pre.startswith("series 5")
+    assert_review(
+        phases.findings, "phases-ambiguous", r'series 5 "dyn" \+ series 6 "dyn corrected" .*; series 5 "dyn" '
+    )
 
 
 def test_two_dynamic_series_of_equal_length_and_another_kind_are_ambiguous_and_listed(tmp_path: Path) -> None:
     MockStudy(PHANTOM, series_number=5, image_type=("DERIVED", "PRIMARY", "W")).write(tmp_path)
     MockStudy(PHANTOM, series_number=6, image_type=("DERIVED", "PRIMARY", "F")).write(tmp_path)
-    with pytest.raises(StudyError, match=r"ambiguous.*series 5.*; series 6"):
-        split(tmp_path)
+    phases = split(tmp_path)
+    assert phases.choice.pre.startswith("series 5")
+    assert_review(phases.findings, "phases-ambiguous", r"series 5.*; series 6.*; series 5 .* was taken")
 
 
 def edit_phase(paths: list[Path], phase: int, **values: Any) -> None:
@@ -448,8 +456,9 @@ def test_a_phase_that_its_headers_hide_is_missed_and_named(
 ) -> None:
     paths = MockStudy(PHANTOM, series_per_phase=True, phase_attribute=attribute).write(tmp_path)
     edit_phase(paths, phase, **values)
-    with pytest.raises(StudyError, match=rf"series {5 + phase} .* shows what .* is not later.*choose with --pre"):
-        split(tmp_path)
+    assert_review(
+        split(tmp_path).findings, "phases-ambiguous", rf"^series {5 + phase} .* could be a phase of .* is not later"
+    )
 
 
 def test_an_earlier_series_of_another_protocol_on_the_same_positions_is_named_in_a_warning(tmp_path: Path) -> None:
@@ -465,7 +474,7 @@ def test_an_earlier_series_of_another_protocol_on_the_same_positions_is_named_in
 
 
 @pytest.mark.parametrize("enhanced", [False, True])
-def test_temporal_positions_that_do_not_begin_with_the_first_are_refused(tmp_path: Path, enhanced: bool) -> None:
+def test_temporal_positions_that_do_not_begin_with_the_first_are_incomplete(tmp_path: Path, enhanced: bool) -> None:
     mock = MockStudy(with_phases(0, 1, 2), enhanced=enhanced)
     for path in mock.write(tmp_path):
         header = dcmread(path)
@@ -475,22 +484,23 @@ def test_temporal_positions_that_do_not_begin_with_the_first_are_refused(tmp_pat
         else:
             header.TemporalPositionIdentifier += 1
         header.save_as(path)
-    with pytest.raises(StudyError, match=r"a phase is missing: the temporal positions of .* are 2, 3, 4"):
-        split(tmp_path)
+    phases = split(tmp_path)
+    assert_phases(phases)
+    assert_review(phases.findings, "incomplete", r"TemporalPosition\w+ of the phases of .* is 2, 3, 4")
 
 
-def test_a_gap_in_the_temporal_positions_is_refused(tmp_path: Path) -> None:
+def test_a_gap_in_the_temporal_positions_is_a_missing_phase(tmp_path: Path) -> None:
     paths = MockStudy(PHANTOM).write(tmp_path)
     for path in paths[SLICES : 2 * SLICES]:
         path.unlink()
-    with pytest.raises(StudyError, match=r"a phase is missing: the temporal positions of .* are 1, 3, 4"):
-        split(tmp_path)
+    phases = split(tmp_path)
+    assert_phases(phases, post=2)
+    assert_review(phases.findings, "post-missing", "have the TemporalPositionIdentifier 1 and 3")
 
 
-def test_a_first_phase_that_says_post_is_refused_and_one_that_says_contrast_is_warned_about(tmp_path: Path) -> None:
+def test_a_first_phase_that_says_post_is_put_to_review_and_one_that_says_contrast_is_noted(tmp_path: Path) -> None:
     MockStudy(PHANTOM, description="AX T1 FS POST").write(tmp_path / "post")
-    with pytest.raises(StudyError, match="its description says POST"):
-        split(tmp_path / "post")
+    assert_review(split(tmp_path / "post").findings, "pre-missing", "its description says POST")
     MockStudy(PHANTOM, description="AX T1 FS +C").write(tmp_path / "contrast")
     assert "says +C" in sentences(split(tmp_path / "contrast").findings)[0]
     MockStudy(PHANTOM, description="AX T1 PRE AND POST CONTRAST").write(tmp_path / "both")
@@ -505,8 +515,7 @@ def test_a_first_phase_that_any_header_rules_out_is_not_passed_over(tmp_path: Pa
     phantom = replace(PHANTOM, voxels=np.concatenate([PHANTOM.voxels[:1], PHANTOM.voxels[:3]]))
     paths = MockStudy(phantom, series_per_phase=True, phase_attribute="AcquisitionTime").write(tmp_path)
     edit_phase(paths, 0, **values)
-    with pytest.raises(StudyError, match="series 5 .*--pre and --post"):
-        split(tmp_path)
+    assert_review(split(tmp_path).findings, "phases-ambiguous", "^series 5 .* could be a phase")
 
 
 @pytest.mark.parametrize("time", ["095000", None])
@@ -515,8 +524,7 @@ def test_a_first_phase_without_positions_is_not_passed_over(tmp_path: Path, time
     attributes = {} if time is None else {"AcquisitionTime": time}
     for path in MockStudy(with_phases(0), series_number=2, attributes=attributes).write(tmp_path):
         change(path, lambda header: header.pop("ImagePositionPatient"))
-    with pytest.raises(StudyError, match="series 2 .* does not say where it lies.*--pre and --post"):
-        split(tmp_path)
+    assert_review(split(tmp_path).findings, "phases-ambiguous", "series 2 .* does not say where it lies")
 
 
 @pytest.mark.parametrize("time", ["101020.25", "101500"])
@@ -531,10 +539,11 @@ def test_what_a_scanner_computed_bears_the_time_of_its_source_or_a_later_one_and
     assert_phases(split(tmp_path))
 
 
-def test_later_phases_alone_are_refused_because_nothing_enhances(tmp_path: Path) -> None:
+def test_later_phases_alone_are_put_to_review_because_nothing_enhances(tmp_path: Path) -> None:
     MockStudy(with_phases(1, 2, 3), phase_attribute="AcquisitionTime").write(tmp_path)
-    with pytest.raises(StudyError, match="nothing enhances"):
-        split(tmp_path)
+    phases = split(tmp_path)
+    assert_phases(phases, pre=1, post=2)
+    assert_review(phases.findings, "contrast-unclear", "unclear whether contrast arrived between series 5")
 
 
 def with_signal(*levels: float) -> Phantom:
@@ -544,16 +553,14 @@ def with_signal(*levels: float) -> Phantom:
 
 
 @pytest.mark.parametrize("levels", [(1.0, 1.0), (1.0, 1.0, 1.01, 0.99), (1.0, 1.06), (1.0, 1.3), (1.0, 0.8)])
-def test_phases_that_differ_by_a_gain_are_refused(tmp_path: Path, levels: tuple[float, ...]) -> None:
+def test_phases_that_differ_by_a_gain_are_put_to_review(tmp_path: Path, levels: tuple[float, ...]) -> None:
     MockStudy(with_signal(*levels)).write(tmp_path)
-    with pytest.raises(StudyError, match="nothing enhances"):
-        split(tmp_path)
+    assert_review(split(tmp_path).findings, "contrast-unclear", "unclear whether contrast arrived")
 
 
-def test_phases_in_the_wrong_order_are_refused(tmp_path: Path) -> None:
+def test_phases_in_the_wrong_order_are_put_to_review(tmp_path: Path) -> None:
     MockStudy(with_phases(1, 0)).write(tmp_path)
-    with pytest.raises(StudyError, match="unclear whether contrast has arrived .* with --pre and --post"):
-        split(tmp_path)
+    assert_review(split(tmp_path).findings, "contrast-unclear", "as if the order of the phases were wrong")
 
 
 @pytest.mark.parametrize("series_per_phase", [False, True])
@@ -608,8 +615,7 @@ def test_a_breast_that_hardly_enhances_follows_the_other_of_the_same_injection(t
 
 def test_breasts_whose_phases_were_acquired_one_side_after_the_other_are_judged_apart(tmp_path: Path) -> None:
     write_sides(tmp_path, (("1000", "1002", "1004", "1006"), ("1010", "1012", "1014", "1016")))
-    with pytest.raises(StudyError, match="nothing enhances: in no phase after series 5"):
-        split(tmp_path)
+    assert_review(split(tmp_path).findings, "contrast-unclear", "between series 5")
 
 
 def test_pixels_of_phases_that_are_not_needed_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -663,18 +669,21 @@ def test_a_dynamic_t1_of_one_phase_does_not_make_another_series_the_dynamic(tmp_
 def test_two_dynamic_series_of_unequal_length_are_ambiguous_and_listed(tmp_path: Path) -> None:
     MockStudy(with_phases(0, 1), series_number=5).write(tmp_path)
     MockStudy(PHANTOM, series_number=6, attributes={"EchoTime": "4"}).write(tmp_path)
-    with pytest.raises(StudyError, match=r"ambiguous.*series 5.*2 phases.*; series 6.*4 phases"):
-        split(tmp_path)
+    phases = split(tmp_path)
+    assert phases.choice.pre.startswith("series 6")
+    assert_review(phases.findings, "phases-ambiguous", r"series 5.*2 phases.*; series 6.*4 phases.*; series 6 .* taken")
 
 
-def test_undated_times_on_both_sides_of_midnight_are_refused(tmp_path: Path) -> None:
+def test_undated_times_on_both_sides_of_midnight_are_put_to_review(tmp_path: Path) -> None:
     for own in (False, True):
         folder = tmp_path / str(own)
         paths = MockStudy(with_phases(0, 1), phase_attribute="AcquisitionNumber", series_per_phase=own).write(folder)
         for phase, time in enumerate(("235930", "000100")):
             edit_phase(paths, phase, AcquisitionTime=time)
-        with pytest.raises(StudyError, match="AcquisitionTime has no date, and its values lie more than 12 hours"):
-            split(folder)
+        phases = split(folder)
+        assert_phases(phases)
+        sentence = "AcquisitionTime has no date, and its values lie more than 12 hours"
+        assert_review(phases.findings, "order-unclear", sentence)
 
 
 def test_trigger_times_of_different_series_are_not_compared(tmp_path: Path) -> None:
@@ -687,25 +696,26 @@ def test_trigger_times_of_different_series_are_not_compared(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(("keyword", "values"), [("AcquisitionTime", ("1010", "1005")), ("TriggerTime", ("9000", "1"))])
-def test_attributes_that_order_the_phases_oppositely_are_refused(
+def test_attributes_that_order_the_phases_oppositely_put_a_study_to_review(
     tmp_path: Path, keyword: str, values: tuple[str, str]
 ) -> None:
     paths = MockStudy(with_phases(0, 1)).write(tmp_path)
     for phase, value in enumerate(values):
         edit_phase(paths, phase, **{keyword: value})
-    with pytest.raises(
-        StudyError, match=f"{keyword} orders the phases of .* otherwise than TemporalPositionIdentifier"
-    ):
-        split(tmp_path)
+    phases = split(tmp_path)
+    assert_phases(phases)
+    sentence = f"{keyword} orders the phases of .* otherwise than TemporalPositionIdentifier, which was followed"
+    assert_review(phases.findings, "order-unclear", sentence)
 
 
-def test_a_content_time_that_contradicts_is_warned_about(tmp_path: Path) -> None:
+def test_a_content_time_that_contradicts_is_noted(tmp_path: Path) -> None:
     paths = MockStudy(with_phases(0, 1)).write(tmp_path)
     for phase, value in enumerate(("101000", "100500")):
         edit_phase(paths, phase, ContentTime=value)
     phases = split(tmp_path)
     assert_phases(phases)
     assert "ContentTime orders the phases" in sentences(phases.findings)[0]
+    assert reviews(phases.findings) == ()
 
 
 def test_a_few_slices_are_no_volume(tmp_path: Path) -> None:
@@ -718,13 +728,13 @@ def test_a_few_slices_are_no_volume(tmp_path: Path) -> None:
 def test_a_chosen_pair_settles_what_is_ambiguous(tmp_path: Path) -> None:
     MockStudy(PHANTOM, series_number=5).write(tmp_path)
     MockStudy(PHANTOM, series_number=6, attributes={"EchoTime": "4"}).write(tmp_path)
-    with pytest.raises(StudyError, match="ambiguous"):
-        split(tmp_path)
+    assert_review(split(tmp_path).findings, "phases-ambiguous")
     for series in ("6", MockStudy(PHANTOM).series_instance_uid(6)):
         phases = split_phases(study_in(tmp_path), MipRecipe(), manual_phases(f"{series}/1", f"{series}/3"))
         assert_phases(phases, post=2)
         assert phases.choice.pre == 'series 6 "dyn t1 fs", phase 1 of 4'
         assert phases.choice.method == "chosen by hand"
+        assert reviews(phases.findings) == ()
 
 
 def test_a_chosen_pair_may_lie_in_series_that_their_description_hides(tmp_path: Path) -> None:
@@ -734,14 +744,15 @@ def test_a_chosen_pair_may_lie_in_series_that_their_description_hides(tmp_path: 
     assert_phases(split_phases(study_in(tmp_path), MipRecipe(), manual_phases("5/1", "6/1")))
 
 
-def test_a_chosen_pair_that_does_not_enhance_is_warned_about(tmp_path: Path) -> None:
+def test_a_chosen_pair_that_does_not_enhance_is_put_to_review(tmp_path: Path) -> None:
     MockStudy(PHANTOM).write(tmp_path)
     phases = split_phases(study_in(tmp_path), MipRecipe(), manual_phases("5/3", "5/2"))
-    assert "mean signal changes by -" in sentences(phases.findings)[0]
+    assert_review(phases.findings, "contrast-unclear", "mean signal changes by -")
 
 
 @pytest.mark.parametrize(
-    ("pre", "words"), [("5/9", "has no phase 9, only 4"), ("8/1", 'no series 8; choose one of: series 5 "dyn t1 fs"')]
+    ("pre", "words"),
+    [("5/9", "has no phase 9; it has phases 1 to 4"), ("8/1", 'no series 8; choose one of: series 5 "dyn t1 fs"')],
 )
 def test_a_choice_that_does_not_exist_is_refused(tmp_path: Path, pre: str, words: str) -> None:
     MockStudy(PHANTOM).write(tmp_path)
@@ -755,19 +766,19 @@ def test_a_choice_that_is_not_series_and_phase_is_refused(text: str) -> None:
         manual_phases("5/1", text)
 
 
-def test_phases_in_different_frames_of_reference_are_refused(tmp_path: Path) -> None:
+def test_phases_in_different_frames_of_reference_are_put_to_review(tmp_path: Path) -> None:
     paths = MockStudy(PHANTOM, series_per_phase=True).write(tmp_path)
     for path in paths[:SLICES]:
         set_values(path, FrameOfReferenceUID="1.2.3")
-    with pytest.raises(StudyError, match="different frames of reference"):
-        split(tmp_path)
+    phases = split(tmp_path)
+    assert_phases(phases)
+    assert_review(phases.findings, "repositioned", "different frames of reference")
 
 
-def test_another_body_part_is_warned_about(tmp_path: Path) -> None:
+def test_another_body_part_is_put_to_review(tmp_path: Path) -> None:
     MockStudy(PHANTOM, attributes={"BodyPartExamined": "BRAIN"}).write(tmp_path)
-    assert sentences(split(tmp_path).findings) == (
-        "The body part is BRAIN, which is not the breast; the scores mean nothing.",
-    )
+    [finding] = split(tmp_path).findings
+    assert_review([finding], "not-breast", "The body part is BRAIN")
 
 
 @needs_reference
