@@ -85,7 +85,7 @@ KINDS: dict[str, Kind] = {
     "no-breast": Kind("review", "one side of the field of view shows no breast", "check that there is none"),
     "no-enhancement": Kind("review", "a breast hardly enhances", "look at the subtraction"),
     "oblique": Kind("review", "the acquisition is turned against the patient's axes", "compare with the MIP"),
-    "supine": Kind("review", "the patient lay on the back", "score prone examinations"),
+    "supine": Kind("review", "the patient did not lie prone", "score prone examinations"),
     "unlike-verified": Kind(
         "review", "the image's grey values are unlike those that the model was verified on", "check the recipe"
     ),

@@ -16,6 +16,9 @@ from fcdd_runtime.study.phase_attributes import ACQUISITION_TIME
 from fcdd_runtime.study.protocol import no_dynamic_t1
 from fcdd_runtime.study.read import Series
 
+_NOT_PRONE = {f"{first}F{side}" for first in "HF" for side in ("S", "DR", "DL")}
+"""Values of PatientPosition for lying on the back or on a side, head or feet first."""
+
 
 def check_placed(series: Series) -> tuple[Finding, ...]:
     """Doubt a series some slices of which lie nobody knows where: a phase may lack them."""
@@ -137,6 +140,8 @@ def check_sources(pre: Phase, post: Phase) -> tuple[Finding, ...]:
         if reason := no_dynamic_t1(stack.protocol):
             sentence = f"{stack.series.label} is no dynamic T1 by its protocol ({reason}); the scores mean nothing."
             findings.append(Finding("no-dynamic-t1", sentence))
+    for position in sorted({each.patient_position for phase in (pre, post) for each in phase.slices} & _NOT_PRONE):
+        findings.append(Finding("supine", f"The patient did not lie prone: PatientPosition is {position}."))
     for body_part in sorted({phase.stack.series.body_part for phase in (pre, post)} - {""}):
         if "BREAST" not in body_part:
             sentence = f"The body part is {body_part}, which is not the breast; the scores mean nothing."

@@ -26,6 +26,9 @@ from fcdd_runtime.volumes.grids import check_equal_grids
 from fcdd_runtime.volumes.resample import is_shifted, resample
 from fcdd_runtime.volumes.volume import Volume
 
+NOTED_JITTER_MM = 0.01
+"""Positions that differ by less are equal but for rounding."""
+
 
 @dataclass(frozen=True)
 class Phases:
@@ -188,15 +191,18 @@ def _subtractable(pre: Phase, post: Phase, recipe: MipRecipe) -> Phases:
 
 
 def _volumes(pre: Phase, post: Phase, recipe: MipRecipe) -> tuple[Volume, Volume, tuple[Finding, ...]]:
-    """Return both volumes on the grid of the first, and a finding if the second was interpolated for that."""
+    """Return both volumes on the grid of the first, and a finding if the second's differs or was interpolated."""
     before, after = pre.volume, post.volume
     try:
-        check_equal_grids(before, after)
+        apart = check_equal_grids(before, after)
     except StudyError:
         if not recipe.resample or not is_shifted(after.grid, before.grid):
             raise
         shift = f"The grid of {post.name} is shifted against that of {pre.name}, so it was interpolated onto that."
         return before, resample(after, before.grid), (Finding("interpolated", shift),)
+    if apart > NOTED_JITTER_MM:
+        sentence = f"The positions of {pre.name} and {post.name} differ by up to {apart:.3f} mm."
+        return before, after, (Finding("jitter", sentence),)
     return before, after, ()
 
 

@@ -12,7 +12,7 @@ from fcdd_runtime.errors import StudyError
 from fcdd_runtime.findings import Finding
 from fcdd_runtime.phases.order import PhaseOrder, falls, order_is_unclear, phase_order
 from fcdd_runtime.phases.regions import Box, are_side_by_side, box_of, in_one_region
-from fcdd_runtime.phases.series_filter import ruled_out, ruled_out_by_type
+from fcdd_runtime.phases.series_filter import ruled_out_by_description, ruled_out_by_type
 from fcdd_runtime.phases.slabs import breast_slabs
 from fcdd_runtime.study import phase_attributes
 from fcdd_runtime.study.phase_attributes import ACQUISITION_TIME, PhaseAttribute
@@ -131,7 +131,9 @@ def find_dynamics(stacks: list[Stack]) -> list[Dynamic]:
     StudyError
         If none is left.
     """
-    groups = _group((stack for stack in stacks if not ruled_out(stack.series.description)), in_one_acquisition)
+    groups = _group(
+        (stack for stack in stacks if not ruled_out_by_description(stack.series.description)), in_one_acquisition
+    )
     if not groups:
         raise StudyError(
             "the study holds no MR volume that can be a phase, only localizers, maps, projections or other contrasts; "

@@ -9,7 +9,7 @@ from fcdd_runtime.findings import Finding
 from fcdd_runtime.phases.dynamics import Dynamic, Phase, Stack, phases_of, ruled_out_stacks_of, stacks_of
 from fcdd_runtime.phases.order import earliest, order_is_unclear
 from fcdd_runtime.phases.regions import in_one_region
-from fcdd_runtime.phases.series_filter import ruled_out, ruled_out_by_type
+from fcdd_runtime.phases.series_filter import ruled_out_by_description, ruled_out_by_type
 from fcdd_runtime.result import UnusedSeries
 from fcdd_runtime.study.phase_attributes import ACQUISITION_TIME, CONTENT_TIME, clocks
 from fcdd_runtime.study.protocol import near_protocol, no_dynamic_t1, same_numbers, same_protocol
@@ -46,9 +46,9 @@ def check_nothing_left_out(dynamic: Dynamic, pre: Phase, post: Phase, study: Stu
                     sentence = f"{phase.name} {later} than {post.name} and was not used, because its protocol differs."
                     findings.append(Finding("not-used", sentence))
         if _has_no_places(series) and same_protocol(series.slices[0].protocol, protocol):
-            hidden = ruled_out(series.description) or ruled_out_by_type(series.slices[0].image_type)
+            why = ruled_out_by_description(series.description) or ruled_out_by_type(series.slices[0].image_type)
             earlier = _precedes(series.slices, pre.slices)
-            if earlier or (earlier is None and not hidden):
+            if earlier or (earlier is None and not why):
                 sentence = f"{series.label} has the protocol of {pre.name}, but does not say where it lies."
                 findings.append(Finding("phases-ambiguous", sentence))
     return tuple(findings)
@@ -59,7 +59,7 @@ def lie_elsewhere(phases: Sequence[Phase], stacks: Sequence[Stack]) -> list[Stac
     return [
         stack
         for stack in stacks
-        if not ruled_out(stack.series.description)
+        if not ruled_out_by_description(stack.series.description)
         and any(same_protocol(stack.protocol, phase.stack.protocol) for phase in phases)
         and not any(in_one_region(stack.box_mm, phase.stack.box_mm) for phase in phases)
     ]
@@ -67,10 +67,10 @@ def lie_elsewhere(phases: Sequence[Phase], stacks: Sequence[Stack]) -> list[Stac
 
 def why_no_phase(stack: Stack) -> str:
     """Say why a stack is never taken as a phase unless a person chooses it; empty if it may be one."""
-    if ruled_out_by_type(stack.slices[0].image_type):
-        return "computed, or no phase, by its ImageType"
-    if ruled_out(stack.series.description):
-        return "no phase by its description"
+    if reason := ruled_out_by_type(stack.slices[0].image_type):
+        return f"{reason} by its ImageType"
+    if reason := ruled_out_by_description(stack.series.description):
+        return f"{reason} by its description"
     reason = no_dynamic_t1(stack.protocol)
     return f"no dynamic T1 ({reason})" if reason else ""
 

@@ -11,8 +11,8 @@ from fcdd_runtime.study import phase_attributes
 from fcdd_runtime.study.phase_attributes import PhaseAttribute
 from fcdd_runtime.study.slices import Slice
 
-SAME_POSITION_MM = 0.01
-"""Slices closer than this along their normal are at one position."""
+SAME_POSITION_MM = 0.001
+"""Slices closer than this along their normal are at one position for certain; positions jitter by more."""
 FULL_PHASE = 0.75
 """Share of all positions that every phase but the last (which may be aborted) has at least. A grouping with less
 is none by phase: two-dimensional sequences give every slice its own time."""
@@ -109,12 +109,19 @@ def earliest(slices: Sequence[Slice], attribute: PhaseAttribute) -> float | None
 
 
 def position_numbers(slices: Sequence[Slice]) -> list[int]:
-    """Number the positions of slices, all with a plane, along the normal of the first, from 0."""
+    """Number the positions of slices, all with a plane, along the normal of the first, from 0.
+
+    Positions that are meant to be equal jitter by some hundredths of a mm, but by far less than from one to the next:
+    the widest jump in the distances of neighbours, as a ratio, parts the two.
+    """
     planes = [image_slice.plane for image_slice in slices if image_slice.plane is not None]
     heights = np.array([plane.origin_mm for plane in planes]) @ np.array(planes[0].normal)
     order = np.argsort(heights, kind="stable")
+    gaps = np.diff(heights[order])
+    distances = np.sort([SAME_POSITION_MM, *gaps[gaps > SAME_POSITION_MM]])
+    jump = int(np.argmax(distances[1:] / distances[:-1])) if len(distances) > 1 else 0
     numbers = np.zeros(len(slices), dtype=np.intp)
-    numbers[order[1:]] = np.cumsum(np.diff(heights[order]) > SAME_POSITION_MM)
+    numbers[order[1:]] = np.cumsum(gaps > distances[jump])
     return [int(number) for number in numbers]
 
 
@@ -141,6 +148,9 @@ def _group(slices: Sequence[Slice], positions: Sequence[int]) -> _Grouping:
                 break
     if candidates:
         return candidates[0]
+    for attribute in phase_attributes.TABLE:
+        if phases := _phases_by_own_times(slices, positions, attribute):
+            return _Grouping(attribute, slices[0].name_of(attribute), phases, positions)
     if phases := _phases_by_instance_number(slices, positions):
         return _Grouping(None, "InstanceNumber", phases, positions)
     return _Grouping(None, "", [0] * len(slices), positions)
@@ -167,6 +177,30 @@ def _is_plausible(attribute: PhaseAttribute, phases: Sequence[int], positions: S
         places[phase].add(position)
     full = all(len(phase) >= FULL_PHASE * len(set(positions)) for phase in places[:-1])
     return full and 2 * len(places[-1] & places[0]) >= len(places[-1])
+
+
+def _phases_by_own_times(slices: Sequence[Slice], positions: Sequence[int], attribute: PhaseAttribute) -> list[int]:
+    """Sort by a time that every slice of every phase has of its own: the k-th at each position is of phase k.
+
+    Returns
+    -------
+    a phase number for every slice; empty if a position has fewer than others, or a phase begins before another ends
+    """
+    times = [image_slice.phase_value(attribute) for image_slice in slices]
+    known = [time for time in times if time is not None]
+    counts = Counter(positions)
+    count = counts[positions[0]]
+    if attribute.unit == "number" or len(known) < len(times) or count < 2 or set(counts.values()) != {count}:
+        return []
+    if order_is_unclear(attribute, known):
+        return []
+    seen: Counter[int] = Counter()
+    phases = [0] * len(slices)
+    for index in sorted(range(len(slices)), key=lambda index: known[index]):
+        phases[index] = seen[positions[index]]
+        seen[positions[index]] += 1
+    spans = [[time for time, phase in zip(known, phases, strict=True) if phase == number] for number in range(count)]
+    return phases if all(max(before) < min(after) for before, after in pairwise(spans)) else []
 
 
 def _phases_by_instance_number(slices: Sequence[Slice], positions: Sequence[int]) -> list[int]:

@@ -1,53 +1,80 @@
 """Which slices cannot belong to a dynamic T1 acquisition, by what scanners and people write about them.
 
 DERIVED alone says nothing: whole public collections are derived. ORIGINAL alone says nothing either: scanners call
-their own subtractions so. Hence single words of ImageType and SeriesDescription count.
+their own subtractions and maps so. Hence single words count: of the whole ImageType or FrameType first, of
+SeriesDescription second. They do not mean the same in both: WO is wash-out as a type and "without" in a description,
+WI is wash-in as a type and "weighted image" in a description.
 """
 
 import re
 from functools import lru_cache
 
-_COMPUTED = (
-    r"SUB(S|T|TR|TRACT|TRACTED|TRACTION|TRACTIONS)?\d*|M?MIPS?\d*|MINIP|MNIP|MPR\d*|MPVR|PROJECTION|PJN|COLLAPSE"
-)
+_COMPUTED = r"SUB(S|T|TR|TRACT|TRACTED|TRACTION|TRACTIONS)?\d*|M?MIPS?\d*|MIPT|MINIP|MNIP|PROJECTION|PJN|COLLAPSE"
+_REFORMATTED = r"MPR\d*|MPVR|REFORMAT|REFORMATTED"
 _PLANNING = r"LOC|LOCALI[SZ]ERS?|SCOUT|SURVEY|3PL|SCREENSAVE|CAPTURE|REPORT"
-# SCREEN is a saved screen in ImageType, but screening in a description.
-_NO_IMAGE_TYPE_OF_A_PHASE = re.compile(
-    rf"({_COMPUTED}|{_PLANNING}|SCREEN|MAX|MIN|REFORMATTED|REFORMAT|MOSAIC|ADC|TRACEW)"
+_MAPS = (
+    r"PEI|TTP|I?AUC\d*|REL(CBV|CBF|MTT|CCBV)|R?(CBV|CBF|MTT)|KTRANS|KEP|VE|VP|ADC|EADC|TRACEW?|MEAN|STDDEV|"
+    r"MAPS?|T[12]MAP|MOSAIC"
 )
-_MAPS = r"PE\d*|SER|PEI|TTP|WASHIN|WASHOUT|KTRANS|KEP|MAP|MAPS|REFORMAT|REFORMATTED|COLOU?R"
-_OTHER_CONTRAST = r"T2W?|STIR|TIRM|FLAIR|DWI|ADC|DIFF|DIFFUSION|TRACEW|EPI|CALIBRATION|SPECTROSCOPY"
-_NO_DESCRIPTION_OF_A_PHASE = re.compile(rf"({_COMPUTED}|{_PLANNING}|{_MAPS}|{_OTHER_CONTRAST})")
+_TYPES = (
+    ("computed", re.compile(rf"{_COMPUTED}|MAX|MIN")),
+    ("a map", re.compile(rf"{_MAPS}|WI|WO")),
+    ("reformatted", re.compile(_REFORMATTED)),
+    # SCREEN is a saved screen in ImageType, but screening in a description.
+    ("a planning or screen image", re.compile(rf"{_PLANNING}|SCREEN")),
+    ("no magnitude image", re.compile(r"PHASE|REAL|IMAGINARY")),
+)
+_COMPONENTS = ("P", "R", "I")
+"""Phase, real and imaginary part, from the third value of ImageType on."""
+_DESCRIPTIONS = (
+    ("computed", re.compile(_COMPUTED)),
+    ("a map", re.compile(rf"{_MAPS}|PE\d*|SER|WASHIN|WASHOUT|KINETICS?|BPE|COLOU?R")),
+    ("reformatted", re.compile(_REFORMATTED)),
+    ("a planning or screen image", re.compile(_PLANNING)),
+    ("no T1", re.compile(r"T2W?|STIR|TIRM|FLAIR|DWI|DIFF|DIFFUSION|EPI|CALIBRATION|SPECTROSCOPY")),
+)
+_WASH = re.compile(r"\bWASH[ _-]+(IN|OUT)")
 _BEFORE_CONTRAST = re.compile(r"PRE|PRECON|PRECONTRAST|NATIVE?|WITHOUT|WO|PLAIN|UNENHANCED|NONCONTRAST")
 _AFTER_CONTRAST = re.compile(r"(POST|POSTCON|POSTCONTRAST|DELAYED)\d*")
 _CONTRAST_AGENT = re.compile(r"CONTRAST|GD|GAD|GADO|GADOLINIUM|GADAVIST|GADOVIST|DOTAREM|CE|KM")
 
 
-def ruled_out(description: str) -> bool:
-    """Whether a series cannot be one of a dynamic T1 acquisition, by its SeriesDescription."""
-    return _has_word(description, _NO_DESCRIPTION_OF_A_PHASE)
+def ruled_out_by_description(description: str) -> str:
+    """Say why a series cannot be one of a dynamic T1 acquisition, such as `a map (PEI)`; empty if it can."""
+    for reason, pattern in _DESCRIPTIONS:
+        if word := _first_word(description, pattern):
+            return f"{reason} ({word})"
+    return "a map (WASH)" if _WASH.search(description.upper()) else ""
 
 
 @lru_cache
-def ruled_out_by_type(image_type: tuple[str, ...]) -> bool:
-    """Whether a slice cannot be one of a dynamic T1 acquisition, by its ImageType."""
-    return any(_has_word(value, _NO_IMAGE_TYPE_OF_A_PHASE) for value in image_type)
+def ruled_out_by_type(image_type: tuple[str, ...]) -> str:
+    """Say why a slice cannot be one of a dynamic T1 acquisition by its ImageType; empty if it can.
+
+    Parameters
+    ----------
+    image_type : ImageType or FrameType, upper case, and ComplexImageComponent where that names a part
+    """
+    for component in image_type[2:]:
+        if component in _COMPONENTS:
+            return f"no magnitude image ({component})"
+    for reason, pattern in _TYPES:
+        for value in image_type:
+            if word := _first_word(value, pattern):
+                return f"{reason} ({word})"
+    return ""
 
 
 def says_after_contrast(description: str) -> str:
     """Return the word by which a description says that all of its series was acquired after contrast, or nothing."""
-    return "" if _has_word(description, _BEFORE_CONTRAST) else _first_word(description, _AFTER_CONTRAST)
+    return "" if _first_word(description, _BEFORE_CONTRAST) else _first_word(description, _AFTER_CONTRAST)
 
 
 def mentions_contrast(description: str) -> str:
     """Return the word by which a description names a contrast agent without saying when, or nothing."""
-    if _has_word(description, _BEFORE_CONTRAST):
+    if _first_word(description, _BEFORE_CONTRAST):
         return ""
     return "+C" if "+C" in description.upper() else _first_word(description, _CONTRAST_AGENT)
-
-
-def _has_word(text: str, pattern: re.Pattern[str]) -> bool:
-    return bool(_first_word(text, pattern))
 
 
 def _first_word(text: str, pattern: re.Pattern[str]) -> str:

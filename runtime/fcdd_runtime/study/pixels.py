@@ -51,6 +51,8 @@ class StoredPixels:
     bits_allocated: int
     bits_stored: int
     signed: bool
+    padding: tuple[int, int] | None = None
+    """Smallest and largest stored value that stands for no image (PixelPaddingValue, PixelPaddingRangeLimit)."""
 
 
 def stored_pixels(path: Path, file: BinaryIO, header: Dataset) -> tuple[StoredPixels | None, str]:
@@ -79,6 +81,7 @@ def stored_pixels(path: Path, file: BinaryIO, header: Dataset) -> tuple[StoredPi
             bits_allocated=int(header.BitsAllocated),
             bits_stored=int(header.BitsStored),
             signed=int(header.PixelRepresentation) == 1,
+            padding=_padding(header),
         )
     except (AttributeError, TypeError, ValueError, OverflowError):
         return None, "does not describe its pixels (rows, columns, bits)"
@@ -113,9 +116,34 @@ def read_frame(pixels: StoredPixels, frame: int, slope: float, intercept: float)
         stored = _decode_losslessly(pixels, frame)
     if stored is None:
         stored = _decode_by_pydicom(pixels, frame)
+    if pixels.padding is not None:
+        stored = _without_padding(stored, pixels.padding)
     if slope == 1 and intercept == 0:
         return stored if is_short_integer(stored) else stored.astype(np.float32)
     return np.asarray(stored * np.float64(slope) + np.float64(intercept), dtype=np.float32)
+
+
+def _padding(header: Dataset) -> tuple[int, int] | None:
+    """Read the range of padding as values of the pixels' sign; None without one, and for 0, which is no signal too."""
+    value = header.get("PixelPaddingValue")
+    if value in (None, ""):
+        return None
+    limit = header.get("PixelPaddingRangeLimit")
+    bits, signed = int(header.BitsAllocated), int(header.PixelRepresentation) == 1
+    ends = []
+    for end in (value, value if limit in (None, "") else limit):
+        code = int(end) % (1 << bits)
+        ends.append(code - (1 << bits) if signed and code >= 1 << (bits - 1) else code)
+    return None if ends == [0, 0] else (min(ends), max(ends))
+
+
+def _without_padding(stored: npt.NDArray[np.integer[Any]], padding: tuple[int, int]) -> npt.NDArray[np.integer[Any]]:
+    """Give padding the smallest value of the image, so that it looks like air."""
+    padded = (stored >= padding[0]) & (stored <= padding[1])
+    if not padded.any():
+        return stored
+    image = stored[~padded]
+    return np.where(padded, image.min() if image.size else np.zeros((), stored.dtype), stored)
 
 
 def _unsupported(header: Dataset, pixels: StoredPixels) -> str:
@@ -127,6 +155,10 @@ def _unsupported(header: Dataset, pixels: StoredPixels) -> str:
         return "is not a plain grey image (MONOCHROME2)"
     if pixels.bits_allocated not in (8, 16, 32) or not 0 < pixels.bits_stored <= pixels.bits_allocated:
         return f"declares {pixels.bits_stored} of {pixels.bits_allocated} bits per pixel, which is not valid"
+    high_bit = header.get("HighBit")
+    if high_bit is not None and int(high_bit) != pixels.bits_stored - 1:
+        # DICOM PS3.5, 8.1.1: the high bit is one less than the bits stored.
+        return f"declares {pixels.bits_stored} bits per pixel below bit {int(high_bit)}, which DICOM does not allow"
     return ""
 
 

@@ -192,5 +192,6 @@ _CONVERTERS: dict[bytes, Callable[[bytes], Any]] = {
     b"DS": _several(_number(_DECIMAL, float)),
     b"IS": _several(_number(_INTEGER, int)),
     b"US": _binary("<H"),
+    b"SS": _binary("<h"),
     b"FD": _binary("<d"),
 }

@@ -112,7 +112,15 @@ def _find_files(path: Path, scratch: Path, notes: list[str]) -> list[Path]:
     def note(error: OSError) -> None:
         notes.append(f"The folder {quoted(Path(error.filename).name)} could not be read ({error.strerror}).")
 
-    found = [Path(folder, name) for folder, _, names in os.walk(path, onerror=note) for name in names]
+    found: list[Path] = []
+    seen: set[tuple[int, int]] = set()
+    for folder, inner, names in os.walk(path, onerror=note, followlinks=True):
+        status = Path(folder).stat()
+        if (status.st_dev, status.st_ino) in seen:
+            inner.clear()  # a link leads back, or here a second time
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        found += [Path(folder, name) for name in names]
     return sorted(file for file in found if file.is_file())
 
 

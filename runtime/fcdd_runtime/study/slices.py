@@ -32,6 +32,7 @@ _KEYWORDS = [
     *("ImageLaterality", "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns"),
     *("PixelSpacing", "BitsAllocated", "BitsStored", "PixelRepresentation", "RescaleIntercept", "RescaleSlope"),
     *("LossyImageCompression", "LossyImageCompressionRatio", "NumberOfTemporalPositions", "ImagesInAcquisition"),
+    *("ComplexImageComponent", "PixelPaddingValue", "PixelPaddingRangeLimit", "HighBit", "PatientPosition"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 ]
 """All that is kept of a header, apart from the phase attributes; no patient identity."""
@@ -72,7 +73,7 @@ class Slice:
     slope: float
     intercept: float
     image_type: tuple[str, ...]
-    """ImageType, or FrameType of a frame."""
+    """ImageType, or FrameType of a frame, and ComplexImageComponent where it is no magnitude."""
     loss: Loss
     """Whether its pixels lost something by compression."""
     protocol: Protocol
@@ -83,6 +84,8 @@ class Slice:
     phase_values: Mapping[str, float]
     """What tells phases apart, by `PhaseAttribute.name`: numbers, or times in s; without what is absent or invalid."""
     instance_number: float | None
+    patient_position: str = ""
+    """PatientPosition, such as `HFP`; empty if absent."""
     promised_phases: int | None = None
     """NumberOfTemporalPositions."""
     promised_images: int | None = None
@@ -171,7 +174,7 @@ def _slice(path: Path, header: SliceHeader, pixels: StoredPixels | None, damage:
         damage=damage or rescale_damage,
         slope=slope,
         intercept=intercept,
-        image_type=words(header.group("MRImageFrameTypeSequence").get("FrameType")) or words(file.get("ImageType")),
+        image_type=_image_type(header),
         loss=loss_in(
             words(file.get("LossyImageCompression")),
             file.get("LossyImageCompressionRatio") not in (None, ""),
@@ -182,9 +185,17 @@ def _slice(path: Path, header: SliceHeader, pixels: StoredPixels | None, damage:
         laterality=next((side for side in sides if side in ("L", "R", "B")), ""),
         phase_values=phase_values(header),
         instance_number=number(file.get("InstanceNumber")),
+        patient_position=str(file.get("PatientPosition") or ""),
         promised_phases=_count(file.get("NumberOfTemporalPositions")),
         promised_images=_count(file.get("ImagesInAcquisition")),
     )
+
+
+def _image_type(header: SliceHeader) -> tuple[str, ...]:
+    frame = header.group("MRImageFrameTypeSequence")
+    component = words(frame.get("ComplexImageComponent") or header.file.get("ComplexImageComponent"))
+    parts = tuple(word for word in component if word in ("PHASE", "REAL", "IMAGINARY"))
+    return (words(frame.get("FrameType")) or words(header.file.get("ImageType"))) + parts
 
 
 def _count(value: Any) -> int | None:

@@ -6,17 +6,22 @@ import numpy.typing as npt
 from fcdd_runtime.errors import StudyError
 from fcdd_runtime.volumes.volume import Grid, Volume
 
-GRID_TOLERANCE_MM = 0.01
-"""How far the corners of two volumes that are subtracted may lie apart, mm."""
+GRID_TOLERANCE = 0.02
+"""How far the corners of two volumes that are subtracted may lie apart, as a share of the voxel along each axis:
+scanners write positions that jitter by some hundredths of a mm."""
 
 
-def check_equal_grids(pre: Volume, post: Volume) -> None:
+def check_equal_grids(pre: Volume, post: Volume) -> float:
     """Make sure that two volumes can be subtracted voxel by voxel.
+
+    Returns
+    -------
+    how far their corners lie apart at most, mm
 
     Raises
     ------
     StudyError
-        If their shapes differ, or a corner of one lies more than GRID_TOLERANCE_MM from that of the other.
+        If their shapes differ, or a corner of one lies more than GRID_TOLERANCE from that of the other.
     """
     matrices = [f"{rows} x {columns}" for _, rows, columns in (pre.grid.shape, post.grid.shape)]
     if matrices[0] != matrices[1]:
@@ -31,13 +36,15 @@ def check_equal_grids(pre: Volume, post: Volume) -> None:
             f"{post.grid.shape[0]}; export the study again",
             "missing-slice",
         )
-    apart = float(np.linalg.norm(_corners(pre.grid) - _corners(post.grid), axis=1).max())
-    if apart > GRID_TOLERANCE_MM:
+    moved = _corners(post.grid) - _corners(pre.grid)
+    apart = float(np.linalg.norm(moved, axis=1).max())
+    if np.abs(np.linalg.solve(np.array(pre.grid.step_mm).T, moved.T)).max() > GRID_TOLERANCE:
         raise StudyError(
             f"the pre- and post-contrast phases lie on unequal grids, {apart:.2f} mm apart; give a study in which "
             "both have the same positions",
             "unequal-grids",
         )
+    return apart
 
 
 def _corners(grid: Grid) -> npt.NDArray[np.float64]:

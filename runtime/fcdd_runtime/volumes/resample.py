@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from fcdd_runtime.volumes.grids import GRID_TOLERANCE_MM
+from fcdd_runtime.volumes.grids import GRID_TOLERANCE
 from fcdd_runtime.volumes.volume import FloatArray, Grid, Volume
 
 
@@ -13,8 +13,9 @@ def is_shifted(grid: Grid, target: Grid) -> bool:
     """Whether two grids differ by a shift of less than one voxel in every direction, and by nothing else."""
     if grid.shape != target.shape:
         return False
-    drift = np.abs(np.subtract(grid.step_mm, target.step_mm)) * np.array(grid.shape)[:, None]
-    return bool(drift.max() <= GRID_TOLERANCE_MM and np.abs(_shift(grid, target)).max() < 1)
+    drift = np.linalg.norm(np.subtract(grid.step_mm, target.step_mm), axis=1) * np.array(grid.shape)
+    smallest = float(np.linalg.norm(target.step_mm, axis=1).min())
+    return bool(drift.max() <= GRID_TOLERANCE * smallest and np.abs(_shift(grid, target)).max() < 1)
 
 
 def resample(volume: Volume, target: Grid) -> Volume:

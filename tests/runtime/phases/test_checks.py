@@ -150,8 +150,6 @@ def test_without_another_attribute_slices_that_lack_theirs_are_counted(tmp_path:
     edit(paths[12:15], TemporalPositionIdentifier=None)
     sentence = "cannot be told apart: TemporalPositionIdentifier is absent in 3 of 30 slices"
     with pytest.raises(StudyError, match=sentence):
-        StudyError, match="cannot be told apart: TemporalPositionIdentifier is absent in 3 of 30 slices"
-    ):
         split(tmp_path)
 
 

@@ -153,6 +153,62 @@ def test_slices_with_a_time_of_their_own_do_not_pass_for_phases(tmp_path: Path) 
         split(tmp_path)
 
 
+@pytest.mark.parametrize("attribute", ["AcquisitionTime", "ContentTime", "TriggerTime"])
+def test_a_time_of_its_own_for_every_slice_and_phase_tells_phases_apart(tmp_path: Path, attribute: str) -> None:
+    mock = MockStudy(PHANTOM, phase_attribute="InstanceNumber", random_instance_numbers=True)
+    for number, path in enumerate(mock.write(tmp_path)):
+        phase, index = divmod(number, SLICES)
+        second = 60 * phase + 5 * (index * 3 % SLICES)
+        time = f"10{second // 60:02d}{second % 60:02d}"
+        set_values(path, **{attribute: 1000.0 * second if attribute == "TriggerTime" else time})
+    phases = split(tmp_path)
+    assert_phases(phases)
+    assert (phases.choice.method, phases.choice.count) == (attribute, 4)
+    assert reviews(phases.findings) == ()
+
+
+def test_positions_that_jitter_are_one_position_and_one_grid(tmp_path: Path) -> None:
+    random = np.random.default_rng(3)
+    for path in MockStudy(PHANTOM).write(tmp_path):
+        change(
+            path, lambda header: setattr(header, "ImagePositionPatient", moved(header, random.uniform(-0.02, 0.02, 3)))
+        )
+    phases = split(tmp_path)
+    assert_phases(phases)
+    [finding] = phases.findings
+    assert (finding.code, finding.to_review) == ("jitter", False)
+
+
+@pytest.mark.parametrize(("shift", "equal"), [(0.015, True), (0.03, False)])
+def test_grids_are_equal_to_two_percent_of_a_voxel(tmp_path: Path, shift: float, equal: bool) -> None:
+    paths = MockStudy(PHANTOM, series_per_phase=True).write(tmp_path)
+    for path in paths[:SLICES]:
+        change(path, lambda header: setattr(header, "ImagePositionPatient", moved(header, np.array([0, 0, 4 * shift]))))
+    if equal:
+        assert_phases(split(tmp_path))
+    else:
+        with pytest.raises(StudyError, match="unequal grids"):
+            split(tmp_path)
+
+
+@pytest.mark.parametrize(("position", "supine"), [("HFP", False), ("FFP", False), ("HFS", True), ("FFDR", True)])
+def test_a_patient_who_did_not_lie_prone_puts_a_study_to_review(tmp_path: Path, position: str, supine: bool) -> None:
+    MockStudy(PHANTOM, attributes={"PatientPosition": position}).write(tmp_path)
+    findings = split(tmp_path).findings
+    assert reviews(findings) == (("supine",) if supine else ())
+    assert [position in finding.sentence for finding in findings] == [True] * supine
+
+
+def test_a_block_of_padding_is_neither_enhancement_nor_body(tmp_path: Path) -> None:
+    padded = PHANTOM.voxels.copy()
+    padded[..., :4, :4] = 65535
+    attributes = {"PixelPaddingValue": 65535}
+    MockStudy(replace(PHANTOM, voxels=padded), attributes=attributes).write(tmp_path)
+    phases = split(tmp_path)
+    assert reviews(phases.findings) == ()
+    assert voxels(phases.pre)[:, :4, :4].max() < 10
+
+
 @pytest.mark.parametrize(
     ("description", "image_type"),
     [

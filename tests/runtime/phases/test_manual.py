@@ -1,10 +1,13 @@
 """Phases that a person chooses: one pair, or a pair for each breast that has series of its own."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from mock_study import MockStudy, breast_phantom, cropped
+from pydicom import dcmread
 
 from fcdd_runtime.contract import MipRecipe
 from fcdd_runtime.errors import StudyError
@@ -12,7 +15,7 @@ from fcdd_runtime.phases.choose import Phases, split_phases
 from fcdd_runtime.phases.manual import manual_phases
 from fcdd_runtime.score_study import breast_images
 from fcdd_runtime.study.read import Study, read_studies
-from support import assert_review, sentences
+from support import assert_review, reviews, sentences
 
 PHANTOM = breast_phantom(phases=3)
 RIGHT, LEFT = cropped(PHANTOM, 0, 46), cropped(PHANTOM, 46, 96)
@@ -94,3 +97,42 @@ def test_a_choice_that_is_written_otherwise_is_refused_without_repeating_it(choi
 def test_choices_come_in_one_or_two_pairs(count: int) -> None:
     with pytest.raises(StudyError, match="once, or once a breast"):
         manual_phases(*["5/1"] * count)
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"image_type": ("DERIVED", "PRIMARY", "MPR")}, r"reformatted \(MPR\) by its ImageType"),
+        ({"image_type": ("DERIVED", "SECONDARY", "M", "SUB")}, r"computed \(SUB\) by its ImageType"),
+        ({"description": "t1 REFORMATTED"}, r"reformatted \(REFORMATTED\) by its description"),
+        ({"attributes": {"ScanningSequence": "SE"}}, "no dynamic T1"),
+    ],
+)
+def test_any_series_may_be_chosen_and_what_is_ruled_out_puts_the_study_to_review(
+    tmp_path: Path, values: dict[str, Any], reason: str
+) -> None:
+    first, rest = (replace(PHANTOM, voxels=PHANTOM.voxels[part]) for part in (slice(1), slice(1, None)))
+    MockStudy(first, series_number=7, **values).write(tmp_path / "pre")
+    MockStudy(rest, series_number=9).write(tmp_path / "post")
+    (study,), _ = read_studies(tmp_path, tmp_path)
+    phases = choose(study, "7/1", "9/1")
+    np.testing.assert_array_equal(phases.pre.read_slice(2), PHANTOM.voxels[0, 2])
+    np.testing.assert_array_equal(phases.post.read_slice(2), PHANTOM.voxels[1, 2])
+    assert_review(phases.findings, "ruled-out-chosen", rf"^series 7 .* was chosen, although it is .*{reason}")
+    assert "contrast-unclear" not in reviews(phases.findings)
+
+
+def test_of_several_kinds_of_image_in_a_chosen_series_those_that_belong_together_are_taken(tmp_path: Path) -> None:
+    for kind, scale in (("W", 1), ("F", 2)):
+        voxels = PHANTOM.voxels * scale
+        mock = MockStudy(replace(PHANTOM, voxels=voxels), image_type=("DERIVED", "PRIMARY", kind))
+        for path in mock.write(tmp_path / kind):
+            header = dcmread(path)
+            header.SOPInstanceUID += f".{scale}"
+            header.file_meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID
+            header.save_as(path)
+    (study,), _ = read_studies(tmp_path, tmp_path)
+    phases = choose(study, "5/1", "5/2")
+    scale = int(phases.pre.read_slice(2).max() // PHANTOM.voxels[0, 2].max())
+    np.testing.assert_array_equal(phases.post.read_slice(2), scale * PHANTOM.voxels[1, 2])
+    assert_review(phases.findings, "phases-ambiguous", "mixes several kinds of image")

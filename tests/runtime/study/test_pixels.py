@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, MRImageStorage
 
 from fcdd_benchmarks.study.drawn_study import StudyShape, write_study
+from fcdd_runtime.errors import StudyError
 from fcdd_runtime.study import pixels as pixels_module
 from fcdd_runtime.study.pixels import read_frame
 from fcdd_runtime.study.read import read_studies
@@ -82,7 +83,7 @@ def test_integers_that_float32_cannot_hold_are_rounded_to_it(tmp_path: Path) -> 
     values = np.full((ROWS, COLUMNS), 2**31 - 1, "<u4")
     write(path, values.tobytes(), 16, signed=False, implicit=False)
     header = dcmread(path)
-    header.BitsAllocated = header.BitsStored = 32
+    header.BitsAllocated, header.BitsStored, header.HighBit = 32, 32, 31
     header.save_as(path)
     assert read(path).dtype == np.float32
     np.testing.assert_array_equal(read(path), values.astype(np.float32))
@@ -97,3 +98,40 @@ def test_compressed_frames_have_pydicoms_pixels(syntax: str, tmp_path: Path) -> 
         found = [image_slice.read() for image_slice in slices]
     with mock.patch.object(pixels_module, "_decode_losslessly", lambda *_: None):
         np.testing.assert_array_equal(np.stack(found), np.stack([image_slice.read() for image_slice in slices]))
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize(("value", "limit"), [(65535, None), (-1, None), (60000, 65535)])
+def test_padding_looks_like_air(tmp_path: Path, signed: bool, value: int, limit: int | None) -> None:
+    path = tmp_path / "file"
+    image = np.arange(10, 10 + ROWS * COLUMNS, dtype="<u2").reshape(ROWS, COLUMNS)
+    image[:2, :2] = value % 65536 if limit is None else (limit + value) // 2
+    write(path, image.tobytes(), 16, signed, implicit=False)
+    header = dcmread(path)
+    kind = "SS" if value < 0 else "US"
+    header.add_new("PixelPaddingValue", kind, value)
+    if limit is not None:
+        header.add_new("PixelPaddingRangeLimit", kind, limit)
+    header.save_as(path)
+    expected = image.astype(np.float32)
+    expected[:2, :2] = 12
+    np.testing.assert_array_equal(read(path), expected)
+
+
+def test_an_image_of_padding_alone_is_black(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write(path, np.full((ROWS, COLUMNS), 65535, "<u2").tobytes(), 16, signed=False, implicit=False)
+    header = dcmread(path)
+    header.add_new("PixelPaddingValue", "US", 65535)
+    header.save_as(path)
+    assert not read(path).any()
+
+
+def test_pixels_that_do_not_begin_at_the_lowest_bit_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write(path, bytes(2 * ROWS * COLUMNS), 12, signed=False, implicit=False)
+    header = dcmread(path)
+    header.HighBit = 15
+    header.save_as(path)
+    with pytest.raises(StudyError, match="declares 12 bits per pixel below bit 15, which DICOM does not allow"):
+        read(path)

@@ -313,3 +313,14 @@ def test_one_siemens_image_in_nine_transfer_syntaxes_has_equal_pixels_or_is_refu
         else:
             with pytest.raises(StudyError, match=r"pip install fcdd-edge\[dicom\]"):
                 image_slice.read()
+
+
+def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
+    MockStudy(breast_phantom()).write(tmp_path / "store" / "study")
+    (tmp_path / "store" / "study" / "back").symlink_to(tmp_path / "store")
+    (tmp_path / "in").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "in" / name).symlink_to(tmp_path / "store" / "study")
+    (study,), notes = read(tmp_path / "in")
+    assert len(study.series[0].slices) == 30
+    assert (study.findings, notes) == ((), [])
