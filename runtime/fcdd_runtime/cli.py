@@ -15,12 +15,14 @@ from fcdd_runtime.backends import open_folder, open_url
 from fcdd_runtime.backends.base import Backend
 from fcdd_runtime.backends.golden import GoldenVectors, read_golden, self_test
 from fcdd_runtime.commands import PathOption, complain, ending_in_order, log_format_option, reporting_errors
+from fcdd_runtime.contract import MipRecipe, read_contract
 from fcdd_runtime.errors import BackendError, GateError
 from fcdd_runtime.log_lines import EventLog
 from fcdd_runtime.pacs import dicom_writer
 from fcdd_runtime.phases.manual import manual_phases
 from fcdd_runtime.redaction import Redacted, for_log
 from fcdd_runtime.report.colormap import DEFAULT_LOOK, LOOKS, Colormap
+from fcdd_runtime.runs.list_inputs import list_inputs
 from fcdd_runtime.runs.run import RunOptions, ScoreRun
 from fcdd_runtime.serving.triton_process import ServerOptions, running_server
 
@@ -49,18 +51,30 @@ LOG = EventLog("fcdd_runtime")
 @click.option(
     "--colormap", type=click.Choice(sorted(LOOKS)), default=DEFAULT_LOOK.colormap, help="jet is the published one."
 )
+@click.option("--list", "only_list", is_flag=True, help="Show what is in INPUT and what would be used; no scores.")
 @click.option("--save-maps", is_flag=True, help="For image folders: also write maps.npz.")
 @click.option("--self-test", "only_test", is_flag=True, help="Re-check the model against its golden vectors; no INPUT.")
 @log_format_option
 @reporting_errors
 def score(
-    inputs: tuple[Path, ...], model: Path | None, url: str | None, out: Path | None, only_test: bool, **options: Any
+    inputs: tuple[Path, ...],
+    model: Path | None,
+    url: str | None,
+    out: Path | None,
+    only_test: bool,
+    only_list: bool,
+    **options: Any,
 ) -> None:
     """Score breasts. INPUT is a DICOM study (folder, file or zip) or a folder of 8-bit grey MIP images.
 
     Writes result.json, report.html and overlays for each study below --out, and summary.csv and index.html over all
     of them; for a folder of images results.json. Research use only, not a medical device.
     """
+    if only_list:
+        if not inputs or out is not None or only_test or url is not None:
+            raise click.UsageError("give INPUT with --list, and --model if its recipe is not the usual one; no --out")
+        recipe = MipRecipe() if model is None else read_contract(model).recipe
+        sys.exit(list_inputs(inputs, recipe, click.echo, complain))
     if (model is None) == (url is None):
         raise click.UsageError("give either --model or --url")
     if only_test == bool(inputs) or only_test == bool(out):

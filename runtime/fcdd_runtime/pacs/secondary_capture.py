@@ -18,7 +18,7 @@ def secondary_capture(breast: BreastResult, source: SourceSlice, objects: Result
     Pixel Spacing is that of the projection, so distances within it can be measured; Source Image Sequence names the
     slice that holds the peak.
     """
-    picture = overlay_image(breast, objects.result.contract, look)
+    picture = overlay_image(breast, objects.result, look)
     side_mm = breast.image.shape[1] * breast.pixel_mm[1] / picture.width
     captured = SCImage(
         pixel_array=np.asarray(picture),

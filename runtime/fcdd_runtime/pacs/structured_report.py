@@ -11,7 +11,7 @@ from pydicom.sr.coding import Code
 from fcdd_runtime.contract import ModelContract
 from fcdd_runtime.pacs.objects import USE_STATEMENT, ResultObjects, stand_in
 from fcdd_runtime.pacs.source_slice import SourceSlice
-from fcdd_runtime.result import BreastResult
+from fcdd_runtime.result import BreastResult, StudyResult
 from fcdd_runtime.software import NAME, software_version
 
 _SERIES_NUMBER = 9301
@@ -25,6 +25,8 @@ _FLAG_VALUES = {
     False: Code("not_flagged", _SCHEME, "Not flagged: below the operating point"),
     None: Code("no_threshold", _SCHEME, "The model has no operating point"),
 }
+_REVIEW = Code("review", _SCHEME, "Review: the score may not be the one that is wanted")
+"""In place of all but `flagged`, where a person has to look at the study."""
 """No standard code says this without saying normal or abnormal, which a score does not."""
 _SIDES = {"L": codes.SCT.Left, "R": codes.SCT.Right}
 
@@ -50,9 +52,11 @@ def structured_report(objects: ResultObjects, sources: Sequence[SourceSlice]) ->
         imaging_measurements=[_exam_group(objects), *groups],
         title=codes.DCM.ImagingMeasurementReport,
     )
-    report[0].ContentSequence.append(
-        sr.TextContentItem(codes.DCM.Comment, USE_STATEMENT, sr.RelationshipTypeValues.CONTAINS)
-    )
+    doubts = [f"Review: {finding.sentence}" for finding in objects.result.review]
+    for comment in (USE_STATEMENT, *doubts):
+        report[0].ContentSequence.append(
+            sr.TextContentItem(codes.DCM.Comment, comment, sr.RelationshipTypeValues.CONTAINS)
+        )
     document = sr.Comprehensive3DSR(
         evidence=[stand_in(source) for source in sources],
         content=report[0],
@@ -73,7 +77,7 @@ def _exam_group(objects: ResultObjects) -> sr.MeasurementsAndQualitativeEvaluati
         algorithm_id=_algorithm(result.contract),
         finding_sites=[sr.FindingSite(codes.SCT.Breast)],
         measurements=[_number(_SCORE, result.exam_score), *_operating_point(result.contract)],
-        qualitative_evaluations=[sr.QualitativeEvaluation(_FLAG, _FLAG_VALUES[result.flagged])],
+        qualitative_evaluations=_flags(result.flagged, result),
     )
 
 
@@ -87,8 +91,15 @@ def _breast_group(
         algorithm_id=_algorithm(contract),
         finding_sites=[sr.FindingSite(codes.SCT.Breast, laterality=_SIDES[breast.laterality])],
         measurements=[_number(_SCORE, breast.score, source), *_operating_point(contract)],
-        qualitative_evaluations=[sr.QualitativeEvaluation(_FLAG, _FLAG_VALUES[breast.flagged])],
+        qualitative_evaluations=_flags(breast.flagged, objects.result),
     )
+
+
+def _flags(flagged: bool | None, result: StudyResult) -> list[sr.QualitativeEvaluation]:
+    values = [_FLAG_VALUES[flagged]] if flagged or not result.review else []
+    if result.review:
+        values.append(_REVIEW)
+    return [sr.QualitativeEvaluation(_FLAG, value) for value in values]
 
 
 def _operating_point(contract: ModelContract) -> list[sr.Measurement]:

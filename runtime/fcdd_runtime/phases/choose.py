@@ -43,6 +43,8 @@ class Phases:
     left: "Phases | None" = None
     """Where each breast has series of its own, the phases of the left; the others are then the right's."""
     not_used: tuple[UnusedSeries, ...] = ()
+    subtracted: tuple[Phase, ...] = ()
+    """Pre- and post-contrast phase, of the right breast and the left where each has series of its own."""
 
 
 def split_phases(study: Study, recipe: MipRecipe, manual: ManualPhases | None = None) -> Phases:
@@ -76,8 +78,13 @@ def split_phases(study: Study, recipe: MipRecipe, manual: ManualPhases | None = 
         )
         for stack in lie_elsewhere([pre for pre, _ in pairs], stacks)
     ]
-    unused = unused_series(study, [phase for pair in pairs for phase in pair])
-    return replace(phases, findings=(*phases.findings, *elsewhere), not_used=unused)
+    subtracted = tuple(phase for pair in pairs for phase in pair)
+    return replace(
+        phases,
+        findings=(*phases.findings, *elsewhere),
+        not_used=unused_series(study, subtracted),
+        subtracted=subtracted,
+    )
 
 
 _Pair = tuple[Phase, Phase]

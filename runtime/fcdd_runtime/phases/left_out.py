@@ -89,6 +89,8 @@ def why_stack_unused(stack: Stack, used: Sequence[Phase]) -> str:
     """Say why a stack was not used, as a few words."""
     if reason := why_no_phase(stack):
         return reason
+    if not used:
+        return "may be a phase"
     pre = used[0]
     if not any(in_one_region(stack.box_mm, phase.stack.box_mm) for phase in used):
         return "lies elsewhere"

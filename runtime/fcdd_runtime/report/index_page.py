@@ -1,4 +1,4 @@
-"""Many results -> one HTML page for triage: flagged first, then by score, with search and keys to go through it.
+"""Many results -> one HTML page for triage: flagged first, then to review, with search and keys to go through it.
 
 The page needs no network and no other file but the reports that it links to; its thumbnails are inside it.
 """
@@ -14,7 +14,7 @@ from fcdd_runtime.files import replaced_file
 from fcdd_runtime.report.colormap import DEFAULT_LOOK, Look
 from fcdd_runtime.report.overlay import blended_image
 from fcdd_runtime.report.pages import RESULT_PAGES, data_uri
-from fcdd_runtime.report.words import NOT_SCORED, STATES, State
+from fcdd_runtime.report.words import NOT_SCORED, State, state_of
 from fcdd_runtime.report.write import study_folder_name
 from fcdd_runtime.result import BreastResult, StudyResult
 
@@ -43,14 +43,16 @@ class IndexEntry:
     exam_score: float
     flagged: bool | None
     """None if the model has no operating point."""
-    warnings: int
-    """How many there are in the report."""
+    review: tuple[str, ...]
+    """Codes of the findings that put it to review."""
+    notes: int
+    """How many notes there are in the report."""
     breasts: tuple[BreastEntry, ...]
 
     @property
     def state(self) -> State:
         """What the page shows it as."""
-        return STATES[self.flagged]
+        return state_of(self.flagged, to_review=bool(self.review))
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ def index_entry(result: StudyResult, look: Look = DEFAULT_LOOK) -> IndexEntry:
         study_instance_uid=result.study_instance_uid,
         exam_score=float(result.exam_score),
         flagged=None if result.flagged is None else bool(result.flagged),
-        warnings=len(result.findings) + len(result.contract.notes),
+        review=tuple(dict.fromkeys(finding.code for finding in result.review)),
+        notes=len(result.notes) + len(result.contract.notes),
         breasts=tuple(
             BreastEntry(breast.laterality, float(breast.score), thumbnail(breast)) for breast in result.breasts
         ),
@@ -91,13 +94,13 @@ def index_entry(result: StudyResult, look: Look = DEFAULT_LOOK) -> IndexEntry:
 def write_index(rows: Sequence[IndexEntry | FailedEntry], path: Path) -> None:
     """Write the index page, in one step.
 
-    Order: flagged studies, those that were not scored, then all others; within each by falling score.
+    Order: flagged studies, those to review, those that were not scored, then all others; within each by falling score.
     """
 
     def urgency(row: IndexEntry | FailedEntry) -> tuple[int, float, str]:
         if isinstance(row, FailedEntry):
-            return 1, 0.0, row.label
-        return 0 if row.flagged else 2, -row.exam_score, row.study
+            return 2, 0.0, row.label
+        return 0 if row.flagged else 1 if row.review else 3, -row.exam_score, row.study
 
     ordered = sorted(rows, key=urgency)
     page = RESULT_PAGES.get_template("index_page.html").render(

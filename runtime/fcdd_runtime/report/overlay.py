@@ -13,8 +13,8 @@ from fcdd_runtime.contract import ModelContract, Resize
 from fcdd_runtime.images.heatmap import scaled_for_display
 from fcdd_runtime.images.network_input import crop_offset, resized_shape
 from fcdd_runtime.report.colormap import DEFAULT_LOOK, Look, color_table
-from fcdd_runtime.report.words import SIDES, state_in_words
-from fcdd_runtime.result import BreastResult
+from fcdd_runtime.report.words import SIDES, state_of
+from fcdd_runtime.result import BreastResult, StudyResult
 from fcdd_runtime.software import INTENDED_USE
 
 FloatArray = npt.NDArray[np.float32]
@@ -29,20 +29,20 @@ _MINIMUM_SIDE = 512
 """A written picture is enlarged by a whole number until its longer side has this many pixels."""
 
 
-def overlay_image(breast: BreastResult, contract: ModelContract, look: Look = DEFAULT_LOOK) -> Image.Image:
-    """Draw a breast with its heatmap, and a caption below that keeps side and purpose with it.
+def overlay_image(breast: BreastResult, result: StudyResult, look: Look = DEFAULT_LOOK) -> Image.Image:
+    """Draw a breast of a study with its heatmap, and a caption below that keeps side, state and purpose with it.
 
     Returns
     -------
     RGB, anterior up, the patient's right at the left, square pixels
     """
-    blended = blended_image(breast, contract, look)
+    blended = blended_image(breast, result.contract, look)
     enlargement = -(-_MINIMUM_SIDE // max(blended.size))
     width, height = blended.width * enlargement, blended.height * enlargement
     caption_height = round(width / 8)
     page = Image.new("RGB", (width, height + caption_height))
     page.paste(blended.resize((width, height), Image.Resampling.BICUBIC))
-    side, state = SIDES[breast.laterality], state_in_words(breast.flagged)
+    side, state = SIDES[breast.laterality], state_of(breast.flagged, to_review=bool(result.review)).in_line
     ImageDraw.Draw(page).multiline_text(
         (width / 40, height + caption_height / 2),
         f"{side} breast   score {breast.score:.4g}   {state}\n{INTENDED_USE}",

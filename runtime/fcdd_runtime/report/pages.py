@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from fcdd_runtime.report.words import SIDES, STATES, position_in_words, score_in_words
+from fcdd_runtime.report.words import SIDES, position_in_words, score_in_words, state_of
 from fcdd_runtime.software import INTENDED_USE, NAME, software_version
 
 PNG_LEVEL = 3
@@ -59,6 +59,6 @@ def script_hash(script: str) -> str:
 
 RESULT_PAGES = page_environment("fcdd_runtime.report")
 """The templates of results, which also have the words that results are told in."""
-RESULT_PAGES.globals |= {"states": STATES, "sides": SIDES}
+RESULT_PAGES.globals |= {"state_of": state_of, "sides": SIDES}
 RESULT_PAGES.filters |= {"score": score_in_words, "position": position_in_words}
 RESULT_PAGES.tests["sha256"] = re.compile("[0-9a-f]{64}").fullmatch

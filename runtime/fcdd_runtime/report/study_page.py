@@ -10,6 +10,7 @@ from dataclasses import replace
 from PIL import Image
 
 from fcdd_runtime.contract import ModelContract, OperatingPoint
+from fcdd_runtime.findings import KINDS
 from fcdd_runtime.images.heatmap import display_range
 from fcdd_runtime.report.colormap import DEFAULT_LOOK, Look, color_table
 from fcdd_runtime.report.overlay import OPACITY, display_image, heat_layer, peak_mm, seen_part
@@ -30,7 +31,8 @@ def study_page(result: StudyResult, study: str, look: Look = DEFAULT_LOOK) -> st
         global_range=(low, low + span),
         axis_end=_axis_end(result),
         sensitivity=_sensitivity(contract.operating_point),
-        warnings=[*(finding.sentence for finding in result.findings), *(f"Model: {note}" for note in contract.notes)],
+        review=[(finding.sentence, KINDS[finding.code].advice) for finding in result.review],
+        notes=[*(finding.sentence for finding in result.notes), *(f"Model: {note}" for note in contract.notes)],
         views=[_view(breast, contract, look) for breast in result.breasts],
         image_facts=_image_facts(result),
         model_facts=_model_facts(contract),

@@ -14,20 +14,28 @@ class State(NamedTuple):
     shape: str
     """Says the same without colour."""
 
+    @property
+    def in_line(self) -> str:
+        """Its words within a line of text, such as `not flagged`."""
+        return self.words[0].lower() + self.words[1:]
 
-STATES = {
+
+NOT_SCORED = State("failed", "Not scored", "✕")
+_REVIEW = State("review", "Review", "◆")
+_FLAGGED_REVIEW = State("flagged", "Flagged, review", "▲")
+_SCORED = {
     True: State("flagged", "Flagged", "▲"),
     False: State("unflagged", "Not flagged", "●"),
     None: State("undecided", "No operating point", "○"),
 }
 """By `flagged`."""
-NOT_SCORED = State("failed", "Not scored", "✕")
 
 
-def state_in_words(flagged: bool | None) -> str:
-    """Return what stands within a line of text, such as `not flagged`."""
-    words = STATES[flagged].words
-    return words[0].lower() + words[1:]
+def state_of(flagged: bool | None, *, to_review: bool) -> State:
+    """Return what a breast or an exam is shown as: in a study that is put to review, never as not flagged."""
+    if not to_review:
+        return _SCORED[flagged]
+    return _FLAGGED_REVIEW if flagged else _REVIEW
 
 
 def score_in_words(score: float) -> str:

@@ -35,6 +35,10 @@ class SummaryRow:
     peak_z_mm: float
     sop_instance_uid: str
     frame_number: int | None
+    state: str
+    """`scored`, or `review` where a person has to look at the study."""
+    review: str
+    """Codes of the findings that say so, with `;` between them."""
 
 
 def write_study_report(
@@ -60,7 +64,7 @@ def write_study_report(
     with replaced_folder(folder) as fresh:
         (fresh / "result.json").write_text(result_json(result), encoding="utf-8")
         for breast in result.breasts:
-            overlay_image(breast, result.contract, look).save(
+            overlay_image(breast, result, look).save(
                 fresh / f"overlay_{breast.laterality}.png", compress_level=PNG_LEVEL
             )
         page = study_page(result, study_folder_name(result.study_instance_uid), look)
@@ -100,6 +104,8 @@ def summary_rows(result: StudyResult) -> tuple[SummaryRow, ...]:
             peak_z_mm=float(z),
             sop_instance_uid=breast.peak.sop_instance_uid,
             frame_number=breast.peak.frame_number,
+            state=result.state,
+            review=";".join(dict.fromkeys(finding.code for finding in result.review)),
         )
         rows.append(row)
     return tuple(rows)
@@ -116,6 +122,9 @@ def result_json(result: StudyResult) -> str:
     contract = result.contract
     document = {
         "study_instance_uid": result.study_instance_uid,
+        "state": result.state,
+        "review": [dataclasses.asdict(finding) for finding in result.review],
+        "notes": [dataclasses.asdict(finding) for finding in result.notes],
         "exam_score": float(result.exam_score),
         "flagged": _plain_flag(result.flagged),
         "breasts": [
@@ -138,6 +147,7 @@ def result_json(result: StudyResult) -> str:
         "phases": dataclasses.asdict(result.phases),
         "split": dataclasses.asdict(result.split),
         "warnings": [finding.sentence for finding in result.findings],
+        "not_used": [dataclasses.asdict(series) for series in result.not_used],
         "model": {
             "name": contract.name,
             "network": contract.network,

@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from fcdd_runtime.phases.manual import ManualPhases
 from fcdd_runtime.redaction import NOT_SHOWN, Redacted, for_terminal, quoted
 from fcdd_runtime.report.colormap import Look
 from fcdd_runtime.report.index_page import FailedEntry, IndexEntry, index_entry, write_index
-from fcdd_runtime.report.words import state_in_words
+from fcdd_runtime.report.words import state_of
 from fcdd_runtime.report.write import SummaryRow, study_folder_name, summary_rows, write_study_report, write_summary
 from fcdd_runtime.result import StudyResult
 from fcdd_runtime.runs.image_folder import score_images, write_image_scores
@@ -94,6 +95,8 @@ class ScoreRun:
     studies: set[str] = field(default_factory=set)
     done: int = 0
     failed: int = 0
+    repeated: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """How often each sentence was said of a study, by `Warning` or `Note` and its words."""
     reference: Reference | None = None
     """Compares with every breast of every study; None: as `score_study` says."""
 
@@ -126,6 +129,10 @@ class ScoreRun:
         finally:
             # A list without the inputs that a lost server or a signal left over would look complete.
             self.index += [FailedEntry(f"input {number + 1}", _LEFT_OVER) for number in range(reached, len(inputs))]
+            for (kind, sentence), count in self.repeated.items():
+                if count > 1:
+                    studies = "1 more study" if count == 2 else f"{count - 1} more studies"
+                    self.options.complain(f"{kind}: {studies}: {sentence}")
             self._write_lists(several=len(inputs) > 1 or len(self.studies) > 1)
             counts = {"scored": self.done, "failed": self.failed, "left_over": len(inputs) - reached}
             LOG.info("run ended", **counts, seconds=round(time.monotonic() - started, 3))
@@ -176,7 +183,7 @@ class ScoreRun:
         except ServerUnreachableError:
             raise
         except FcddError as error:
-            self._warn(label, tuple(finding.sentence for finding in study.findings))
+            self._tell(label, study.findings)
             removed = ""
             if folder.exists():
                 # What an earlier call wrote would look current.
@@ -184,17 +191,19 @@ class ScoreRun:
                 removed = "; its earlier result was removed"
             self._fail(label, f"{error}{removed}")
             return
-        self._warn(label, tuple(finding.sentence for finding in result.findings))
+        self._tell(label, result.findings)
         self.done += 1
         self.rows += summary_rows(result)
         self.index.append(index_entry(result, self.options.look))
         LOG.info("study scored", **label.fields())
+        state = state_of(result.flagged, to_review=bool(result.review))
         scores = "  ".join(f"{breast.laterality} {breast.score:.6g}" for breast in result.breasts)
-        self.options.say(f"{folder.name}  {scores}  {state_in_words(result.flagged)}  {folder / 'report.html'}")
+        self.options.say(f"{folder.name}  {scores}  {state.in_line}  {folder / 'report.html'}")
 
     def _write_dicom(self, label: _Label, result: StudyResult, study: Study, draft: Path) -> None:
         if self.options.write_dicom is not None:
-            self._warn(label, self.options.write_dicom(result, study, draft, self.options.look))
+            for sentence in self.options.write_dicom(result, study, draft, self.options.look):
+                self._say("Warning", label, sentence)
 
     def _score_image_folder(self, label: _Label, path: Path) -> None:
         def without_path(sentence: object) -> str:
@@ -221,11 +230,20 @@ class ScoreRun:
         LOG.error("not scored", **label.fields(), sentence=logged)
         self.options.complain(f"Error: {label.text}: {shown}")
 
-    def _warn(self, label: _Label, sentences: tuple[str, ...]) -> None:
-        for sentence in sentences:
-            shown, logged = _redacted(sentence, label)
+    def _tell(self, label: _Label, findings: tuple[Finding, ...]) -> None:
+        for finding in findings:
+            self._say("Warning" if finding.to_review else "Note", label, finding.sentence)
+
+    def _say(self, kind: str, label: _Label, sentence: str) -> None:
+        """Print a sentence the first time; what many studies have in common is counted and told at the end."""
+        shown, logged = _redacted(sentence, label)
+        if kind == "Note":
+            LOG.info("note", **label.fields(), sentence=logged)
+        else:
             LOG.warning("doubt", **label.fields(), sentence=logged)
-            self.options.complain(f"Warning: {label.text}: {shown}")
+        self.repeated[kind, shown] += 1
+        if self.repeated[kind, shown] == 1:
+            self.options.complain(f"{kind}: {label.text}: {shown}")
 
     def _write_lists(self, several: bool) -> None:
         """List this call's studies, those that failed too; lists of an earlier call must not be taken for this one's.

@@ -20,7 +20,7 @@ from pydicom.sr.codedict import codes
 from result_builders import SIZE, make_breast, make_contract, make_study
 
 from fcdd_runtime.backends.fake import FakeBackend
-from fcdd_runtime.contract import MipRecipe, ModelContract, Resize
+from fcdd_runtime.contract import MipRecipe, ModelContract, OperatingPoint, Resize
 from fcdd_runtime.errors import MissingExtraError, StudyError
 from fcdd_runtime.pacs import dicom_writer
 from fcdd_runtime.pacs.write import write_dicom_results
@@ -287,11 +287,26 @@ def test_without_an_operating_point_the_report_says_so_and_names_no_threshold(tm
     assert validation_errors(tmp_path / "out" / "sr.dcm", "Comprehensive3DSR") == []
 
 
+@pytest.mark.parametrize("flagged", [False, True])
+def test_the_report_of_a_study_to_review_says_so_and_never_not_flagged(tmp_path: Path, flagged: bool) -> None:
+    point = OperatingPoint(0.0 if flagged else 1e9, None, "tests")
+    mock = MockStudy(breast_phantom(), attributes={"PatientPosition": "HFS"})
+    result, study = scored(mock, tmp_path / "study", operating_point=point)
+    report = written(result, study, tmp_path / "out")["sr.dcm"]
+    values = [
+        flag.ConceptCodeSequence[0].CodeValue for flag in content(report, "Anomaly score against the operating point")
+    ]
+    assert values == (["flagged", "review"] if flagged else ["review"]) * 3
+    comments = [item.TextValue for item in content(report, "Comment")]
+    assert "Review: The patient did not lie prone: PatientPosition is HFS." in comments
+    assert validation_errors(tmp_path / "out" / "sr.dcm", "Comprehensive3DSR") == []
+
+
 def test_the_overlay_shows_the_picture_at_its_size_in_the_patient(example: Example, tmp_path: Path) -> None:
     result, study, objects = example
     for breast in result.breasts:
         dataset = objects[f"overlay_{breast.laterality}.dcm"]
-        picture = overlay_image(breast, result.contract)
+        picture = overlay_image(breast, result)
         assert np.array_equal(dataset.pixel_array, np.asarray(picture))
         assert list(dataset.PatientOrientation) == ["L", "P"]
         assert dataset.Laterality == breast.laterality
@@ -299,7 +314,7 @@ def test_the_overlay_shows_the_picture_at_its_size_in_the_patient(example: Examp
         assert list(dataset.PixelSpacing) == pytest.approx([width / picture.width] * 2, abs=1e-6)
     write_dicom_results(result, study, tmp_path, PUBLISHED_LOOK, CREATED)
     jet = dcmread(tmp_path / "overlay_L.dcm").pixel_array
-    assert np.array_equal(jet, np.asarray(overlay_image(result.breasts[1], result.contract, PUBLISHED_LOOK)))
+    assert np.array_equal(jet, np.asarray(overlay_image(result.breasts[1], result, PUBLISHED_LOOK)))
 
 
 def test_the_map_holds_every_value_as_the_model_gave_it(example: Example) -> None:

@@ -35,17 +35,31 @@ def text(page: str) -> str:
     return " ".join(html.unescape(re.sub(r"<(style|script)>.*?</\1>|<[^>]+>", " ", page, flags=re.DOTALL)).split())
 
 
-def test_flagged_studies_come_first_then_failures_then_the_others_by_falling_score(tmp_path: Path) -> None:
+def test_flagged_studies_come_first_then_those_to_review_then_failures_then_all_others(
+    tmp_path: Path,
+) -> None:
     page = page_of(
         tmp_path,
         entry("low", 0.1, False),
+        dataclasses.replace(entry("doubtful", 0.2, False), review=("incomplete",)),
+        dataclasses.replace(entry("flagged and doubtful", 0.6, True), review=("incomplete",)),
         entry("unknown", 0.9, None),
         FailedEntry("broken", "a slice is missing; export the study again"),
         entry("flagged low", 0.5, True),
         entry("middle", 0.3, False),
         entry("flagged high", 0.7, True),
     )
-    assert names(page) == ["flagged high", "flagged low", "broken", "unknown", "middle", "low"]
+    assert names(page) == [
+        *("flagged high", "flagged and doubtful", "flagged low", "doubtful", "broken", "unknown", "middle", "low")
+    ]
+    assert re.findall(r'class="study (\w+)"', page) == [
+        *["flagged"] * 3,
+        "review",
+        "failed",
+        *["undecided"],
+        *["unflagged"] * 2,
+    ]
+    assert text(page).count("◆ incomplete") == 2
 
 
 def test_equal_scores_keep_one_order(tmp_path: Path) -> None:
@@ -56,15 +70,15 @@ def test_equal_scores_keep_one_order(tmp_path: Path) -> None:
 def test_a_row_links_to_the_report_and_shows_both_breasts(tmp_path: Path) -> None:
     study = make_study(
         findings=(
-            Finding("not-breast", "One."),
-            Finding("not-breast", "Two."),
+            Finding("jitter", "One."),
+            Finding("lossy", "Two."),
         ),
         contract=make_contract(notes=("Three.",)),
     )
     page = page_of(tmp_path, index_entry(study))
     folder = study_folder_name(study.study_instance_uid)
     assert re.findall(r'<a [^>]*href="([^"]*)"', page) == [f"{folder}/report.html"]
-    for expected in ("Flagged", "0.7500", "R 0.3000", "L 0.7500", study.study_instance_uid, folder, "3 warnings"):
+    for expected in ("Flagged", "0.7500", "R 0.3000", "L 0.7500", study.study_instance_uid, folder, "3 notes"):
         assert expected in text(page)
     assert re.findall(r'alt="(\w+) breast"', page) == ["Right", "Left"]
 

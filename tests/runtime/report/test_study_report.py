@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 from result_builders import SIZE, SQUASH, make_breast, make_contract, make_study
 
 from fcdd_runtime import files
@@ -354,13 +354,13 @@ def test_the_written_overlay_blends_the_hottest_colour_with_the_grey_below_it() 
     hot = make_breast(image=image, heatmap=np.full((SIZE, SIZE), 9, np.float32))
     cold = make_breast(image=image, heatmap=np.zeros((SIZE, SIZE), np.float32))
     expected = (1 - OPACITY) * 100 + OPACITY * color_table()[-1].astype(float)
-    assert np.asarray(overlay_image(hot, make_contract()))[300, 300] == pytest.approx(expected, abs=1.5)
-    assert overlay_image(cold, make_contract()).getpixel((300, 300)) == (100, 100, 100)
+    assert np.asarray(overlay_image(hot, make_study()))[300, 300] == pytest.approx(expected, abs=1.5)
+    assert overlay_image(cold, make_study()).getpixel((300, 300)) == (100, 100, 100)
 
 
 def test_the_written_overlay_carries_a_caption_below_the_image_and_none_on_it() -> None:
     breast = make_breast(image=np.zeros((600, 700), np.uint8), heatmap=np.zeros((SIZE, SIZE), np.float32))
-    overlay = np.asarray(overlay_image(breast, make_contract()))
+    overlay = np.asarray(overlay_image(breast, make_study()))
     assert overlay.shape[1] == 700
     assert not overlay[:600].any()
     assert overlay[600:].any()
@@ -370,7 +370,7 @@ def test_the_written_overlay_carries_a_caption_below_the_image_and_none_on_it() 
 
 def test_a_small_breast_image_is_enlarged_to_be_seen() -> None:
     breast = make_breast(image=np.zeros((100, 120), np.uint8))
-    assert overlay_image(breast, make_contract()).width == 600
+    assert overlay_image(breast, make_study()).width == 600
 
 
 def lab(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
@@ -415,8 +415,8 @@ def test_the_published_look_is_jet_on_each_heatmaps_own_scale(tmp_path: Path) ->
     steps = np.asarray(heat_layer(study.breasts[0], study.contract, Look("inferno", "local")))
     assert np.array_equal(np.asarray(layer.convert("RGBA"))[..., :3], color_table("jet")[steps])
     picture = np.asarray(Image.open(tmp_path / "jet" / "overlay_R.png"))
-    assert np.array_equal(picture, np.asarray(overlay_image(study.breasts[0], study.contract, PUBLISHED_LOOK)))
-    assert not np.array_equal(picture, np.asarray(overlay_image(study.breasts[0], study.contract)))
+    assert np.array_equal(picture, np.asarray(overlay_image(study.breasts[0], study, PUBLISHED_LOOK)))
+    assert not np.array_equal(picture, np.asarray(overlay_image(study.breasts[0], study)))
 
 
 def test_what_else_is_written_shares_the_folders_fate(tmp_path: Path) -> None:
@@ -508,7 +508,7 @@ def test_the_peak_is_marked_at_its_pixel_in_millimetres(tmp_path: Path) -> None:
 
 
 def test_the_page_says_what_was_found_and_how(tmp_path: Path) -> None:
-    text = PageParser(page_of(make_study(findings=(Finding("not-breast", "Only three phases."),)), tmp_path)).text()
+    text = PageParser(page_of(make_study(findings=(Finding("several-before", "Only three phases."),)), tmp_path)).text()
     for expected in (
         "Flagged",
         "The exam score reaches the threshold 0.4000 (set for 97 % sensitivity).",
@@ -538,10 +538,63 @@ def test_a_study_uid_of_64_characters_is_shown_whole(tmp_path: Path) -> None:
     assert uid in PageParser(page_of(make_study(study_instance_uid=uid), tmp_path)).text()
 
 
-def test_notes_on_the_model_stand_among_the_warnings(tmp_path: Path) -> None:
+def test_notes_on_the_model_stand_among_the_notes(tmp_path: Path) -> None:
     page = page_of(make_study(contract=make_contract(notes=("Drift of 2 % accepted.",))), tmp_path)
-    warnings = page[page.index('class="warnings"') : page.index('id="viewer"')]
-    assert "Model: Drift of 2 % accepted." in warnings
+    notes = page[page.index('<section class="notes"') : page.index('id="viewer"')]
+    assert "Model: Drift of 2 % accepted." in notes
+
+
+REVIEW = (
+    Finding("contrast-unclear", "It is unclear whether contrast arrived."),
+    Finding("jitter", "Positions differ."),
+)
+
+
+@pytest.mark.parametrize(
+    ("flagged", "words"),
+    [(False, "Review"), (None, "Review"), (True, "Flagged, review")],
+    ids=["below", "none", "above"],
+)
+def test_a_study_to_review_is_never_shown_as_not_flagged(tmp_path: Path, flagged: bool | None, words: str) -> None:
+    contract = make_contract() if flagged is not None else make_contract(operating_point=None)
+    breasts = (make_breast("R", flagged=None if flagged is None else False), make_breast("L", flagged=flagged))
+    study = make_study(*breasts, findings=REVIEW, contract=contract)
+    page = page_of(study, tmp_path)
+    text = PageParser(page).text()
+    assert "Not flagged" not in text
+    assert "No operating point" not in text
+    assert words in text
+    assert "A person has to look at this study" in text
+    assert "It is unclear whether contrast arrived. What to do: look at the subtraction." in text
+    assert page.index("unclear whether") < page.index("Positions differ.") < page.index('id="viewer"')
+    document = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert document["state"] == "review"
+    assert document["review"] == [{"code": "contrast-unclear", "sentence": "It is unclear whether contrast arrived."}]
+    assert document["notes"] == [{"code": "jitter", "sentence": "Positions differ."}]
+    assert document["flagged"] == flagged
+    assert document["warnings"] == list(sentences(REVIEW))
+    assert [(row.state, row.review) for row in summary_rows(study)] == [("review", "contrast-unclear")] * 2
+
+
+def test_notes_alone_put_no_study_to_review(tmp_path: Path) -> None:
+    study = make_study(findings=REVIEW[1:])
+    assert "Not flagged" in PageParser(page_of(study, tmp_path)).text()
+    assert [(row.state, row.review) for row in summary_rows(study)] == [("scored", "")] * 2
+
+
+def test_the_caption_of_an_overlay_says_review(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    draw = ImageDraw.ImageDraw.multiline_text
+
+    def noting(self: ImageDraw.ImageDraw, place: Any, text: str, *rest: Any, **options: Any) -> None:
+        written.append(text)
+        draw(self, place, text, *rest, **options)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "multiline_text", noting)
+    for findings in (REVIEW, ()):
+        overlay_image(make_breast(), make_study(findings=findings))
+    assert ["review" in caption for caption in written] == [True, False]
+    assert ["not flagged" in caption for caption in written] == [False, True]
 
 
 def test_bars_and_threshold_share_one_scale(tmp_path: Path) -> None:

@@ -411,8 +411,71 @@ def test_loss_by_compression_is_said_in_the_result_and_on_the_terminal(model: Pa
     mock = MockStudy(breast_phantom(), attributes={"LossyImageCompression": "01"})
     mock.write(tmp_path / "study")
     result = run(tmp_path / "study", "--model", model, "--out", tmp_path / "out")
-    assert result.stderr.startswith("Warning: input 1: The images of series 5 were compressed with loss")
+    assert result.stderr.startswith("Note: input 1: The images of series 5 were compressed with loss")
     assert "compressed with loss" in result_of(tmp_path / "out", mock)["warnings"][0]
+
+
+def test_a_study_to_review_is_told_on_the_terminal_and_in_the_lists(model: Path, tmp_path: Path) -> None:
+    mock = MockStudy(breast_phantom(), attributes={"PatientPosition": "HFS"})
+    mock.write(tmp_path / "study")
+    result = run(tmp_path / "study", "--model", model, "--out", tmp_path / "out")
+    assert result.exit_code == 0
+    assert result.stderr == "Warning: input 1: The patient did not lie prone: PatientPosition is HFS.\n"
+    assert "not flagged" not in result.output
+    assert "review  " in result.output
+    with (tmp_path / "out" / "summary.csv").open(newline="") as file:
+        assert [(row["state"], row["review"]) for row in csv.DictReader(file)] == [("review", "supine")] * 2
+    document = result_of(tmp_path / "out", mock)
+    assert [finding["code"] for finding in document["review"]] == ["supine"]
+    assert (document["state"], document["notes"], document["not_used"]) == ("review", [], [])
+
+
+def test_what_many_studies_have_in_common_is_told_once_and_counted(model: Path, tmp_path: Path) -> None:
+    attributes = {"PatientPosition": "HFS", "LossyImageCompression": "01"}
+    for number in range(4):
+        mock = MockStudy(breast_phantom(), study=str(number), attributes=attributes if number else {})
+        mock.write(tmp_path / str(number))
+    result = run(*(tmp_path / str(number) for number in range(4)), "--model", model, "--out", tmp_path / "out")
+    assert result.exit_code == 0
+    loss = "The images of series 5 were compressed with loss; the scores may differ from the original's."
+    supine = "The patient did not lie prone: PatientPosition is HFS."
+    assert result.stderr.splitlines() == [
+        f"Note: input 2: {loss}",
+        f"Warning: input 2: {supine}",
+        f"Note: 2 more studies: {loss}",
+        f"Warning: 2 more studies: {supine}",
+    ]
+
+
+def test_a_list_shows_what_there_is_to_choose_and_why_things_were_ruled_out(tmp_path: Path) -> None:
+    MockStudy(breast_phantom(), phase_attribute="AcquisitionTime").write(tmp_path / "study")
+    computed = MockStudy(breast_phantom(1), series_number=7, description="DOE JANE", image_type=("DERIVED", "X", "SUB"))
+    computed.write(tmp_path / "study")
+    result = run("--list", tmp_path / "study")
+    assert result.exit_code == 0
+    assert "DOE" not in result.output
+    title, columns, *rows = (line.strip() for line in result.stdout.splitlines())
+    assert title == "input 1"
+    assert columns.split("  ")[0] == "choose as"
+    assert [(row.split()[0], row.split("  ")[-1].strip()) for row in rows] == [
+        ("5/1", "pre-contrast"),
+        ("5/2", "post-contrast"),
+        ("5/3", "another phase"),
+        ("7/1", "computed (SUB) by its ImageType"),
+    ]
+    assert "64 x 96" in rows[0]
+    assert "AcquisitionTime 10:11:20.2" in rows[1]
+
+
+def test_a_list_says_why_a_study_cannot_be_scored_and_what_cannot_be_read(tmp_path: Path) -> None:
+    MockStudy(breast_phantom(1)).write(tmp_path / "study")
+    (tmp_path / "empty").mkdir()
+    result = run("--list", tmp_path / "study", tmp_path / "empty")
+    assert result.exit_code == 1
+    assert "! only one phase was found, series 5 (1 phases)" in result.stdout
+    assert "Error: input 2: the input is empty" in result.stderr
+    assert run("--list", tmp_path / "empty").exit_code == 2
+    assert run("--list", tmp_path / "study", "--out", tmp_path / "out").exit_code == 2
 
 
 @pytest.mark.parametrize(
