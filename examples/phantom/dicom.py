@@ -91,6 +91,7 @@ def _set_acquisition(dataset: Dataset, phantom: Phantom) -> None:
     dataset.FlipAngle = 12
     dataset.EchoTrainLength = 1
     dataset.NumberOfTemporalPositions = len(phantom.volumes)
+    dataset.ImagesInAcquisition = len(phantom.volumes) * phantom.grid.shape[0]
     dataset.SliceThickness = STEP_MM[0]
     dataset.SpacingBetweenSlices = STEP_MM[0]
     dataset.PixelSpacing = [STEP_MM[1], STEP_MM[2]]

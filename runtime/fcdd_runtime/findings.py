@@ -102,6 +102,7 @@ KINDS: dict[str, Kind] = {
     "not-used": Kind("note", "another volume at the same place was not used", ""),
     "interpolated": Kind("note", "a phase was interpolated onto the grid of the other", ""),
     "jitter": Kind("note", "the phases' positions differ a little", ""),
+    "one-breast": Kind("note", "one side of the field of view shows no breast, as the headers say", ""),
     "not-cut": Kind("note", "the image of one breast is not cut behind the chest wall", ""),
 }
 """By code."""

@@ -78,8 +78,9 @@ class SplitChoice:
     """How left and right, and front and back, were found."""
 
     method: str
-    """`sternum` (valley of the body surface between the breasts), `image centre`, `separate series` (each breast has
-    its own), or for a unilateral study `laterality in the headers`, `position`, or both joined by `and`."""
+    """`sternum` (valley of the body surface between the breasts), `one breast` (the other side has none), `image
+    centre`, `separate series` (each breast has its own), or for a unilateral study `laterality in the headers`,
+    `position`, or both joined by `and`."""
     confidence: float
     """0..1: for the sternum, depth of the valley against the height of the lower breast; 0 for the image centre;
     otherwise the share of the evidence (headers, position against x = 0) that says so, which never contradicts."""
@@ -87,6 +88,8 @@ class SplitChoice:
     """Patient x of the midline, mm; in a unilateral study that of the frame of reference, 0."""
     findings: tuple[Finding, ...] = ()
     """The study's findings contain them."""
+    empty_side: str = ""
+    """`L` or `R` where a field of view of both shows no breast on that side."""
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fcdd_runtime.breasts.projection import Projection
-from fcdd_runtime.breasts.sternum import find_deepest_skin_row, find_sternum
-from fcdd_runtime.breasts.which_sides import check_two_sides, find_only_side
+from fcdd_runtime.breasts.sternum import find_deepest_skin_row, find_lone_breast, find_sternum
+from fcdd_runtime.breasts.which_sides import MIN_BILATERAL_MM, Side, check_two_sides, find_only_side
 from fcdd_runtime.contract import MipRecipe
 from fcdd_runtime.errors import StudyError
 from fcdd_runtime.findings import Finding
@@ -117,27 +117,45 @@ def split_breasts(
             "the projection is one column wide and cannot be split; give a bilateral axial field of view", "no-image"
         )
     sternum = find_sternum(projection.pre_mean, projection.pixel_mm)
-    side = find_only_side(projection, sternum, laterality)
-    findings: tuple[Finding, ...] = ()
+    side, findings = find_only_side(projection, sternum, laterality)
+    lone, empty_side = None, ""
+    # Where the field of view lies says nothing against both breasts; what the headers say may be the one that is left.
+    may_show_both = side is None or side.method == "laterality in the headers"
+    if sternum is None and may_show_both and columns * projection.pixel_mm[1] >= MIN_BILATERAL_MM:
+        lone = find_lone_breast(projection.pre_mean, projection.pixel_mm)
     if sternum is not None:
         middle, end_row = sternum.midline, _posterior_cut(projection, sternum.skin_row, recipe)
         midline_mm = projection.x_mm(middle - 0.5)
         parts = [_Part("R", projection, 0, middle, end_row), _Part("L", projection, middle, columns, end_row)]
+    elif lone is not None:
+        middle, end_row = lone.midline, _posterior_cut(projection, lone.skin_row, recipe)
+        midline_mm = projection.x_mm(middle - 0.5)
+        columns_shown = (0, middle) if lone.laterality == "R" else (middle, columns)
+        parts = [_Part(lone.laterality, projection, *columns_shown, end_row)]
+        empty_side = "L" if lone.laterality == "R" else "R"
+        code = "one-breast" if laterality == lone.laterality else "no-breast"
+        sentence = f"No breast is shown on the {_SIDES[empty_side]} side, which was not scored."
+        # What was unclear is settled; headers that name the breast that there is contradict nothing.
+        findings = (Finding(code, sentence),)
+        if laterality == empty_side:
+            findings += (Finding("side-unclear", f"The headers say that the {_SIDES[empty_side]} breast is shown."),)
+        side = Side(lone.laterality, "one breast", lone.confidence)
     elif side is not None:
         midline_mm = 0.0
         parts = [_whole(side.laterality, projection, midline_mm, recipe)]
-        findings = _check_cut(parts)
+        findings += _check_cut(parts)
     else:
         middle = columns // 2
         midline_mm = projection.x_mm(middle - 0.5)
         parts = [_Part("R", projection, 0, middle, rows), _Part("L", projection, middle, columns, rows)]
-        findings = (Finding("no-sternum", _HALVED),)
+        findings += (Finding("no-sternum", _HALVED),)
     method, confidence = ("image centre", 0.0) if sternum is None else ("sternum", sternum.confidence)
     if side is not None:
         method, confidence = side.method, side.confidence
         parts = [part for part in parts if part.laterality == side.laterality]
     images = _window(parts, recipe)
-    return images, SplitChoice(method, confidence, midline_mm, findings + _check_images(images, recipe))
+    findings += _check_images(images, recipe)
+    return images, SplitChoice(method, confidence, midline_mm, findings, empty_side)
 
 
 def separate_breasts(
@@ -152,13 +170,13 @@ def separate_breasts(
     Raises
     ------
     StudyError
-        If nothing enhances, or headers and positions contradict each other.
+        If nothing enhances, or it is unclear whether these are two breasts.
     """
-    confidence = check_two_sides(right, left, lateralities)
+    confidence, contradicted = check_two_sides(right, left, lateralities)
     midline_mm = (right.x_mm(right.maximum.shape[1] - 0.5) + left.x_mm(-0.5)) / 2
     parts = [_whole("R", right, midline_mm, recipe), _whole("L", left, midline_mm, recipe)]
     images = _window(parts, recipe)
-    findings = _check_cut(parts) + _check_images(images, recipe)
+    findings = contradicted + _check_cut(parts) + _check_images(images, recipe)
     return images, SplitChoice("separate series", confidence, midline_mm, findings)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fcdd_runtime.volumes.body_mask import body_mask
+from fcdd_runtime.volumes.body_mask import body_mask, without_islands
 from fcdd_runtime.volumes.volume import FloatArray
 
 SKIN_MM = 10.0
@@ -24,6 +24,12 @@ MIN_CONTRAST = 2.0
 FLOOR_SHARE = 0.1
 """The floor of the valley reaches up to this share of its depth."""
 
+LONE_ABOVE_MM, LONE_OFF_MM = 30.0, 40.0
+"""A lone breast stands so far out of the other side, and lies so far off the middle. Breasts of one patient differ by
+less in height unless the smaller one leaves a valley over the sternum."""
+OPPOSITE_MM = 20.0
+"""How far the two sides may be mirrored amiss."""
+
 _Heights = npt.NDArray[np.float64]
 """Of the body's front surface, a column each."""
 
@@ -40,6 +46,33 @@ class Sternum:
     """0..1: depth of the valley against the height of the lower breast above its lateral foot."""
 
 
+@dataclass(frozen=True)
+class LoneBreast:
+    """One breast in a field of view of both, in pixels of the projection."""
+
+    laterality: str
+    """`R` or `L`."""
+    midline: int
+    """First column to the patient's left of the body's middle."""
+    skin_row: int
+    """Row of the skin there."""
+    confidence: float
+    """0..1: how far the breast stands out of the other side, against its height above the body's middle."""
+
+
+@dataclass(frozen=True)
+class _Profile:
+    """The front surface of the body, a column each."""
+
+    surface: npt.NDArray[np.intp]
+    """First row of lasting body; the number of rows where there is none."""
+    height_mm: _Heights
+    """The same as a height above the image's last row, smoothed."""
+    right_edge: int
+    """First column that shows body, and the last."""
+    left_edge: int
+
+
 def find_sternum(pre_mean: FloatArray, pixel_mm: tuple[float, float]) -> Sternum | None:
     """Find the sternum in the head-foot mean of the pre-contrast phase.
 
@@ -52,18 +85,10 @@ def find_sternum(pre_mean: FloatArray, pixel_mm: tuple[float, float]) -> Sternum
     -------
     None if there is no convincing valley.
     """
-    body = body_mask(pre_mean)
-    if not _stands_out(pre_mean, body):
+    profile = _profile(pre_mean, pixel_mm)
+    if profile is None:
         return None
-    surface = _front_surface(body, pixel_mm[0])
-    inside = np.flatnonzero(surface < len(pre_mean))
-    if len(inside) < 3:
-        return None
-    right_edge, left_edge = int(inside[0]), int(inside[-1])
-    half = round(SMOOTHING_MM / pixel_mm[1]) // 2
-    padded = np.pad((len(pre_mean) - surface) * pixel_mm[0], half, mode="edge")
-    height_mm = np.convolve(padded, np.full(2 * half + 1, 1 / (2 * half + 1)), mode="valid")
-
+    height_mm, right_edge, left_edge = profile.height_mm, profile.right_edge, profile.left_edge
     # How far each column lies below the lower of the highest points on its two sides.
     from_right, from_left = np.maximum.accumulate(height_mm), np.maximum.accumulate(height_mm[::-1])[::-1]
     depth = np.minimum(from_right, from_left) - height_mm
@@ -80,8 +105,41 @@ def find_sternum(pre_mean: FloatArray, pixel_mm: tuple[float, float]) -> Sternum
     walls = np.flatnonzero(height_mm > height_mm[valley] + FLOOR_SHARE * float(depth[valley]))
     first = int(walls[walls < valley].max(initial=-1)) + 1
     last = int(walls[walls > valley].min(initial=len(height_mm))) - 1
-    skin_row = int(np.median(surface[first : last + 1]))
+    skin_row = int(np.median(profile.surface[first : last + 1]))
     return Sternum(midline=(first + last) // 2 + 1, skin_row=skin_row, confidence=confidence)
+
+
+def find_lone_breast(pre_mean: FloatArray, pixel_mm: tuple[float, float]) -> LoneBreast | None:
+    """Find the only breast in a field of view of both, such as after a mastectomy, where there is no sternum.
+
+    Its front lies off the body's middle, and far in front of all that lies as far off on the other side.
+
+    Parameters
+    ----------
+    pre_mean, pixel_mm : as in `find_sternum`
+
+    Returns
+    -------
+    None if both sides are alike.
+    """
+    profile = _profile(pre_mean, pixel_mm)
+    if profile is None:
+        return None
+    height_mm, middle = profile.height_mm, (profile.right_edge + profile.left_edge) / 2
+    peak = profile.right_edge + int(np.argmax(height_mm[profile.right_edge : profile.left_edge + 1]))
+    opposite, reach = round(2 * middle - peak), round(OPPOSITE_MM / pixel_mm[1])
+    beside = height_mm[max(opposite - reach, profile.right_edge) : min(opposite + reach, profile.left_edge) + 1]
+    above_mm = float(height_mm[peak] - beside.max(initial=0.0))
+    if abs(peak - middle) * pixel_mm[1] < LONE_OFF_MM or above_mm < LONE_ABOVE_MM:
+        return None
+    near = slice(max(0, round(middle) - reach // 2), round(middle) + reach // 2 + 1)
+    height = float(height_mm[peak] - np.median(height_mm[near]))
+    return LoneBreast(
+        laterality="R" if peak < middle else "L",
+        midline=round(middle),
+        skin_row=int(np.median(profile.surface[near])),
+        confidence=min(1.0, above_mm / max(height, above_mm, 1.0)),
+    )
 
 
 def find_deepest_skin_row(
@@ -94,12 +152,27 @@ def find_deepest_skin_row(
     pre_mean, pixel_mm : as in `find_sternum`
     columns : (columns,), which to look in
     """
-    body = body_mask(pre_mean)
+    body = without_islands(body_mask(pre_mean))
     if not columns.any() or not _stands_out(pre_mean, body):
         return None
     surface = _front_surface(body, pixel_mm[0])[columns]
     inside = surface[surface < len(pre_mean)]
     return int(inside.max()) if 2 * len(inside) > len(surface) else None
+
+
+def _profile(pre_mean: FloatArray, pixel_mm: tuple[float, float]) -> _Profile | None:
+    """Return the body's front surface; None if there is no body to speak of."""
+    body = without_islands(body_mask(pre_mean))
+    if not _stands_out(pre_mean, body):
+        return None
+    surface = _front_surface(body, pixel_mm[0])
+    inside = np.flatnonzero(surface < len(pre_mean))
+    if len(inside) < 3:
+        return None
+    half = round(SMOOTHING_MM / pixel_mm[1]) // 2
+    padded = np.pad((len(pre_mean) - surface) * pixel_mm[0], half, mode="edge")
+    height_mm = np.convolve(padded, np.full(2 * half + 1, 1 / (2 * half + 1)), mode="valid")
+    return _Profile(surface, height_mm, int(inside[0]), int(inside[-1]))
 
 
 def _stands_out(pre_mean: FloatArray, body: npt.NDArray[np.bool_]) -> bool:

@@ -1,7 +1,8 @@
 """Which breasts a projection shows: both, or one of which side.
 
 Evidence is the valley over the sternum, what the headers say, and where the field of view lies: scanners put x = 0 near
-the patient's midline. Evidence that contradicts itself is refused, because a wrong side is worse than none.
+the patient's midline. Where evidence contradicts itself, what is seen is scored and put to review; one breast whose
+side nobody can tell is refused, because a wrong side is worse than none.
 """
 
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from fcdd_runtime.breasts.projection import Projection
 from fcdd_runtime.breasts.sternum import Sternum
 from fcdd_runtime.errors import StudyError
+from fcdd_runtime.findings import Finding
 
 BESIDE = 0.3
 """A field of view shows one side if its centre lies this share of its width beside x = 0, so in its outer fifth."""
@@ -36,7 +38,9 @@ class Side:
     """Share of these three that say so; none says otherwise."""
 
 
-def find_only_side(projection: Projection, sternum: Sternum | None, headers: str) -> Side | None:
+def find_only_side(
+    projection: Projection, sternum: Sternum | None, headers: str
+) -> tuple[Side | None, tuple[Finding, ...]]:
     """Find out whether only one breast is shown, and which.
 
     Parameters
@@ -45,12 +49,13 @@ def find_only_side(projection: Projection, sternum: Sternum | None, headers: str
 
     Returns
     -------
-    None if both breasts are shown.
+    side : None if both breasts are shown
+    findings : where the evidence is contradictory or not enough
 
     Raises
     ------
     StudyError
-        If the evidence contradicts itself or is not enough.
+        If one breast is shown and nobody can tell which.
     """
     evidence = {
         "laterality in the headers": headers,
@@ -58,25 +63,37 @@ def find_only_side(projection: Projection, sternum: Sternum | None, headers: str
         "sternum": _by_sternum(projection, sternum),
     }
     found = {method: side for method, side in evidence.items() if side}
-    if len(set(found.values())) > 1:
+    sides = set(found.values())
+    shown = f"the field of view is {_width(projection):.0f} mm wide, {_centre(projection):+.0f} mm beside the midline"
+    if len(sides) > 1:
         listed = ", ".join(f"{side} by {method}" for method, side in found.items())
-        raise StudyError(
-            f"the evidence of which breasts are shown contradicts itself ({listed}); correct the Laterality in the "
-            "headers",
-            "side-unknown",
-        )
+        if "B" not in sides:
+            raise StudyError(
+                f"it is unclear which breast is shown, because the evidence contradicts itself ({listed}); give the "
+                "study as the scanner wrote it",
+                "side-unknown",
+            )
+        sentence = f"It is unclear which breasts are shown ({listed}); what the image shows was scored."
+        doubt = (Finding("side-unclear", sentence),)
+        seen = {side for method, side in found.items() if method != "laterality in the headers"}
+        if len(seen) > 1 or "B" in seen:
+            return None, doubt
+        methods = [method for method, side in found.items() if side in seen]
+        return Side(next(iter(seen)), " and ".join(methods), round(len(methods) / 3, 2)), doubt
     if not found:
-        raise StudyError(
-            "it is unclear whether one breast or both are shown: no sternum was found, the headers have no Laterality, "
-            f"and the field of view is {_width(projection):.0f} mm wide, {_centre(projection):+.0f} mm beside the "
-            "midline; add Laterality to the headers",
-            "side-unknown",
-        )
+        if _width(projection) < MIN_BILATERAL_MM:
+            raise StudyError(
+                "it is unclear which breast is shown: no sternum was found, the headers have no Laterality, and "
+                f"{shown}; add Laterality to the headers",
+                "side-unknown",
+            )
+        sentence = f"It is unclear whether one breast or both are shown: no sternum was found, and {shown}."
+        return None, (Finding("side-unclear", sentence),)
     side = next(iter(found.values()))
-    return None if side == "B" else Side(side, " and ".join(found), round(len(found) / 3, 2))
+    return None if side == "B" else Side(side, " and ".join(found), round(len(found) / 3, 2)), ()
 
 
-def check_two_sides(right: Projection, left: Projection, headers: tuple[str, str]) -> float:
+def check_two_sides(right: Projection, left: Projection, headers: tuple[str, str]) -> tuple[float, tuple[Finding, ...]]:
     """Make sure that two projections, of which the first lies further to the right, show right and left breast.
 
     Parameters
@@ -85,20 +102,14 @@ def check_two_sides(right: Projection, left: Projection, headers: tuple[str, str
 
     Returns
     -------
-    Share (0.5 or 1) of the further evidence, headers and x = 0 between them, that says so.
+    confidence : share (0, 0.5 or 1) of the further evidence, headers and x = 0 between them, that says so
+    findings : where the headers say otherwise
 
     Raises
     ------
     StudyError
-        If the headers contradict the positions, or nothing but the positions says that these are two breasts.
+        If nothing but the positions says that these are two breasts.
     """
-    if headers[0] not in ("R", "") or headers[1] not in ("L", ""):
-        raise StudyError(
-            f"the headers of two series say laterality {headers[0] or 'nothing'} and {headers[1] or 'nothing'}, but by "
-            "their positions in the patient they show the right and the left breast; correct the Laterality in the "
-            "headers",
-            "side-unknown",
-        )
     between = _centre(right) < 0 < _centre(left)
     if not between and headers != ("R", "L"):
         raise StudyError(
@@ -106,7 +117,12 @@ def check_two_sides(right: Projection, left: Projection, headers: tuple[str, str
             "show parts of one breast; add Laterality to the headers",
             "side-unknown",
         )
-    return ((headers == ("R", "L")) + between) / 2
+    findings: tuple[Finding, ...] = ()
+    if headers[0] not in ("R", "") or headers[1] not in ("L", ""):
+        said = " and ".join(side or "nothing" for side in headers)
+        sentence = f"By their positions two series show the right and the left breast, but their headers say {said}."
+        findings = (Finding("side-unclear", sentence),)
+    return ((headers == ("R", "L")) + between) / 2, findings
 
 
 def _by_position(projection: Projection, sternum: Sternum | None, headers: str) -> str:

@@ -15,6 +15,7 @@ from fcdd_runtime.images.heatmap import display_range
 from fcdd_runtime.report.colormap import DEFAULT_LOOK, Look, color_table
 from fcdd_runtime.report.overlay import OPACITY, display_image, heat_layer, peak_mm, seen_part
 from fcdd_runtime.report.pages import RESULT_PAGES, data_uri
+from fcdd_runtime.report.words import SIDES
 from fcdd_runtime.result import BreastResult, StudyResult
 
 
@@ -87,6 +88,7 @@ def _image_facts(result: StudyResult) -> dict[str, str]:
         "Seen by the network": seen,
         "Grey window": f"{recipe.window_low:g} to the {100 * recipe.window_high_quantile:g} % quantile of the study",
         "Left and right": f"{split.method}, confidence {100 * split.confidence:.0f} %",
+        **({f"{SIDES[split.empty_side]} side": "no breast here"} if split.empty_side else {}),
         "Midline": f"x = {split.midline_x_mm:.1f} mm (LPS)",
         "Study UID": result.study_instance_uid,
     }

@@ -5,11 +5,49 @@ import numpy.typing as npt
 
 from fcdd_runtime.volumes.volume import FloatArray
 
+ISLAND_SHARE = 0.05
+"""A breast that no chest wall joins to the other is larger than this share of it; a marker is far smaller."""
+
 
 def body_mask(image: FloatArray) -> npt.NDArray[np.bool_]:
     """Separate body from air by Otsu's threshold; of the square root, which evens out coil sensitivity and fat."""
     root = np.sqrt(np.maximum(image.astype(np.float64), 0))
     return np.asarray(root > _otsu(root))
+
+
+def without_islands(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Keep the largest region and those of at least `ISLAND_SHARE` of it: others are markers, ghosts or noise in air.
+
+    Parameters
+    ----------
+    mask : (rows, columns); pixels that share a side are of one region
+    """
+    # Runs of pixels in a row are joined where they touch one of the row before.
+    edges = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
+    rows, starts = np.nonzero(edges == 1)
+    ends = np.nonzero(edges == -1)[1]
+    first = np.searchsorted(rows, np.arange(len(mask) + 1)).tolist()
+    region = list(range(len(rows)))
+
+    def root(run: int) -> int:
+        while region[run] != run:
+            region[run] = region[region[run]]
+            run = region[run]
+        return run
+
+    start, end = starts.tolist(), ends.tolist()
+    for row in range(1, len(mask)):
+        above, run = first[row - 1], first[row]
+        while above < first[row] and run < first[row + 1]:
+            if start[above] < end[run] and start[run] < end[above]:
+                region[root(run)] = root(above)
+            above, run = (above + 1, run) if end[above] < end[run] else (above, run + 1)
+    roots = np.array([root(run) for run in region], dtype=np.intp)
+    sizes = np.bincount(roots, weights=ends - starts, minlength=len(roots))
+    kept = np.zeros_like(mask)
+    for run in np.flatnonzero(sizes[roots] >= ISLAND_SHARE * sizes.max(initial=1)):
+        kept[rows[run], start[run] : end[run]] = True
+    return kept
 
 
 def _otsu(values: npt.NDArray[np.float64]) -> float:

@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 
 from fcdd_runtime.breasts.projection import Projection, project
 from fcdd_runtime.breasts.split import BreastImage, split_breasts
+from fcdd_runtime.breasts.sternum import find_sternum
 from fcdd_runtime.contract import MipRecipe
 from fcdd_runtime.errors import StudyError
 from fcdd_runtime.phases.choose import split_phases
@@ -20,7 +21,7 @@ from fcdd_runtime.result import SplitChoice
 from fcdd_runtime.score_study import breast_images
 from fcdd_runtime.study.read import read_studies
 from fcdd_runtime.volumes.volume import Grid, SliceSource, volume_from_array
-from support import assert_review, sentences
+from support import assert_review, reviews, sentences
 
 PHANTOM = breast_phantom(phases=2)
 
@@ -222,13 +223,14 @@ def test_each_breast_with_series_of_its_own_is_shown_on_its_side(
     assert images[1].patient_mm(*most_enhancing(images[1])) == pytest.approx(PHANTOM.bright_mm)
 
 
-def test_headers_that_agree_make_separate_series_certain_and_others_are_refused(tmp_path: Path) -> None:
+def test_headers_that_agree_make_separate_series_certain_and_others_are_put_to_review(tmp_path: Path) -> None:
     left = MockStudy(LEFT, attributes={"Laterality": "L"})
     right = MockStudy(RIGHT, series_number=6, attributes={"ImageLaterality": "R"})
     _, choice = breasts_of(left, tmp_path / "agree", right)
     assert choice.confidence == 1.0
-    with pytest.raises(StudyError, match="say laterality R and R, but by their positions"):
-        breasts_of(replace(left, attributes={"Laterality": "R"}), tmp_path / "contradict", right)
+    images, choice = breasts_of(replace(left, attributes={"Laterality": "R"}), tmp_path / "contradict", right)
+    assert lateralities(images) == ["R", "L"]
+    assert_review(choice.findings, "side-unclear", "By their positions .* but their headers say R and R")
 
 
 def test_two_dynamic_series_on_one_side_of_the_midline_are_not_taken_for_two_breasts(tmp_path: Path) -> None:
@@ -295,7 +297,7 @@ def test_laterality_in_the_headers_tells_the_side_of_a_narrow_field_of_view_at_t
 ) -> None:
     x, y, z = RIGHT.first_voxel_mm
     centred = replace(RIGHT, first_voxel_mm=(x + 40, y, z))
-    with pytest.raises(StudyError, match="unclear whether one breast or both"):
+    with pytest.raises(StudyError, match=r"unclear which breast is shown: .* 120 mm wide.* add Laterality"):
         breasts_of(MockStudy(centred), tmp_path / "without")
     images, choice = breasts_of(MockStudy(centred, attributes={keyword: "R"}), tmp_path / "with")
     assert lateralities(images) == ["R"]
@@ -315,19 +317,84 @@ def test_frame_laterality_of_an_enhanced_object_tells_the_side(tmp_path: Path) -
     assert (lateralities(images), choice.method) == (["R"], "laterality in the headers")
 
 
-@pytest.mark.parametrize(
-    ("phantom", "laterality"), [(cropped(PHANTOM, 40, 96), "R"), (RIGHT, "L"), (RIGHT, "B"), (PHANTOM, "R")]
-)
-def test_headers_that_contradict_the_image_are_refused(tmp_path: Path, phantom: Phantom, laterality: str) -> None:
-    with pytest.raises(StudyError, match="contradicts itself"):
+@pytest.mark.parametrize(("phantom", "laterality"), [(cropped(PHANTOM, 40, 96), "R"), (RIGHT, "L")])
+def test_one_breast_whose_side_is_contradicted_is_refused(tmp_path: Path, phantom: Phantom, laterality: str) -> None:
+    with pytest.raises(StudyError, match="unclear which breast is shown, because the evidence contradicts itself"):
         breasts_of(MockStudy(phantom, attributes={"Laterality": laterality}), tmp_path)
 
 
-def test_a_wide_field_of_view_far_beside_the_midline_is_not_halved(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("phantom", "laterality", "shown"), [(RIGHT, "B", ["R"]), (PHANTOM, "R", ["R", "L"]), (PHANTOM, "L", ["R", "L"])]
+)
+def test_what_the_image_shows_is_scored_where_headers_say_otherwise(
+    tmp_path: Path, phantom: Phantom, laterality: str, shown: list[str]
+) -> None:
+    images, choice = breasts_of(MockStudy(phantom, attributes={"Laterality": laterality}), tmp_path)
+    assert lateralities(images) == shown
+    assert_review(choice.findings, "side-unclear", f"{laterality} by laterality in the headers")
+
+
+def without_breast(side: str) -> Phantom:
+    """Replace one breast by air in front of the chest, as after a mastectomy."""
+    air = PHANTOM.voxels[:, :, :1, :1]
+    voxels = PHANTOM.voxels.copy()
+    columns = slice(0, 50) if side == "R" else slice(50, None)
+    voxels[:, :, :36, columns] = air
+    return replace(PHANTOM, voxels=voxels)
+
+
+@pytest.mark.parametrize("empty", ["R", "L"])
+@pytest.mark.parametrize("laterality", ["", "other"])
+def test_a_side_without_a_breast_gets_no_score(tmp_path: Path, empty: str, laterality: str) -> None:
+    left = {"R": "L", "L": "R"}[empty]
+    attributes = {"Laterality": left} if laterality else {}
+    images, choice = breasts_of(MockStudy(without_breast(empty), attributes=attributes), tmp_path)
+    assert lateralities(images) == [left]
+    assert (choice.method, choice.empty_side) == ("one breast", empty)
+    assert choice.midline_x_mm == pytest.approx(PHANTOM.sternum_x_mm, abs=15)
+    name = {"R": "right", "L": "left"}[empty]
+    assert sentences(choice.findings) == (f"No breast is shown on the {name} side, which was not scored.",)
+    assert reviews(choice.findings) == (() if laterality else ("no-breast",))
+    cut_mm = images[0].patient_mm(len(images[0].pixels) - 1, 0)[1] - PHANTOM.sternum_y_mm
+    assert cut_mm == pytest.approx(MipRecipe().posterior_margin_mm, abs=3 * PHANTOM.spacing_mm[1])
+
+
+def test_a_side_without_a_breast_that_the_headers_name_is_put_to_review(tmp_path: Path) -> None:
+    images, choice = breasts_of(MockStudy(without_breast("R"), attributes={"Laterality": "R"}), tmp_path)
+    assert lateralities(images) == ["L"]
+    assert set(reviews(choice.findings)) == {"no-breast", "side-unclear"}
+
+
+@pytest.mark.parametrize("share", [0.5, 0.7])
+def test_a_smaller_breast_is_a_breast(share: float) -> None:
+    projection = phantom_projection()
+    heights = (projection.pre_mean > 100).argmax(axis=0)
+    smaller = projection.pre_mean.copy()
+    for column in range(48):
+        front = round(36 - share * (36 - heights[column])) if heights[column] < 36 else heights[column]
+        smaller[:front, column] = 4
+    assert find_sternum(smaller, projection.pixel_mm) is not None
+
+
+@pytest.mark.parametrize("places", [[(4, 46)], [(2, 10), (3, 80)], [(12, 46), (5, 5), (30, 47)]])
+def test_bright_markers_in_air_change_neither_sternum_nor_cut(places: list[tuple[int, int]]) -> None:
+    expected, split = split_breasts(phantom_projection(), MipRecipe())
+    voxels = PHANTOM.voxels.copy()
+    for row, column in places:
+        voxels[:, 2:7, row : row + 5, column : column + 5] = 1000
+    images, choice = split_breasts(projection_of(voxels[0], voxels[1]), MipRecipe())
+    assert choice == split
+    for image, other in zip(images, expected, strict=True):
+        changed = image.pixels != other.pixels
+        assert changed.mean() < 0.02
+
+
+def test_a_wide_field_of_view_far_beside_the_midline_is_put_to_review(tmp_path: Path) -> None:
     voxels = np.stack([head_like(), head_like() * np.where(np.arange(64) < 45, 1.0, 1.5)[:, None]]).astype(np.int32)
     beside = replace(PHANTOM, voxels=voxels, spacing_mm=(4.0, 2.5, 3.5), first_voxel_mm=(0.0, -80.0, -30.0))
-    with pytest.raises(StudyError, match="unclear whether one breast or both"):
-        breasts_of(MockStudy(beside), tmp_path)
+    images, choice = breasts_of(MockStudy(beside), tmp_path)
+    assert lateralities(images) == ["R", "L"]
+    assert set(reviews(choice.findings)) == {"side-unclear", "no-sternum"}
 
 
 def test_a_breast_without_signal_is_warned_about() -> None:
