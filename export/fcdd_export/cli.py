@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from fcdd_export.graphs.precisions import PRECISIONS
+from fcdd_export.networks.operating_point import read_operating_point
 from fcdd_export.repository.report import summary_line
 from fcdd_runtime.commands import PathOption, ending_in_order, log_format_option, reporting_errors
 from fcdd_runtime.contract import CONTRACT_FILE
@@ -16,7 +17,8 @@ from fcdd_runtime.errors import MissingExtraError
 from fcdd_runtime.log_lines import EventLog
 
 LOG = EventLog("fcdd_export")
-OPTIONS_OF_A_BUILD = {*("snapshot", "target", "repo", "keep_versions", "version_compatible", "hardware_compatible")}
+OPTIONS_OF_A_BUILD = {"snapshot", "target", "repo", "keep_versions", "version_compatible", "hardware_compatible"}
+OPTIONS_OF_A_THRESHOLD = {"snapshot", "operating_point", "repo", "keep_versions"}
 EXPORT_PACKAGES = {"torch", "onnx", "onnxruntime", "onnxscript", "rich", "tomli"}
 
 
@@ -72,15 +74,17 @@ def main(context: click.Context, /, snapshot: Path | None, **options: Any) -> No
     """Turn SNAPSHOT, a folder with snapshot.pt and config.txt, into verified models in a Triton model repository.
 
     Without SNAPSHOT the network trained on drawn phantoms is exported, from a checkout of this project. If SNAPSHOT is
-    an exported model's folder, its TensorRT engine is built, which needs no PyTorch. Research use only.
+    an exported model's folder, its TensorRT engine is built, or with --operating-point its threshold set; that needs
+    no PyTorch. Research use only.
     """
     command = shlex.join(["fcdd-export", *sys.argv[1:]])
     started = time.monotonic()
     LOG.info("export started")
     with ending_in_order():
         if snapshot is not None and (snapshot / CONTRACT_FILE).is_file():
-            _check_options_of_a_build(context)
-            lines = _rebuild_engine(snapshot, command, options)
+            threshold = options["operating_point"] is not None
+            _check_options(context, OPTIONS_OF_A_THRESHOLD if threshold else OPTIONS_OF_A_BUILD)
+            lines = (_set_threshold if threshold else _rebuild_engine)(snapshot, command, options)
         else:
             lines = _export_snapshot(snapshot, command, options)
         LOG.info("export ended", models=len(lines), seconds=round(time.monotonic() - started, 3))
@@ -88,17 +92,18 @@ def main(context: click.Context, /, snapshot: Path | None, **options: Any) -> No
             click.echo(line)
 
 
-def _check_options_of_a_build(context: click.Context) -> None:
-    """Refuse what building an engine from a model's folder would ignore: the model is as it was verified."""
+def _check_options(context: click.Context, taken: set[str]) -> None:
+    """Refuse options that would change a model's folder otherwise: the model is as it was verified."""
     given = [
         f"--{name.removesuffix('s').replace('_', '-')}" if name == "precisions" else f"--{name.replace('_', '-')}"
         for name in context.params
-        if name not in OPTIONS_OF_A_BUILD
-        and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        if name not in taken and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
     ]
     if given:
         raise click.UsageError(
-            f"{', '.join(sorted(given))} cannot change a model that was exported; export the snapshot again"
+            f"{', '.join(sorted(given))} cannot change a model that was exported"
+            + (" together with --operating-point" if taken is OPTIONS_OF_A_THRESHOLD else "")
+            + "; export the snapshot again"
         )
 
 
@@ -110,6 +115,13 @@ def _rebuild_engine(folder: Path, command: str, options: dict[str, Any]) -> list
     engines = EngineOptions(options["version_compatible"], options["hardware_compatible"])
     request = RebuildRequest(folder, options["target"], engines, options["repo"], options["keep_versions"], command)
     return [summary_line(*rebuild(request))]
+
+
+def _set_threshold(folder: Path, command: str, options: dict[str, Any]) -> list[str]:
+    from fcdd_export.rebuild import set_operating_point  # noqa: PLC0415
+
+    point = read_operating_point(options["operating_point"])
+    return [summary_line(*set_operating_point(folder, point, options["repo"], options["keep_versions"], command))]
 
 
 def _export_snapshot(snapshot: Path | None, command: str, options: dict[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Exported model folder -> its TensorRT engine, on the appliance: without torch, from the graph that was verified."""
+"""Exported model folder -> its TensorRT engine, or another threshold, on the appliance: without torch."""
 
 import json
 import time
@@ -9,10 +9,10 @@ from fcdd_export.engine.model import EngineOptions, engine_model
 from fcdd_export.gate.drift import Drift, LayerDrift
 from fcdd_export.gate.proven_model import ExportRecord, ImageFacts, ProvenModel
 from fcdd_export.machine import machine, peak_memory_mb
-from fcdd_export.repository.write import REPORT_FILE, check_repository, write_model
+from fcdd_export.repository.write import REPORT_FILE, WRITTEN_ANEW, check_repository, write_model
 from fcdd_runtime.backends.golden import golden_from_bytes
 from fcdd_runtime.backends.tensorrt.library import FLAVOURS, Flavour, installed_flavours
-from fcdd_runtime.contract import ModelContract, from_plain, read_contract
+from fcdd_runtime.contract import GOLDEN_FILE, ModelContract, OperatingPoint, from_plain, read_contract
 from fcdd_runtime.errors import ContractError, MissingExtraError
 from fcdd_runtime.files import sha256_of
 
@@ -47,19 +47,57 @@ def rebuild(request: RebuildRequest) -> tuple[ProvenModel, Path]:
     """
     started = time.perf_counter()
     folder, contract = request.folder, read_contract(request.folder)
-    if folder.resolve().name != contract.name:
-        raise ContractError(
-            f"{folder} holds the model {contract.name}, which its engine would replace elsewhere; "
-            "give the folder its model's name, or export the snapshot with --name"
-        )
-    repository = request.repository or folder.resolve().parent
-    check_repository(repository)
+    repository = _checked_repository(folder, contract, request.repository)
     flavour = chosen_flavour(request.target)
     settings = request.options.settings(flavour, contract.max_batch_size, folder)
     model = engine_model(_read_verified(folder, contract, request.command), settings)
     record = replace(model.record, seconds=time.perf_counter() - started, peak_memory_mb=peak_memory_mb())
     model = replace(model, record=record)
     return model, write_model(model, repository, request.kept_versions)
+
+
+def set_operating_point(
+    folder: Path, point: OperatingPoint, repository: Path | None, kept_versions: int, command: str
+) -> tuple[ProvenModel, Path]:
+    """Publish an exported model with another operating point as its next version; nothing else changes.
+
+    Parameters
+    ----------
+    repository : None: the one that the folder lies in
+    kept_versions, command : as in `RebuildRequest`
+
+    Raises
+    ------
+    ContractError
+        If the folder is no exported model or its artefact is not the one that was verified.
+    RepositoryError
+        If the repository cannot be written to.
+    """
+    contract = read_contract(folder)
+    repository = _checked_repository(folder, contract, repository)
+    inner, name = (folder / contract.artefact).parent, Path(contract.artefact).name
+    files = {path.name: _read(path) for path in inner.iterdir() if path.is_file() and path.name not in WRITTEN_ANEW}
+    if sha256_of(files.get(name, b"")) != contract.artefact_sha256:
+        raise ContractError(f"{inner / name} is not the artefact that was verified; export the model again")
+    model = ProvenModel(
+        replace(contract, artefact=name, operating_point=point),
+        files,
+        golden_from_bytes(_read(inner / GOLDEN_FILE)),
+        _record(inner / REPORT_FILE, command),
+    )
+    return model, write_model(model, repository, kept_versions)
+
+
+def _checked_repository(folder: Path, contract: ModelContract, repository: Path | None) -> Path:
+    """Return where the model's next version goes, after checking that it can be written there."""
+    if folder.resolve().name != contract.name:
+        raise ContractError(
+            f"{folder} holds the model {contract.name}, which its next version would replace elsewhere; "
+            "give the folder its model's name, or export the snapshot with --name"
+        )
+    repository = repository or folder.resolve().parent
+    check_repository(repository)
+    return repository
 
 
 def chosen_flavour(target: str) -> Flavour:

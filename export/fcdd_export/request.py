@@ -12,6 +12,7 @@ from fcdd_export.gate.images import verification_images, warn
 from fcdd_export.graphs.precisions import PRECISIONS
 from fcdd_export.int8.quantize import calibration_advice
 from fcdd_export.networks.normals import images_in, normal_images_in, normalization_of
+from fcdd_export.networks.operating_point import read_operating_point
 from fcdd_export.networks.recipe import read_recipe
 from fcdd_export.networks.registry import NETWORKS
 from fcdd_export.networks.snapshot import (
@@ -19,7 +20,6 @@ from fcdd_export.networks.snapshot import (
     Snapshot,
     checked_normalization,
     load_snapshot,
-    read_operating_point,
 )
 from fcdd_runtime.backends.gpu import find_gpu
 from fcdd_runtime.backends.tensorrt.library import installed_flavours

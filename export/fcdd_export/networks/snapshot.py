@@ -2,18 +2,18 @@
 
 import hashlib
 import json
-import math
 import pickle
 import warnings
 import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from fcdd_export.networks.operating_point import is_finite, read_json, read_operating_point
 from fcdd_export.networks.published import PublishedNetwork
 from fcdd_export.networks.registry import NETWORKS, published_network
 from fcdd_export.networks.served import IMAGE_SIZE
@@ -24,6 +24,9 @@ CONFIG_FILE = "config.txt"
 WEIGHTS_FILE = "snapshot.pt"
 NORMALIZATION_FILE = "normalization.json"
 OPERATING_POINT_FILE = "operating_point.json"
+
+_LEGACY_MAGIC = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
+"""What torch wrote first before it wrote zip archives."""
 
 RESIZES = {
     "none": Resize("squash", IMAGE_SIZE, IMAGE_SIZE),
@@ -89,7 +92,7 @@ def load_snapshot(folder: Path) -> Snapshot:
         raise SnapshotError(f"config.txt has quantile {quantile}; a number in (0, 1] is needed")
     statistics, normalization = folder / NORMALIZATION_FILE, None
     if statistics.exists():
-        document = _read_json(statistics)
+        document = read_json(statistics)
         mean, std = document.get("mean"), document.get("std")
         if not isinstance(mean, list) or not isinstance(std, list):
             raise SnapshotError(f"{statistics}: give lists `mean` and `std`, one number a channel")
@@ -107,22 +110,6 @@ def load_snapshot(folder: Path) -> Snapshot:
     )
 
 
-def read_operating_point(path: Path) -> OperatingPoint:
-    """Read an operating point from JSON with `threshold`, `sensitivity` (or null) and `source`.
-
-    Raises
-    ------
-    SnapshotError
-        If the file is missing or an entry is unusable.
-    """
-    document = _read_json(path)
-    threshold, sensitivity = document.get("threshold"), document.get("sensitivity")
-    if not _is_finite(threshold) or not (sensitivity is None or (_is_finite(sensitivity) and 0 <= sensitivity <= 1)):
-        raise SnapshotError(f"{path}: give a finite `threshold` and a `sensitivity` between 0 and 1 or null")
-    source = str(document.get("source", path.name))
-    return OperatingPoint(float(threshold), None if sensitivity is None else float(sensitivity), source)
-
-
 def checked_normalization(mean: tuple[float, ...], std: tuple[float, ...], where: str) -> Normalization:
     """Check statistics given by a user; one number stands for all three channels.
 
@@ -132,7 +119,7 @@ def checked_normalization(mean: tuple[float, ...], std: tuple[float, ...], where
         If there are not one or three finite numbers each, a mean is outside 0..1, or a std outside (0, 1].
     """
     mean, std = (values * 3 if len(values) == 1 else values for values in (mean, std))
-    numbers = len(mean) == len(std) == 3 and all(_is_finite(value) for value in mean + std)
+    numbers = len(mean) == len(std) == 3 and all(is_finite(value) for value in mean + std)
     if not numbers or not all(0 <= value <= 1 for value in mean) or not all(0 < value <= 1 for value in std):
         raise SnapshotError(
             f"{where}: mean and std are one or three numbers each, of pixels scaled to 0..1; "
@@ -176,6 +163,9 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 
 def _read_state_dict(path: Path) -> dict[str, Tensor]:
+    with path.open("rb") as file:
+        if file.read(len(_LEGACY_MAGIC)) == _LEGACY_MAGIC:
+            raise SnapshotError(f"{path} is in the format of torch < 1.6; save it with torch >= 1.6")
     # Checks the sums that torch writes into its archive and does not check itself: a flipped bit is another network.
     try:
         with zipfile.ZipFile(path) as archive:
@@ -245,23 +235,9 @@ def _check_tensor(name: str, tensor: Tensor, expected: Tensor) -> None:
 
 def _positive_number(config: dict[str, Any], name: str) -> float:
     value = config.get(name)
-    if not _is_finite(value) or not value > 0:
+    if not is_finite(value) or not value > 0:
         raise SnapshotError(f"config.txt has {name} {value!r}; a positive number is needed")
     return float(value)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SnapshotError(f"{path} is no readable JSON file; write it anew") from error
-    if not isinstance(document, dict):
-        raise SnapshotError(f"{path} holds no JSON object; write it anew")
-    return document
-
-
-def _is_finite(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _listed(names: list[str]) -> str:

@@ -23,7 +23,10 @@ from fcdd_runtime.errors import ContractError, FcddError, RepositoryError
 from fcdd_runtime.files import replaced_folder
 
 CONFIG_FILE = "config.pbtxt"
-REPORT_FILE = "export_report.json"
+REPORT_FILE, REPORT_PAGE = "export_report.json", "export_report.md"
+PYTHON_BACKEND_FILE = "model.py"
+WRITTEN_ANEW = {CONFIG_FILE, CONTRACT_FILE, REPORT_FILE, REPORT_PAGE, PYTHON_BACKEND_FILE, GOLDEN_FILE}
+"""Files of a version folder that follow from its contract, golden vectors and report; all others are the model's."""
 KEPT_VERSIONS = 3
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 NO_LINKS = {errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.EMLINK}
@@ -242,12 +245,12 @@ def _write_versions(model: ProvenModel, target: Path, draft: Path, kept: int) ->
         (inner / name).write_bytes(contents)
     if contract.target == "python":
         backend = resources.files("fcdd_export") / "repository" / "python_backend.py"
-        (inner / "model.py").write_text(backend.read_text(encoding="utf-8"), encoding="utf-8")
+        (inner / PYTHON_BACKEND_FILE).write_text(backend.read_text(encoding="utf-8"), encoding="utf-8")
     descriptions = {
         CONFIG_FILE: config_text(contract, model.golden, version),
         CONTRACT_FILE: contract.to_json(),
         REPORT_FILE: report_json(contract, model.record),
-        "export_report.md": report_markdown(contract, model.record),
+        REPORT_PAGE: report_markdown(contract, model.record),
     }
     for place in (draft, inner):
         for name, text in descriptions.items():

@@ -27,6 +27,10 @@ _LEGACY_CONVERTED_ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.4"
 _MR_IMAGE_CLASSES = (MRImageStorage, EnhancedMRImageStorage, _LEGACY_CONVERTED_ENHANCED_MR)
 
 
+_PICTURES = {".jpg", ".jpeg", ".jp2", ".bmp", ".gif", ".webp"}
+"""What somebody may take for a folder of MIP images."""
+
+
 @dataclass(frozen=True)
 class Series:
     """One DICOM series."""
@@ -194,6 +198,9 @@ def _why_nothing(path: Path, files: list[Path], notes: list[str]) -> str:
         return f"the input {quoted(path)} is empty; give a folder of DICOM files, a DICOM file or a zip"
     if notes:
         return f"nothing usable was found in the input {quoted(path)}: {notes[0].rstrip('.')}"
+    if pictures := [file for file in files if file.suffix.lower() in _PICTURES]:
+        kind = pictures[0].suffix.lower().removeprefix(".").upper()
+        return f"the input {quoted(path)} holds {kind} images, not DICOM; give MIP images as 8-bit grey PNG or TIFF"
     if not any(map(is_dicom, files)):
         return f"the input {quoted(path)} holds no DICOM file; give a folder of DICOM files, a DICOM file or a zip"
     return f"the input {quoted(path)} holds no MR image, only other DICOM objects; give a breast MRI study"

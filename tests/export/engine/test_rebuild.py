@@ -1,6 +1,7 @@
 """fcdd-export on an exported model's folder: the engine is built from the graph that was verified."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -13,14 +14,16 @@ from click.testing import CliRunner, Result
 
 from fcdd_export.cli import main
 from fcdd_export.engine import build, model
+from fcdd_runtime.backends import open_folder
+from fcdd_runtime.backends.golden import read_golden, self_test
 from fcdd_runtime.backends.gpu import Gpu
-from fcdd_runtime.contract import read_contract
+from fcdd_runtime.contract import OperatingPoint, read_contract
 from fcdd_runtime.files import sha256_of
 from support import ExportSnapshot, WriteSnapshot
 
 WITHOUT_TORCH = """
 import sys
-for name in ("torch", "onnx", "onnxruntime", "onnxscript"):
+for name in ("torch", "onnx", "onnxruntime", "onnxscript", "rich"):
     sys.modules[name] = None  # importing it fails
 from fcdd_export.cli import main
 main()
@@ -170,3 +173,39 @@ def test_a_renamed_folder_does_not_replace_the_model_whose_name_it_still_bears(f
 def test_options_that_an_exported_model_cannot_follow_are_refused(folder: Path) -> None:
     result = run(folder, "--target", "tensorrt-rtx", "--max-batch-size", 4, "--precision", "int8")
     assert_refused_and_unchanged(result, "--max-batch-size, --precision cannot change a model", folder)
+
+
+def write_point(path: Path, **values: Any) -> Path:
+    point = {"threshold": 0.123, "sensitivity": 0.97, "source": "the site's own exams"}
+    path.write_text(json.dumps(point | values), encoding="utf-8")
+    return path
+
+
+def test_a_threshold_becomes_the_next_version_of_the_same_artefact_without_torch(folder: Path, tmp_path: Path) -> None:
+    point = write_point(tmp_path / "point.json")
+    former, names = read_contract(folder), {path.name for path in (folder / "1").iterdir()}
+    command = [sys.executable, "-c", WITHOUT_TORCH, str(folder), "--operating-point", str(point)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    contract = read_contract(folder)
+    assert contract == replace(
+        former, operating_point=OperatingPoint(0.123, 0.97, "the site's own exams"), artefact="2/model.onnx"
+    )
+    assert {path.name for path in (folder / "2").iterdir()} == names
+    assert (folder / "2" / "model.onnx").read_bytes() == (folder / "1" / "model.onnx").read_bytes()
+    assert re.search(r"specific\W+versions\W+2\b", (folder / "config.pbtxt").read_text())
+    report = json.loads((folder / "export_report.json").read_text())
+    assert report["drifts"] == json.loads((folder / "1" / "export_report.json").read_text())["drifts"]
+    with open_folder(folder) as backend:
+        assert self_test(backend, read_golden(folder)).images > 0
+
+
+def test_a_threshold_that_cannot_be_used_leaves_the_model_as_it_is(folder: Path, tmp_path: Path) -> None:
+    point = write_point(tmp_path / "point.json", threshold="high")
+    assert_refused_and_unchanged(run(folder, "--operating-point", point), "give a finite `threshold`", folder)
+    good = write_point(tmp_path / "good.json")
+    both = run(folder, "--operating-point", good, "--target", "tensorrt-rtx")
+    assert_refused_and_unchanged(both, "--target cannot change a model that was exported together with", folder)
+    graph = folder / "1" / "model.onnx"
+    graph.write_bytes(graph.read_bytes() + b" ")
+    assert_refused_and_unchanged(run(folder, "--operating-point", good), "not the artefact that was verified", folder)

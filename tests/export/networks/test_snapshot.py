@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from fcdd_export.networks import fcdd_ref
+from fcdd_export.networks.operating_point import read_operating_point
 from fcdd_export.networks.registry import NETWORKS
-from fcdd_export.networks.snapshot import load_snapshot, read_operating_point
+from fcdd_export.networks.snapshot import load_snapshot
 from fcdd_runtime.errors import SnapshotError
 from support import WriteSnapshot
 
@@ -198,3 +199,11 @@ def test_a_byte_order_mark_before_the_configuration_is_no_damage(tmp_path: Path,
     line = next(line for line in config.read_text().splitlines() if line.startswith("{"))
     config.write_text(line, encoding="utf-8-sig")
     assert load_snapshot(tmp_path).net == "FCDD_CNN224"
+
+
+def test_a_snapshot_of_an_old_torch_says_what_to_save_it_with(tmp_path: Path, write_snapshot: WriteSnapshot) -> None:
+    write_snapshot(tmp_path)
+    document = torch.load(tmp_path / "snapshot.pt", weights_only=True)
+    torch.save(document, tmp_path / "snapshot.pt", _use_new_zipfile_serialization=False)
+    with pytest.raises(SnapshotError, match=r"in the format of torch < 1\.6; save it with torch >= 1\.6"):
+        load_snapshot(tmp_path)

@@ -324,3 +324,11 @@ def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
     (study,), notes = read(tmp_path / "in")
     assert len(study.series[0].slices) == 30
     assert (study.findings, notes) == ((), [])
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "JPEG", "bmp"])
+def test_a_folder_of_other_pictures_is_refused_with_the_formats_that_are_taken(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / f"mip.{suffix}").write_bytes(b"picture" * 100)
+    with pytest.raises(StudyError, match=f"holds {suffix.upper()} images, not DICOM; .* 8-bit grey PNG or TIFF"):
+        read(tmp_path / "in")
