@@ -6,7 +6,28 @@ the body enhances, so that its median is enhancement, too. Motion carries tissue
 counts as brighter only if it exceeds every cell beside it in the phase before; and motion that goes further makes as
 much darker as brighter, where darker is what falls in fact, not what merely rises less than the rest.
 
-TABLE
+What a real examination (spectrally suppressed fat, 6 phases; also cut into halves, sides and crops of one breast) and
+drawn bodies show (10 of examples/phantom; both breasts, halves, left sides that end 20 mm beside the midline, crops of
+126 x 175 mm), cells of 3.5 mm far brighter as a share of the body, and darker ones, all slices read:
+
+===========================================================  ============  ===========  ============
+change                                                       brighter, %   darker       said plainly
+===========================================================  ============  ===========  ============
+real: before to any phase after contrast                     20 .. 24      0            5 of 5
+real: the same, halves, sides, and crops with chest wall     1.6 .. 32     0            13 of 14
+real: one phase after contrast to a later one                0 .. 1.6      0 .. 20      0 of 31
+drawn: before to after; noise 0 .. 8 %, 6 % gain, 5 % drift  6.6 .. 24.6   0            160 of 160
+drawn: half the enhancement                                  2.3 .. 20     0            40 of 40
+drawn: before to after, moved by two voxels                  6.1 .. 26     0 .. 149     239 of 240
+drawn: before to before, after to after; noise, gain 0.8 to
+1.3, drift, moved by a voxel at most                         0 .. 0.02     0            none
+drawn: before to before, moved by two voxels                 0 .. 1.5      0 .. 250     none
+drawn: after to before                                       0             1239 .. 9615 none
+===========================================================  ============  ===========  ============
+
+Too little shows in crops of the real one that end in front of the chest wall (0.5 to 0.9 %), and in 30 of 40 right
+sides without the heart of drawn, fatty bodies: they follow the other side, or are put to review. Phases are compared
+with the one before, not with the first.
 """
 
 from collections.abc import Callable, Sequence
