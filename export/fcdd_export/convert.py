@@ -38,6 +38,7 @@ from fcdd_runtime.contract import (
 )
 from fcdd_runtime.errors import GateError, ImageError
 from fcdd_runtime.files import sha256_of
+from fcdd_runtime.images.grey_range import grey_range
 from fcdd_runtime.images.heatmap import display_range, upsample
 from fcdd_runtime.images.network_input import GreyImage, stack_images
 
@@ -240,4 +241,5 @@ def _contract(request: ExportRequest, precision: Precision, reference: Outputs, 
         notes=(f"Drift beyond the limits was accepted ({'; '.join(proof.accepted)}): {request.accept_drift}",)
         if proof.accepted
         else (),
+        grey=grey_range(request.verification.images),
     )

@@ -106,6 +106,20 @@ class OperatingPoint:
 
 
 @dataclass(frozen=True)
+class GreyRange:
+    """What a site's own images look like that a model was verified on; each range is widened by a quarter of itself."""
+
+    images: int
+    """How many they were."""
+    black: tuple[float, float]
+    """Share of an image's pixels that are black, smallest and largest."""
+    white: tuple[float, float]
+    """The same of white ones."""
+    mean: tuple[float, float]
+    """Mean grey of an image, 0 (black) to 1."""
+
+
+@dataclass(frozen=True)
 class EngineSource:
     """The ONNX graph that TensorRT engines of a model are built from, in the folder of the artefact."""
 
@@ -161,6 +175,8 @@ class ModelContract:
     """What a user of the model must know, such as an accepted drift and its reason."""
     engine_refusal: str | None = None
     """What the gate said of the graph that engines would be built from, in a sentence."""
+    grey: GreyRange | None = None
+    """None: the model was verified on drawn images, on too few, or by an earlier release."""
 
     def flags(self, score: float) -> bool | None:
         """Whether a score reaches the operating point; None without one."""

@@ -86,6 +86,9 @@ KINDS: dict[str, Kind] = {
     "no-enhancement": Kind("review", "a breast hardly enhances", "look at the subtraction"),
     "oblique": Kind("review", "the acquisition is turned against the patient's axes", "compare with the MIP"),
     "supine": Kind("review", "the patient did not lie prone", "score prone examinations"),
+    "unlike-verified": Kind(
+        "review", "the image's grey values are unlike those that the model was verified on", "check the recipe"
+    ),
     # Notes.
     "copied-slices": Kind("note", "files are there twice; copies were left out", ""),
     "lossy": Kind("note", "the images were, or may have been, compressed with loss", ""),

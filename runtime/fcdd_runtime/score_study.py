@@ -9,6 +9,7 @@ from fcdd_runtime.breasts.split import BreastImage, separate_breasts, split_brea
 from fcdd_runtime.contract import MipRecipe, ModelContract
 from fcdd_runtime.errors import StudyError
 from fcdd_runtime.findings import Finding
+from fcdd_runtime.images.grey_range import unlike_verified
 from fcdd_runtime.images.heatmap import upsample
 from fcdd_runtime.images.network_input import GreyImage, infer_images
 from fcdd_runtime.images.peak import find_peak
@@ -17,6 +18,8 @@ from fcdd_runtime.phases.choose import Phases, split_phases
 from fcdd_runtime.phases.manual import ManualPhases
 from fcdd_runtime.result import BreastResult, PhaseChoice, SplitChoice, StudyResult, UnusedSeries
 from fcdd_runtime.study.read import Study
+
+_SIDES = {"R": "right", "L": "left"}
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def prepare(
         references=tuple(references),
         phases=phases.choice,
         split=split,
-        findings=phases.findings + split.findings,
+        findings=phases.findings + split.findings + check_grey(breasts, contract),
         not_used=phases.not_used,
     )
 
@@ -123,6 +126,21 @@ def breast_images(phases: Phases, recipe: MipRecipe) -> tuple[tuple[BreastImage,
         return split_breasts(projection, recipe, phases.laterality)
     left = project(phases.left.pre, phases.left.post)
     return separate_breasts(projection, left, recipe, (phases.laterality, phases.left.laterality))
+
+
+def check_grey(breasts: Sequence[BreastImage], contract: ModelContract) -> tuple[Finding, ...]:
+    """Doubt images whose grey values are unlike those of the images that the model was verified on."""
+    if contract.grey is None:
+        return ()
+    unlike = {breast.laterality: unlike_verified(breast.pixels, contract.grey) for breast in breasts}
+    return tuple(
+        Finding(
+            "unlike-verified",
+            f"The image of the {_SIDES[laterality]} breast is unlike those that the model was verified on: {words}.",
+        )
+        for laterality, words in unlike.items()
+        if words
+    )
 
 
 def infer(prepared: Prepared, backend: Backend) -> tuple[Scores, Maps]:

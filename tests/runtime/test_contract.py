@@ -6,13 +6,20 @@ from typing import Any
 import pytest
 from result_builders import make_contract
 
-from fcdd_runtime.contract import MipRecipe, ModelContract, OperatingPoint, read_contract, recipe_from_plain
+from fcdd_runtime.contract import GreyRange, MipRecipe, ModelContract, OperatingPoint, read_contract, recipe_from_plain
 from fcdd_runtime.errors import ContractError
 
 
 def test_a_contract_survives_its_json() -> None:
-    for contract in (make_contract(), make_contract(operating_point=None, notes=("one", "two"))):
+    grey = GreyRange(64, (0.1, 0.4), (0.0, 0.01), (0.1, 0.3))
+    for contract in (make_contract(grey=grey), make_contract(operating_point=None, notes=("one", "two"))):
         assert ModelContract.from_json(contract.to_json()) == contract
+
+
+def test_a_contract_of_an_earlier_release_has_no_range_of_grey() -> None:
+    document = json.loads(make_contract().to_json())
+    del document["grey"]
+    assert ModelContract.from_json(json.dumps(document)).grey is None
 
 
 def changed(**entries: Any) -> str:
