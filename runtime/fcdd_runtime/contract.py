@@ -107,7 +107,7 @@ class OperatingPoint:
 
 @dataclass(frozen=True)
 class GreyRange:
-    """What a site's own images look like that a model was verified on; each range is widened by a quarter of itself."""
+    """What a site's own images look like that a model was verified on; each range is widened by half of itself."""
 
     images: int
     """How many they were."""
