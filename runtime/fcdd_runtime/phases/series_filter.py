@@ -13,22 +13,24 @@ _COMPUTED = r"SUB(S|T|TR|TRACT|TRACTED|TRACTION|TRACTIONS)?\d*|M?MIPS?\d*|MIPT|M
 _REFORMATTED = r"MPR\d*|MPVR|REFORMAT|REFORMATTED"
 _PLANNING = r"LOC|LOCALI[SZ]ERS?|SCOUT|SURVEY|3PL|SCREENSAVE|CAPTURE|REPORT"
 _MAPS = (
-    r"PEI|TTP|I?AUC\d*|REL(CBV|CBF|MTT|CCBV)|R?(CBV|CBF|MTT)|KTRANS|KEP|VE|VP|ADC|EADC|TRACEW?|MEAN|STDDEV|"
-    r"MAPS?|T[12]MAP|MOSAIC"
+    r"PE\d*|PEI|SER|TTP|TMAX|I?AUC\d*|REL(CBV|CBF|MTT|CCBV)|R?(CBV|CBF|MTT)|KTRANS|KEP|VE|VP|ADC|EADC|TRACEW?|MEAN|"
+    r"STDDEV|MAPS?|T[12]MAP|WASHIN|WASHOUT|KINETICS?|BPE|COLOU?R|MOSAIC"
 )
 _TYPES = (
-    ("computed", re.compile(rf"{_COMPUTED}|MAX|MIN")),
-    ("a map", re.compile(rf"{_MAPS}|WI|WO")),
+    # MAXIMUM and its like are the derived pixel contrasts of Enhanced MR (PS3.3, C.8.16.2.1.4).
+    ("computed", re.compile(rf"{_COMPUTED}|MAX|MIN|MAXIMUM|MINIMUM|ADDITION|DIVISION|MULTIPLICATION")),
+    ("a map", re.compile(rf"{_MAPS}|WI|WO|FIT|STD|DEVIATION|QUANTITY")),
     ("reformatted", re.compile(_REFORMATTED)),
     # SCREEN is a saved screen in ImageType, but screening in a description.
     ("a planning or screen image", re.compile(rf"{_PLANNING}|SCREEN")),
-    ("no magnitude image", re.compile(r"PHASE|REAL|IMAGINARY")),
 )
-_COMPONENTS = ("P", "R", "I")
-"""Phase, real and imaginary part, from the third value of ImageType on."""
+_NO_MAGNITUDE = ("PHASE", "REAL", "IMAGINARY")
+"""Whole values, because IN_PHASE and OPP_PHASE are magnitude images of a Dixon sequence."""
+_NO_MAGNITUDE_CODES = ("P", "R", "I")
+"""The same, as third or fourth value of ImageType; elsewhere a letter may mean anything."""
 _DESCRIPTIONS = (
     ("computed", re.compile(_COMPUTED)),
-    ("a map", re.compile(rf"{_MAPS}|PE\d*|SER|WASHIN|WASHOUT|KINETICS?|BPE|COLOU?R")),
+    ("a map", re.compile(_MAPS)),
     ("reformatted", re.compile(_REFORMATTED)),
     ("a planning or screen image", re.compile(_PLANNING)),
     ("no T1", re.compile(r"T2W?|STIR|TIRM|FLAIR|DWI|DIFF|DIFFUSION|EPI|CALIBRATION|SPECTROSCOPY")),
@@ -55,14 +57,13 @@ def ruled_out_by_type(image_type: tuple[str, ...]) -> str:
     ----------
     image_type : ImageType or FrameType, upper case, and ComplexImageComponent where that names a part
     """
-    for component in image_type[2:]:
-        if component in _COMPONENTS:
-            return f"no magnitude image ({component})"
     for reason, pattern in _TYPES:
         for value in image_type:
             if word := _first_word(value, pattern):
                 return f"{reason} ({word})"
-    return ""
+    parts = [value for value in image_type if value in _NO_MAGNITUDE]
+    parts += [value for value in image_type[2:4] if value in _NO_MAGNITUDE_CODES]
+    return f"no magnitude image ({parts[0]})" if parts else ""
 
 
 def says_after_contrast(description: str) -> str:

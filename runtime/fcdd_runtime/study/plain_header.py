@@ -56,9 +56,9 @@ class PlainHeader:
 
     def get_private_item(self, group: int, element_offset: int, private_creator: str) -> SimpleNamespace:
         """Return an element of a creator's block, its `value`; KeyError where block or element are absent."""
-        for block in range(0x10, 0x100):
-            if self._values.get(group << 16 | block) == private_creator:
-                return SimpleNamespace(value=self._values[group << 16 | block << 8 | element_offset])
+        for tag, value in self._values.items():
+            if value == private_creator and isinstance(tag, int) and tag >> 8 == group << 8:
+                return SimpleNamespace(value=self._values[group << 16 | (tag & 0xFF) << 8 | element_offset])
         raise KeyError(private_creator)
 
     def __getattr__(self, keyword: str) -> Any:

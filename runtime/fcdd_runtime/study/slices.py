@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from fcdd_runtime.errors import StudyError
 from fcdd_runtime.redaction import quoted
 from fcdd_runtime.study import phase_attributes
-from fcdd_runtime.study.header_values import SliceHeader, number, numbers, words
+from fcdd_runtime.study.header_values import PrivateTag, SliceHeader, number, numbers, value_in, words
 from fcdd_runtime.study.lossy import Loss, loss_in
 from fcdd_runtime.study.phase_attributes import PhaseAttribute, phase_values
 from fcdd_runtime.study.pixels import StoredPixels, read_frame, stored_pixels
@@ -36,6 +36,10 @@ _KEYWORDS = [
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 ]
 """All that is kept of a header, apart from the phase attributes; no patient identity."""
+_GE_COMPONENT = PrivateTag(0x0043, 0x2F, "GEMS_PARM_01")
+"""GE's own number of what an image shows; its ImageType does not say it."""
+_GE_COMPONENTS = {1.0: "PHASE", 2.0: "REAL", 3.0: "IMAGINARY"}
+"""0 is magnitude."""
 MAX_RESCALE = 1e12
 """Slopes and intercepts are at most this large, and slopes at least its inverse; float32 holds the results."""
 
@@ -127,7 +131,7 @@ def header_elements() -> Mapping[int, str | int]:
 
 @lru_cache(maxsize=4)
 def _header_elements(table: tuple[PhaseAttribute, ...]) -> Mapping[int, str | int]:
-    names = [*_KEYWORDS, *(name for attribute in table for name in attribute.header_names)]
+    names = [*_KEYWORDS, _GE_COMPONENT, *(name for attribute in table for name in attribute.header_names)]
     elements: dict[int, str | int] = {}
     for name in names:
         if isinstance(name, str):
@@ -194,6 +198,7 @@ def _slice(path: Path, header: SliceHeader, pixels: StoredPixels | None, damage:
 def _image_type(header: SliceHeader) -> tuple[str, ...]:
     frame = header.group("MRImageFrameTypeSequence")
     component = words(frame.get("ComplexImageComponent") or header.file.get("ComplexImageComponent"))
+    component += words(_GE_COMPONENTS.get(number(value_in(header.file, _GE_COMPONENT)) or 0.0))
     parts = tuple(word for word in component if word in ("PHASE", "REAL", "IMAGINARY"))
     return (words(frame.get("FrameType")) or words(header.file.get("ImageType"))) + parts
 

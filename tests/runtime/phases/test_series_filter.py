@@ -28,7 +28,7 @@ PHANTOM = breast_phantom()
     [
         *("WI", "WO", "PEI", "TTP", "MIPT", "MEAN", "STDDEV", "RELCBV", "IAUC", "AUC90", "SUB", "SUBTRACT", "MIP"),
         *("PROJECTION IMAGE", "MPR", "LOCALIZER", "ADC", "TRACEW", "KTRANS", "T1 MAP", "P", "R", "I", "PHASE MAP"),
-        *("PHASE", "REAL", "IMAGINARY"),
+        *("PHASE", "REAL", "IMAGINARY", "SER", "PE1", "WASHIN", "T2_STAR MAP", "FIT", "MAXIMUM", "STD_DEVIATION"),
     ],
 )
 def test_types_of_images_that_are_no_phase(words: str) -> None:
@@ -45,6 +45,10 @@ def test_types_of_images_that_are_no_phase(words: str) -> None:
         ("DERIVED", "PRIMARY", "W"),
         ("ORIGINAL", "PRIMARY", "M_FFE", "M", "FFE"),
         ("R", "P"),
+        ("ORIGINAL", "PRIMARY", "M", "ND", "P"),
+        ("ORIGINAL", "PRIMARY", "M", "ND", "IN_PHASE"),
+        ("DERIVED", "PRIMARY", "DIXON", "OPP_PHASE"),
+        ("DERIVED", "PRIMARY", "DIXON", "WATER"),
     ],
 )
 def test_types_of_images_that_may_be_phases(image_type: tuple[str, ...]) -> None:
@@ -70,17 +74,26 @@ def test_wo_in_a_description_means_without_contrast() -> None:
     assert mentions_contrast("T1 CONTRAST") == "CONTRAST"
 
 
+def mark_as_ge_phase_image(header: Dataset) -> None:
+    header.ImageType = ["ORIGINAL", "PRIMARY", "OTHER"]
+    header.private_block(0x0043, "GEMS_PARM_01", create=True).add_new(0x2F, "SS", 1)
+
+
 @pytest.mark.parametrize(
     "mark",
     [
         lambda header: setattr(header, "ImageType", ["ORIGINAL", "PRIMARY", "P", "ND"]),
         lambda header: setattr(header, "ImageType", ["ORIGINAL", "PRIMARY", "PHASE MAP"]),
         lambda header: setattr(header, "ComplexImageComponent", "PHASE"),
+        mark_as_ge_phase_image,
     ],
-    ids=["P", "PHASE MAP", "ComplexImageComponent"],
+    ids=["P", "PHASE MAP", "ComplexImageComponent", "GE"],
 )
 def test_magnitude_is_used_where_phase_images_share_its_series(tmp_path: Path, mark: Callable[[Dataset], None]) -> None:
-    MockStudy(PHANTOM).write(tmp_path / "magnitude")
+    for path in MockStudy(PHANTOM).write(tmp_path / "magnitude"):
+        header = dcmread(path)
+        header.private_block(0x0043, "GEMS_PARM_01", create=True).add_new(0x2F, "SS", 0)
+        header.save_as(path)
     for path in MockStudy(PHANTOM).write(tmp_path / "phase"):
         header = dcmread(path)
         mark(header)
