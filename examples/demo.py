@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from fcdd_runtime.report.words import state_of
+
 BIN = Path(sys.executable).parent
 OUT = Path("demo_out")
 STUDY = OUT / "phantom_study"
@@ -72,9 +74,9 @@ def print_result(path: Path) -> None:
     """Print the scores of a study and where its files are."""
     result = json.loads(path.read_text(encoding="utf-8"))
     for breast in result["breasts"]:
-        flag = "flagged" if breast["flagged"] else "not flagged"
+        state = state_of(breast["flagged"], to_review=result["state"] == "review").in_line
         position = ", ".join(f"{value:.0f}" for value in breast["peak"]["patient_mm"])
-        print(f"{breast['laterality']}  score {breast['score']:.4f}  {flag}  peak at ({position}) mm LPS")
+        print(f"{breast['laterality']}  score {breast['score']:.4f}  {state}  peak at ({position}) mm LPS")
     print(f"{path}\n{path.with_name('report.html')}")
 
 

@@ -25,9 +25,9 @@ _FLAG_VALUES = {
     False: Code("not_flagged", _SCHEME, "Not flagged: below the operating point"),
     None: Code("no_threshold", _SCHEME, "The model has no operating point"),
 }
+"""No standard code says this without saying normal or abnormal, which a score does not."""
 _REVIEW = Code("review", _SCHEME, "Review: the score may not be the one that is wanted")
 """In place of all but `flagged`, where a person has to look at the study."""
-"""No standard code says this without saying normal or abnormal, which a score does not."""
 _SIDES = {"L": codes.SCT.Left, "R": codes.SCT.Right}
 
 

@@ -146,11 +146,11 @@ def _group(slices: Sequence[Slice], positions: Sequence[int]) -> _Grouping:
                     return grouping
                 candidates.append(grouping)
                 break
-    if candidates:
-        return candidates[0]
     for attribute in phase_attributes.TABLE:
         if phases := _phases_by_own_times(slices, positions, attribute):
             return _Grouping(attribute, slices[0].name_of(attribute), phases, positions)
+    if candidates:
+        return candidates[0]
     if phases := _phases_by_instance_number(slices, positions):
         return _Grouping(None, "InstanceNumber", phases, positions)
     return _Grouping(None, "", [0] * len(slices), positions)
@@ -184,7 +184,8 @@ def _phases_by_own_times(slices: Sequence[Slice], positions: Sequence[int], attr
 
     Returns
     -------
-    a phase number for every slice; empty if a position has fewer than others, or a phase begins before another ends
+    a phase number for every slice; empty if a position has fewer than others, if a phase begins before another ends, or
+    if none is longer than the tolerance: then it is a time of the phase, written inexactly
     """
     times = [image_slice.phase_value(attribute) for image_slice in slices]
     known = [time for time in times if time is not None]
@@ -200,7 +201,8 @@ def _phases_by_own_times(slices: Sequence[Slice], positions: Sequence[int], attr
         phases[index] = seen[positions[index]]
         seen[positions[index]] += 1
     spans = [[time for time, phase in zip(known, phases, strict=True) if phase == number] for number in range(count)]
-    return phases if all(max(before) < min(after) for before, after in pairwise(spans)) else []
+    lasts = any(max(span) - min(span) > attribute.tolerance for span in spans)
+    return phases if lasts and all(max(before) < min(after) for before, after in pairwise(spans)) else []
 
 
 def _phases_by_instance_number(slices: Sequence[Slice], positions: Sequence[int]) -> list[int]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from fcdd_runtime.files import replaced_file
+from fcdd_runtime.findings import KINDS
 from fcdd_runtime.report.colormap import DEFAULT_LOOK, Look
 from fcdd_runtime.report.overlay import blended_image
 from fcdd_runtime.report.pages import RESULT_PAGES, data_uri
@@ -94,7 +95,8 @@ def index_entry(result: StudyResult, look: Look = DEFAULT_LOOK) -> IndexEntry:
 def write_index(rows: Sequence[IndexEntry | FailedEntry], path: Path) -> None:
     """Write the index page, in one step.
 
-    Order: flagged studies, those to review, those that were not scored, then all others; within each by falling score.
+    Order: flagged studies, in review or not; those to review, whose scores may hide something; those that were not
+    scored, which are read like any other; then all others. Within each by falling score.
     """
 
     def urgency(row: IndexEntry | FailedEntry) -> tuple[int, float, str]:
@@ -105,6 +107,7 @@ def write_index(rows: Sequence[IndexEntry | FailedEntry], path: Path) -> None:
     ordered = sorted(rows, key=urgency)
     page = RESULT_PAGES.get_template("index_page.html").render(
         rows=ordered,
+        kinds=KINDS,
         counts=Counter(row.state for row in ordered),
         largest=max((row.exam_score for row in ordered if isinstance(row, IndexEntry)), default=0.0),
     )

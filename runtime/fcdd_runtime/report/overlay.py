@@ -42,10 +42,12 @@ def overlay_image(breast: BreastResult, result: StudyResult, look: Look = DEFAUL
     caption_height = round(width / 8)
     page = Image.new("RGB", (width, height + caption_height))
     page.paste(blended.resize((width, height), Image.Resampling.BICUBIC))
-    side, state = SIDES[breast.laterality], state_of(breast.flagged, to_review=bool(result.review)).in_line
+    state = state_of(breast.flagged, to_review=bool(result.review)).in_line
+    # Viewers show the picture without the report, so a doubt has to stand out in it.
+    shown = state.upper() if result.review else state
     ImageDraw.Draw(page).multiline_text(
         (width / 40, height + caption_height / 2),
-        f"{side} breast   score {breast.score:.4g}   {state}\n{INTENDED_USE}",
+        f"{SIDES[breast.laterality]} breast   score {breast.score:.4g}   {shown}\n{INTENDED_USE}",
         (214, 222, 232),
         ImageFont.load_default(width / 30),
         anchor="lm",

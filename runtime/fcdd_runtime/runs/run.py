@@ -8,7 +8,6 @@ import os
 import shutil
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -57,7 +56,7 @@ class RunOptions:
     say: Callable[[str], None]
     """Takes a line about a study that was scored."""
     complain: Callable[[str], None]
-    """Takes a line that begins with `Error: ` or `Warning: `."""
+    """Takes a line that begins with `Error: `, `Warning: ` or `Note: `."""
     reference: Path | None = None
     """What a two-input network compares with: an image, or for a folder of images a CSV file."""
 
@@ -94,9 +93,11 @@ class ScoreRun:
     index: list[IndexEntry | FailedEntry] = field(default_factory=list)
     studies: set[str] = field(default_factory=set)
     done: int = 0
+    to_review: int = 0
+    """How many of them a person has to look at."""
     failed: int = 0
-    repeated: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """How often each sentence was said of a study, by `Warning` or `Note` and its words."""
+    said: dict[tuple[str, str], list[_Label]] = field(default_factory=dict)
+    """Which studies each sentence was said of, by `Warning` or `Note` and its words."""
     reference: Reference | None = None
     """Compares with every breast of every study; None: as `score_study` says."""
 
@@ -129,12 +130,13 @@ class ScoreRun:
         finally:
             # A list without the inputs that a lost server or a signal left over would look complete.
             self.index += [FailedEntry(f"input {number + 1}", _LEFT_OVER) for number in range(reached, len(inputs))]
-            for (kind, sentence), count in self.repeated.items():
-                if count > 1:
-                    studies = "1 more study" if count == 2 else f"{count - 1} more studies"
-                    self.options.complain(f"{kind}: {studies}: {sentence}")
+            for (kind, sentence), (_, *others) in self.said.items():
+                if others:
+                    studies = "1 more study" if len(others) == 1 else f"{len(others)} more studies"
+                    self.options.complain(f"{kind}: {studies} ({_inputs_of(others)}): {sentence}")
             self._write_lists(several=len(inputs) > 1 or len(self.studies) > 1)
-            counts = {"scored": self.done, "failed": self.failed, "left_over": len(inputs) - reached}
+            counts = {"scored": self.done, "to_review": self.to_review, "failed": self.failed}
+            counts["left_over"] = len(inputs) - reached
             LOG.info("run ended", **counts, seconds=round(time.monotonic() - started, 3))
         if self.failed:
             return SOME_FAILED if self.done else NONE_USABLE
@@ -193,9 +195,10 @@ class ScoreRun:
             return
         self._tell(label, result.findings)
         self.done += 1
+        self.to_review += result.state == "review"
         self.rows += summary_rows(result)
         self.index.append(index_entry(result, self.options.look))
-        LOG.info("study scored", **label.fields())
+        LOG.info("study scored", **label.fields(), state=Redacted(result.state))
         state = state_of(result.flagged, to_review=bool(result.review))
         scores = "  ".join(f"{breast.laterality} {breast.score:.6g}" for breast in result.breasts)
         self.options.say(f"{folder.name}  {scores}  {state.in_line}  {folder / 'report.html'}")
@@ -241,9 +244,11 @@ class ScoreRun:
             LOG.info("note", **label.fields(), sentence=logged)
         else:
             LOG.warning("doubt", **label.fields(), sentence=logged)
-        self.repeated[kind, shown] += 1
-        if self.repeated[kind, shown] == 1:
+        studies = self.said.setdefault((kind, shown), [])
+        if not studies:
             self.options.complain(f"{kind}: {label.text}: {shown}")
+        if label not in studies[-1:]:
+            studies.append(label)
 
     def _write_lists(self, several: bool) -> None:
         """List this call's studies, those that failed too; lists of an earlier call must not be taken for this one's.
@@ -258,6 +263,18 @@ class ScoreRun:
         with replaced_file(summary) as file:
             write_summary(self.rows, file)
         write_index(self.index, index)
+
+
+def _inputs_of(labels: list[_Label]) -> str:
+    """Name the inputs of some studies, such as `inputs 2-4, 7`."""
+    spans: list[list[int]] = []
+    for number in dict.fromkeys(label.input for label in labels):
+        if spans and number == spans[-1][-1] + 1:
+            spans[-1][1:] = [number]
+        else:
+            spans.append([number])
+    named = ", ".join("-".join(map(str, span)) for span in spans)
+    return f"input {named}" if named.isdecimal() else f"inputs {named}"
 
 
 def _redacted(sentence: str, label: _Label) -> tuple[Redacted, Redacted]:

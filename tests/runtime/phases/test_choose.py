@@ -154,12 +154,18 @@ def test_slices_with_a_time_of_their_own_do_not_pass_for_phases(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("attribute", ["AcquisitionTime", "ContentTime", "TriggerTime"])
-def test_a_time_of_its_own_for_every_slice_and_phase_tells_phases_apart(tmp_path: Path, attribute: str) -> None:
+@pytest.mark.parametrize("apart_s", [0.5, 2.5, 5.0])
+@pytest.mark.parametrize("pause_after", [None, 0, 1, 2])
+def test_a_time_of_its_own_for_every_slice_and_phase_tells_phases_apart(
+    tmp_path: Path, attribute: str, apart_s: float, pause_after: int | None
+) -> None:
+    """A pause after a phase must not make those before and after it two phases whose slices occur several times."""
     mock = MockStudy(PHANTOM, phase_attribute="InstanceNumber", random_instance_numbers=True)
     for number, path in enumerate(mock.write(tmp_path)):
         phase, index = divmod(number, SLICES)
-        second = 60 * phase + 5 * (index * 3 % SLICES)
-        time = f"10{second // 60:02d}{second % 60:02d}"
+        pause = 60 if pause_after is not None and phase > pause_after else 0
+        second = apart_s * (SLICES * phase + index * 3 % SLICES) + pause
+        time = f"10{second // 60:02.0f}{second % 60:04.1f}"
         set_values(path, **{attribute: 1000.0 * second if attribute == "TriggerTime" else time})
     phases = split(tmp_path)
     assert_phases(phases)

@@ -60,6 +60,7 @@ def test_flagged_studies_come_first_then_those_to_review_then_failures_then_all_
         *["unflagged"] * 2,
     ]
     assert text(page).count("◆ incomplete") == 2
+    assert 'title="less has come than the headers promise"' in page
 
 
 def test_equal_scores_keep_one_order(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 from mock_study import MockStudy, breast_phantom, cropped
 from PIL import Image
+from pydicom import dcmread
 
 from fcdd_export.gate.drawn import drawn_images
 from fcdd_runtime.cli import score
@@ -442,9 +444,46 @@ def test_what_many_studies_have_in_common_is_told_once_and_counted(model: Path, 
     assert result.stderr.splitlines() == [
         f"Note: input 2: {loss}",
         f"Warning: input 2: {supine}",
-        f"Note: 2 more studies: {loss}",
-        f"Warning: 2 more studies: {supine}",
+        f"Note: 2 more studies (inputs 3-4): {loss}",
+        f"Warning: 2 more studies (inputs 3-4): {supine}",
     ]
+
+
+def test_the_count_of_what_studies_have_in_common_names_their_inputs(model: Path, tmp_path: Path) -> None:
+    supine = ["1", "2/a", "2/b", "4", "5", "7"]
+    for place in (*supine, "3", "6"):
+        attributes = {"PatientPosition": "HFS"} if place in supine else {}
+        MockStudy(breast_phantom(), study=place, attributes=attributes).write(tmp_path / "in" / place)
+    inputs = [tmp_path / "in" / str(number) for number in range(1, 8)]
+    result = run(*inputs, "--model", model, "--out", tmp_path / "out")
+    sentence = "The patient did not lie prone: PatientPosition is HFS."
+    assert result.stderr.splitlines() == [
+        f"Warning: input 1: {sentence}",
+        f"Warning: 5 more studies (inputs 2, 4-5, 7): {sentence}",
+    ]
+
+
+def test_nothing_that_is_written_or_said_of_a_study_to_review_calls_it_not_flagged(model: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "model"
+    shutil.copytree(model, copy)
+    contract = json.loads((copy / "contract.json").read_text())
+    contract["operating_point"] = {"threshold": 1e9, "sensitivity": None, "source": "tests"}
+    (copy / "contract.json").write_text(json.dumps(contract))
+
+    def words_of(name: str, **attributes: str) -> dict[str, str]:
+        MockStudy(breast_phantom(), study=name, attributes=attributes).write(tmp_path / name)
+        result = run(tmp_path / name, "--model", copy, "--out", tmp_path / "out" / name, "--dicom")
+        assert result.exit_code == 0, result.output
+        found = {"terminal": result.output}
+        for path in (tmp_path / "out" / name).rglob("*"):
+            if path.suffix == ".dcm":
+                found[path.name] = str(dcmread(path, stop_before_pixels=True))
+            elif path.suffix in (".html", ".csv", ".json"):
+                found[path.name] = path.read_text(encoding="utf-8")
+        return {place: text for place, text in found.items() if re.search(r"not.?flagged", text, re.IGNORECASE)}
+
+    assert words_of("doubtful", PatientPosition="HFS") == {}
+    assert set(words_of("plain")) == {"terminal", "report.html", "index.html", "sr.dcm"}
 
 
 def test_a_list_shows_what_there_is_to_choose_and_why_things_were_ruled_out(tmp_path: Path) -> None:
