@@ -1,5 +1,6 @@
 """What several test modules share that is no fixture."""
 
+import dataclasses
 import re
 import socket
 from collections.abc import Callable, Iterable
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fcdd_runtime.contract import CONTRACT_FILE, read_contract
 from fcdd_runtime.findings import Finding
 from fcdd_runtime.images.mip_files import read_image
 
@@ -52,6 +54,13 @@ def free_ports(count: int) -> list[int]:
         for one in sockets:
             one.bind(("127.0.0.1", 0))
         return [int(one.getsockname()[1]) for one in sockets]
+
+
+def rewrite_contract(folder: Path, **changes: Any) -> None:
+    """Give a model folder another contract, as an export would have written it for folders without a server."""
+    contract = dataclasses.replace(read_contract(folder), **changes)
+    (folder / CONTRACT_FILE).write_text(contract.to_json())
+    (folder / "config.pbtxt").unlink(missing_ok=True)
 
 
 def sentences(findings: Iterable[Finding]) -> tuple[str, ...]:

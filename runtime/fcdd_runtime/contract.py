@@ -1,9 +1,11 @@
 """ModelContract: all that the runtime knows of a model, and the one thing that export and runtime share.
 
-The same JSON lies beside a model as `contract.json` and in the `contract` parameter of its Triton `config.pbtxt`.
+The same JSON lies beside a model as `contract.json` and in the `contract` parameter of its Triton `config.pbtxt`. It
+ends with a hash of itself, so that an edit by hand, or half of a copy, is noticed.
 """
 
 import dataclasses
+import hashlib
 import json
 import math
 import types
@@ -14,7 +16,10 @@ from typing import Any, Literal
 
 from fcdd_runtime.errors import ContractError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+_UNHASHED_VERSION = 1
+"""Of earlier releases: no hash. Its entries mean the same; what it lacks gets the value that it was run with."""
+_HASH_ENTRY = "sha256"
 CONTRACT_FILE = "contract.json"
 GOLDEN_FILE = "golden.npz"
 CONTRACT_PARAMETER = "contract"
@@ -182,9 +187,14 @@ class ModelContract:
         """Whether a score reaches the operating point; None without one."""
         return None if self.operating_point is None else score >= self.operating_point.threshold
 
+    @property
+    def sha256(self) -> str:
+        """Hexadecimal SHA-256 of all entries: what results name, to tell apart models that differ in anything."""
+        return _digest(dataclasses.asdict(self))
+
     def to_json(self) -> str:
-        """Return the contract as JSON text, keys in declaration order, ending in a newline."""
-        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+        """Return the contract as JSON text, keys in declaration order and its hash last, ending in a newline."""
+        return json.dumps(dataclasses.asdict(self) | {_HASH_ENTRY: self.sha256}, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "ModelContract":
@@ -193,24 +203,37 @@ class ModelContract:
         Raises
         ------
         ContractError
-            If the text is no JSON object, of another schema version, or an entry is missing, unknown or mistyped.
+            If the text is no JSON object, of another schema version, not as it was written, or an entry is missing,
+            unknown or mistyped.
         """
         try:
             document = json.loads(text)
         except ValueError as error:
             raise ContractError(f"the model's contract is not JSON ({error}); export the model again") from error
         version = document.get("schema_version") if isinstance(document, dict) else None
-        if version != SCHEMA_VERSION:
+        if version not in (_UNHASHED_VERSION, SCHEMA_VERSION):
             raise ContractError(
-                f"the model's contract has schema version {version}, this program reads {SCHEMA_VERSION}; "
-                "export the model with the same release as the runtime"
+                f"the model's contract has schema version {version}, this program reads {_UNHASHED_VERSION} and "
+                f"{SCHEMA_VERSION}; export the model with the same release as the runtime"
             )
+        if version == SCHEMA_VERSION and document.pop(_HASH_ENTRY, None) != _digest(document):
+            raise ContractError(
+                "the model's contract is not as it was written; export the model again, or to set another operating "
+                "point give the untouched folder to fcdd-export with --operating-point"
+            )
+        document["schema_version"] = SCHEMA_VERSION
         try:
             contract: ModelContract = from_plain(cls, document)
             _check_ranges(contract)
         except (KeyError, TypeError, ValueError) as error:
             raise ContractError(f"the model's contract is damaged ({error}); export the model again") from error
         return contract
+
+
+def _digest(document: dict[str, Any]) -> str:
+    """Hash entries, whatever their order, as `json` writes them: equal numbers give equal text, read or computed."""
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_contract(folder: Path) -> ModelContract:

@@ -6,6 +6,7 @@ FcddError
 ├── ImageError               (ValueError)       a ready-made MIP image cannot be used
 ├── BackendError             (RuntimeError)     a model could not be run
 │   ├── ServerUnreachableError (ConnectionError) nothing answers at the address
+│   ├── ModelChangedError                         another model answers than the one that was opened
 │   ├── BadAnswerError       (ValueError)       an answer has the wrong size, type or values
 │   └── EngineMismatchError  (ValueError)       a TensorRT engine was built for another machine or library
 ├── EngineBuildError         (RuntimeError)     TensorRT cannot build an engine of a graph
@@ -41,6 +42,10 @@ class StudyError(FcddError, ValueError):
         super().__init__(sentence)
         self.code = code
 
+    def __reduce__(self) -> tuple[type["StudyError"], tuple[str, str]]:
+        """Let it be raised in another process than the one that found it."""
+        return type(self), (str(self), self.code)
+
 
 class ImageError(FcddError, ValueError):
     """A ready-made MIP image is unreadable or not 8-bit grey."""
@@ -54,8 +59,12 @@ class ServerUnreachableError(BackendError, ConnectionError):
     """No inference server answers at the address, or not in time."""
 
 
+class ModelChangedError(BackendError):
+    """Another model answers at the address than the one that was opened: nothing it says belongs to this run."""
+
+
 class BadAnswerError(BackendError, ValueError):
-    """A model answered with the wrong shape, dtype, or with NaN or infinite values."""
+    """A model answered with the wrong shape or dtype, or with values that its network cannot give."""
 
 
 class EngineMismatchError(BackendError, ValueError):

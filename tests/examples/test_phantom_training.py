@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from fcdd_export.networks.registry import published_network, upsampling_of
 from fcdd_export.networks.snapshot import load_snapshot
 from fcdd_runtime.backends.fake import FakeBackend
-from fcdd_runtime.contract import Display, EngineSource, MipRecipe, ModelContract, OperatingPoint
+from fcdd_runtime.contract import SCHEMA_VERSION, Display, EngineSource, MipRecipe, ModelContract, OperatingPoint
 from phantom import __main__ as command
 from phantom import draw_phantom
 from phantom.dataset import RESIZE, Split, breasts_of
@@ -135,7 +135,7 @@ def test_recorded_figures_are_of_the_bundled_snapshot_and_good_enough() -> None:
 
 def _contract() -> ModelContract:
     return ModelContract(
-        schema_version=1,
+        schema_version=SCHEMA_VERSION,
         name="fake",
         network=NET,
         objective="fcdd",

@@ -5,7 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from fcdd_runtime.contract import Display, EngineSource, MipRecipe, ModelContract, OperatingPoint, Resize, Upsampling
+from fcdd_runtime.contract import (
+    SCHEMA_VERSION,
+    Display,
+    EngineSource,
+    MipRecipe,
+    ModelContract,
+    OperatingPoint,
+    Resize,
+    Upsampling,
+)
 from fcdd_runtime.result import BreastResult, Peak, PhaseChoice, SplitChoice, StudyResult
 
 SIZE = 224
@@ -15,7 +24,7 @@ POINT = OperatingPoint(0.4, 0.97, "held-out breasts")
 
 def make_contract(**changes: Any) -> ModelContract:
     contract = ModelContract(
-        schema_version=1,
+        schema_version=SCHEMA_VERSION,
         name="fcdd_fp16",
         network="FCDD_CNN224",
         objective="fcdd",

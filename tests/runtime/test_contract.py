@@ -16,14 +16,55 @@ def test_a_contract_survives_its_json() -> None:
         assert ModelContract.from_json(contract.to_json()) == contract
 
 
-def test_a_contract_of_an_earlier_release_has_no_range_of_grey() -> None:
-    document = json.loads(make_contract().to_json())
+def unhashed(**entries: Any) -> dict[str, Any]:
+    """A contract as schema version 1 had it."""
+    document: dict[str, Any] = json.loads(make_contract().to_json()) | {"schema_version": 1} | entries
+    del document["sha256"]
+    return document
+
+
+def test_a_contract_of_an_earlier_release_is_read_with_what_it_was_run_with() -> None:
+    document = unhashed()
     del document["grey"]
-    assert ModelContract.from_json(json.dumps(document)).grey is None
+    contract = ModelContract.from_json(json.dumps(document))
+    assert contract == make_contract(grey=None)
+    assert ModelContract.from_json(contract.to_json()) == contract
+
+
+EDITS: list[tuple[str, Any]] = [
+    ("operating_point", {"threshold": 100.0, "sensitivity": 0.97, "source": "held-out breasts"}),
+    ("operating_point", None),
+    ("recipe", {"window_high_quantile": 0.9}),
+    ("notes", ["nothing"]),
+    ("sha256", "0" * 64),
+    ("sha256", None),
+]
+
+
+@pytest.mark.parametrize(("entry", "value"), EDITS)
+def test_a_contract_that_was_edited_is_refused(entry: str, value: Any) -> None:
+    document = json.loads(make_contract().to_json()) | {entry: value}
+    with pytest.raises(ContractError, match="not as it was written.*--operating-point"):
+        ModelContract.from_json(json.dumps(document))
+
+
+def test_a_contract_without_its_hash_or_in_another_layout() -> None:
+    document = json.loads(make_contract().to_json())
+    relaid = dict(reversed(document.items()))
+    assert ModelContract.from_json(json.dumps(relaid, indent=8)) == make_contract()
+    del document["sha256"]
+    with pytest.raises(ContractError, match="not as it was written"):
+        ModelContract.from_json(json.dumps(document))
+
+
+def test_the_hash_names_everything_that_a_contract_says() -> None:
+    contracts = [make_contract(), make_contract(operating_point=None), make_contract(name="other")]
+    assert len({contract.sha256 for contract in contracts}) == 3
+    assert make_contract().sha256 == ModelContract.from_json(make_contract().to_json()).sha256
 
 
 def changed(**entries: Any) -> str:
-    return json.dumps({**json.loads(make_contract().to_json()), **entries})
+    return json.dumps(unhashed(**entries))
 
 
 @pytest.mark.parametrize(
@@ -31,7 +72,7 @@ def changed(**entries: Any) -> str:
     [
         ("", "not JSON"),
         ("[]", "schema version None"),
-        (changed(schema_version=2), "schema version 2.*reads 1"),
+        (changed(schema_version=3), "schema version 3.*reads 1 and 2"),
         (changed(precision="fp8"), "'fp8' is none of"),
         (changed(max_batch_size="32"), "'32' is no int"),
         (changed(surprise=1), "surprise"),

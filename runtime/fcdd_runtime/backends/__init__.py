@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fcdd_runtime.backends.base import Backend
+from fcdd_runtime.backends.base import B, Backend
+from fcdd_runtime.backends.copies import check_config
+from fcdd_runtime.backends.golden import GoldenVectors, read_golden, self_test
 from fcdd_runtime.backends.tensorrt.library import PACKAGES
 from fcdd_runtime.contract import read_contract
 from fcdd_runtime.errors import BackendError, MissingExtraError, one_line
@@ -20,11 +22,16 @@ def open_folder(folder: Path) -> Backend:
     MissingExtraError
         If the package that runs it is not installed.
     ContractError, BackendError
-        If the folder is no exported model, or it cannot be run here.
+        If the folder is no exported model, its copies of the contract differ, or it cannot be run here.
     GateError
-        If an engine is new on this GPU and does not answer its golden vectors as it should.
+        If it does not answer its first golden image, or an engine that is new on this GPU any of them, as it should.
     """
-    target = read_contract(folder).target
+    contract = read_contract(folder)
+    check_config(folder, contract)
+    return _proven(_opened(folder, contract.target), read_golden(folder))
+
+
+def _opened(folder: Path, target: str) -> Backend:
     if target not in PACKAGES:
         try:
             from fcdd_runtime.backends.onnxruntime import OnnxRuntimeBackend  # noqa: PLC0415
@@ -55,7 +62,25 @@ def open_url(url: str, deadline_s: float = 60.0) -> "TritonBackend":
     ------
     ServerUnreachableError, ContractError, BackendError
         If nothing answers there, or no model of ours.
+    GateError
+        If it does not answer its first golden image as it should.
     """
     from fcdd_runtime.backends.triton import TritonBackend  # noqa: PLC0415
 
-    return TritonBackend(url, deadline_s)
+    served = TritonBackend(url, deadline_s)
+    try:
+        golden = served.golden()
+    except BaseException:
+        served.close()
+        raise
+    return _proven(served, golden)
+
+
+def _proven(backend: B, golden: GoldenVectors) -> B:
+    """Return a backend that answers the first golden image as it did when it was verified; another one is closed."""
+    try:
+        self_test(backend, golden.first())
+    except BaseException:
+        backend.close()
+        raise
+    return backend

@@ -16,6 +16,10 @@ Batch = Mapping[str, npt.NDArray[np.uint8]]
 Scores = npt.NDArray[np.float32]
 """float32 (N,), at least 0."""
 
+MEAN_LIMIT = 1e-4
+"""How far a score may be from the mean of its map, as a share of it: every precision computes the head in float32, and
+the mean of n values that are not negative errs by less than n * 2**-24, which is 5e-5 for 28 x 28."""
+
 Maps = npt.NDArray[np.float32]
 """float32 (N, rows, columns), at least 0, rows and columns as in the contract's `map_shape`."""
 
@@ -68,11 +72,23 @@ def checked_answer(
     Raises
     ------
     BadAnswerError
-        If a shape or dtype differs, or a value is NaN or infinite.
+        If a shape or dtype differs, a value is NaN, infinite or negative, or for a map of kind `fcdd` a score is not
+        the mean of its map, or a map is 0 everywhere, as no image makes it.
     """
     _check_tensor("score", score, (count, 1))
     _check_tensor("anomaly_map", anomaly_map, (count, 1, *contract.map_shape))
-    return score[:, 0].astype(np.float32, copy=False), anomaly_map[:, 0].astype(np.float32, copy=False)
+    scores, maps = score[:, 0].astype(np.float32, copy=False), anomaly_map[:, 0].astype(np.float32, copy=False)
+    if contract.map_kind == "fcdd":
+        means = maps.mean((1, 2), dtype=np.float64)
+        if not means.all():
+            raise _impossible("a map that is 0 everywhere")
+        if (np.abs(scores - means) > MEAN_LIMIT * means).any():
+            raise _impossible("a score that is not the mean of its map")
+    return scores, maps
+
+
+def _impossible(what: str) -> BadAnswerError:
+    return BadAnswerError(f"the model answered {what}; check the model with fcdd-score --self-test")
 
 
 def _check_tensor(name: str, value: npt.NDArray[np.generic], shape: tuple[int, ...]) -> None:
@@ -82,6 +98,6 @@ def _check_tensor(name: str, value: npt.NDArray[np.generic], shape: tuple[int, .
             "check the server's log and the model with fcdd-score --self-test"
         )
     if not np.isfinite(value).all():
-        raise BadAnswerError(
-            f"the model answered NaN or infinite values in `{name}`; check the model with fcdd-score --self-test"
-        )
+        raise _impossible(f"NaN or infinite values in `{name}`")
+    if value.min(initial=0) < 0:
+        raise _impossible(f"negative values in `{name}`")

@@ -1,6 +1,7 @@
 """A model on a Triton Inference Server, over gRPC."""
 
 import base64
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -10,11 +11,22 @@ from tritonclient import grpc as triton
 from tritonclient.utils import InferenceServerException
 
 from fcdd_runtime.backends.base import Backend, Batch, Maps, Scores, checked_answer
-from fcdd_runtime.backends.golden import GoldenVectors, golden_from_bytes
+from fcdd_runtime.backends.golden import GoldenVectors, golden_from_bytes, self_test
 from fcdd_runtime.contract import CONTRACT_PARAMETER, GOLDEN_PARAMETER, ModelContract
-from fcdd_runtime.errors import BackendError, BadAnswerError, ContractError, ServerUnreachableError, one_line
+from fcdd_runtime.errors import (
+    BackendError,
+    BadAnswerError,
+    ContractError,
+    ModelChangedError,
+    ServerUnreachableError,
+    one_line,
+)
 
 T = TypeVar("T")
+
+RESTART_S = 1.0
+"""Since the last answer; no server ends, starts and loads a model in less, and tritonclient does not tell whether its
+connection is a new one. Requests that follow each other faster are not held up by golden images."""
 
 CHANNEL_OPTIONS = [
     ("grpc.max_send_message_length", -1),
@@ -27,7 +39,9 @@ CHANNEL_OPTIONS = [
 class TritonBackend(Backend):
     """Runs a model by its address, `grpc://HOST:PORT/MODEL`. May be used by several threads at once.
 
-    The contract comes from the server's model configuration, so a client needs no files.
+    The contract comes from the server's model configuration, so a client needs no files. It is bound to the connection:
+    an answer counts only if the server still names the same contract and version afterwards, and if the first golden
+    image comes out right where the server may have been started again since the last answer.
     """
 
     def __init__(self, url: str, deadline_s: float):
@@ -55,10 +69,11 @@ class TritonBackend(Backend):
             raise BackendError(f"{url!r} is no address of a model; give grpc://HOST:PORT/MODEL")
         self._deadline_s = deadline_s
         self._client = triton.InferenceServerClient(self._address, channel_args=CHANNEL_OPTIONS)
+        self._version = ""
+        self._may_be_new, self._answered = False, time.monotonic()
         try:
-            parameters = self._read_parameters()
-            self.contract = ModelContract.from_json(parameters[CONTRACT_PARAMETER].string_value)
-            self._golden = parameters[GOLDEN_PARAMETER].string_value
+            self._described = self._read_parameters()
+            self.contract = ModelContract.from_json(self._described[0])
         except BaseException:
             self._client.close()
             raise
@@ -72,7 +87,32 @@ class TritonBackend(Backend):
         answer = self._call(
             lambda: self._client.infer(self._model, tensors, outputs=outputs, client_timeout=self._deadline_s)
         )
+        self._check_unchanged(answer.get_response().model_version)
         return checked_answer(_array(answer, "score"), _array(answer, "anomaly_map"), len(batch["mip"]), self.contract)
+
+    def _check_unchanged(self, version: str) -> None:
+        """Make sure that what has just answered is the model that was opened.
+
+        Raises
+        ------
+        ModelChangedError
+            If the server names another contract, other golden vectors or another version.
+        GateError
+            If the server may have been started again, and its first golden image does not come out as it should.
+        """
+        described = self._read_parameters()
+        self._version = self._version or version
+        if described != self._described or version != self._version:
+            now = ModelContract.from_json(described[0])
+            raise ModelChangedError(
+                f"the server's model changed during the run: version {self._version} with contract "
+                f"{self.contract.sha256[:12]} was opened, version {version} with contract {now.sha256[:12]} answers "
+                "now; score what is left over again"
+            )
+        silent_s, self._answered = time.monotonic() - self._answered, time.monotonic()
+        if self._may_be_new or silent_s > RESTART_S:
+            self._may_be_new = False
+            self_test(self, self.golden().first())
 
     def golden(self) -> GoldenVectors:
         """Return the golden vectors that the server holds beside the contract.
@@ -82,20 +122,21 @@ class TritonBackend(Backend):
         ContractError
             If they are missing or damaged.
         """
-        return golden_from_bytes(base64.b64decode(self._golden))
+        return golden_from_bytes(base64.b64decode(self._described[1]))
 
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
 
-    def _read_parameters(self) -> Any:
+    def _read_parameters(self) -> tuple[str, str]:
+        """Return the contract and the golden vectors as the server's model configuration has them."""
         answer = self._call(lambda: self._client.get_model_config(self._model, client_timeout=self._deadline_s))
         parameters = answer.config.parameters
         if CONTRACT_PARAMETER not in parameters:
             raise ContractError(
                 f"the model {self._model!r} at {self._address} has no contract; serve one of fcdd-export"
             )
-        return parameters
+        return parameters[CONTRACT_PARAMETER].string_value, parameters[GOLDEN_PARAMETER].string_value
 
     def _call(self, call: Callable[[], T]) -> T:
         """Call the server; once more if it was unavailable, as it is for a moment while it restarts."""
@@ -104,6 +145,7 @@ class TritonBackend(Backend):
         except InferenceServerException as error:
             if _status(error) != "UNAVAILABLE":
                 raise self._translated(error) from error
+        self._may_be_new = True
         try:
             return call()
         except InferenceServerException as error:

@@ -1,6 +1,5 @@
 """fcdd-bench accuracy on a few drawn images: its figures against scikit-learn's, and what it refuses."""
 
-import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -19,8 +18,8 @@ from fcdd_benchmarks.accuracy.operating_point import between_scores, proposed_po
 from fcdd_benchmarks.cli import main
 from fcdd_export.cli import main as export_main
 from fcdd_export.gate.roc import bootstrap_picks, sensitivity_at, specificity_at, threshold_for_sensitivity
-from fcdd_runtime.contract import CONTRACT_FILE, read_contract
-from support import WriteSnapshot
+from fcdd_runtime.contract import read_contract
+from support import WriteSnapshot, rewrite_contract
 
 
 def run(images: Path, out: Path, *options: str) -> Result:
@@ -210,10 +209,7 @@ def test_fp16_is_rounded_to_half_where_asked_for_and_the_report_says_so(
 def test_a_model_that_the_gate_refuses_is_named_as_such(images: Path, repository: Path, tmp_path: Path) -> None:
     folder = tmp_path / "small_fp32"
     shutil.copytree(repository / "small_fp32", folder)
-    contract = dataclasses.replace(
-        read_contract(folder), notes=("Drift beyond the limits was accepted (a lot): tried",)
-    )
-    (folder / CONTRACT_FILE).write_text(contract.to_json())
+    rewrite_contract(folder, notes=("Drift beyond the limits was accepted (a lot): tried",))
     result = run(images, tmp_path / "out", f"--model={repository / 'small_fp32'}", f"--model={folder}")
     assert result.exit_code == 0, result.output
     assert "## Refused by the gate" in result.output

@@ -24,6 +24,7 @@ from fcdd_export.repository.write import write_model, write_models
 from fcdd_runtime import files
 from fcdd_runtime.backends.golden import GoldenVectors, read_golden
 from fcdd_runtime.contract import (
+    SCHEMA_VERSION,
     Display,
     EngineSource,
     MipRecipe,
@@ -41,7 +42,7 @@ GOLDEN = Path(__file__).parents[2] / "data" / "config"
 
 def contract(target: Target = "python") -> ModelContract:
     return ModelContract(
-        schema_version=1,
+        schema_version=SCHEMA_VERSION,
         name="fcdd_fp16",
         network="FCDD_CNN224",
         objective="fcdd",

@@ -1,9 +1,12 @@
 """The gRPC client against servers that misbehave: each is a real gRPC server on loopback, scripted here."""
 
+import base64
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import grpc
@@ -14,9 +17,17 @@ from result_builders import make_contract
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from fcdd_runtime.backends import open_url
-from fcdd_runtime.backends.triton import TritonBackend
-from fcdd_runtime.contract import CONTRACT_PARAMETER
-from fcdd_runtime.errors import BackendError, BadAnswerError, ContractError, ServerUnreachableError
+from fcdd_runtime.backends.golden import GoldenVectors, golden_to_bytes
+from fcdd_runtime.backends.triton import RESTART_S, TritonBackend
+from fcdd_runtime.contract import CONTRACT_PARAMETER, GOLDEN_PARAMETER
+from fcdd_runtime.errors import (
+    BackendError,
+    BadAnswerError,
+    ContractError,
+    GateError,
+    ModelChangedError,
+    ServerUnreachableError,
+)
 
 BATCH = {"mip": np.zeros((2, 1, 224, 224), np.uint8)}
 Infer = Callable[[Any, grpc.ServicerContext], Any]
@@ -31,8 +42,14 @@ def answer(score: npt.NDArray[Any], anomaly_map: npt.NDArray[Any], declared: tup
     return response
 
 
-def good(*_: Any) -> Any:
-    return answer(np.ones((2, 1), np.float32), np.ones((2, 1, 28, 28), np.float32))
+def good(request: Any, *_: Any, value: float = 1.0) -> Any:
+    count = request.inputs[0].shape[0]
+    return answer(np.full((count, 1), value, np.float32), np.full((count, 1, 28, 28), value, np.float32))
+
+
+GOLDEN = GoldenVectors(
+    np.zeros((1, 1, 224, 224), np.uint8), np.ones(1, np.float32), np.ones((1, 28, 28), np.float32), None, 1e-3
+)
 
 
 class Scripted(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
@@ -43,6 +60,8 @@ class Scripted(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
         response = service_pb2.ModelConfigResponse()
         if self.contract is not None:
             response.config.parameters[CONTRACT_PARAMETER].string_value = self.contract
+            golden = base64.b64encode(golden_to_bytes(GOLDEN)).decode()
+            response.config.parameters[GOLDEN_PARAMETER].string_value = golden
         return response
 
     def ModelInfer(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
@@ -51,12 +70,12 @@ class Scripted(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
 
 
 @contextmanager
-def scripted(infer: Infer = good, contract: str | None = "") -> Iterator[tuple[str, Scripted]]:
+def scripted(infer: Infer = good, contract: str | None = "", port: int = 0) -> Iterator[tuple[str, Scripted]]:
     text = make_contract().to_json() if contract == "" else contract
     servicer = Scripted(infer, text)
     server = grpc.server(futures.ThreadPoolExecutor(2))
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
     try:
         yield f"grpc://127.0.0.1:{port}/fcdd_fp16", servicer
@@ -89,6 +108,12 @@ ONES, MAPS = np.ones((2, 1), np.float32), np.ones((2, 1, 28, 28), np.float32)
         (answer(ONES * np.float32("nan"), MAPS), "NaN"),
         (answer(ONES, MAPS * np.float32("inf")), "infinite"),
         (answer(EMPTY, EMPTY, declared=(2, 1)), "fewer bytes"),
+        (answer(-ONES * np.float32(1e30), MAPS), "negative values in `score`"),
+        (answer(ONES, MAPS - np.float32(1.5)), "negative values in `anomaly_map`"),
+        (answer(ONES * 0, MAPS * 50), "not the mean of its map"),
+        (answer(ONES * np.float32(1.001), MAPS), "not the mean of its map"),
+        (answer(ONES * 0, MAPS * 0), "0 everywhere"),
+        (answer(ONES, MAPS * np.array([1, 0], np.float32)[:, None, None, None]), "0 everywhere"),
         (service_pb2.ModelInferResponse(model_name="fcdd_fp16"), "lacks `score`"),
     ],
 )
@@ -104,7 +129,7 @@ def unavailable(times: int) -> Infer:
         left[0] -= 1
         if left[0] >= 0:
             context.abort(grpc.StatusCode.UNAVAILABLE, "restarting")
-        return good()
+        return good(request)
 
     return infer
 
@@ -112,7 +137,7 @@ def unavailable(times: int) -> Infer:
 def test_a_server_that_is_unavailable_once_is_asked_again() -> None:
     with scripted(unavailable(1)) as (url, servicer):
         scores, _ = infer_once(url)
-    assert (len(scores), servicer.calls) == (2, 2)
+    assert (len(scores), servicer.calls) == (2, 3), "the last one is the golden image: it may be another server"
 
 
 def test_a_server_that_stays_unavailable_is_asked_twice_and_no_more() -> None:
@@ -134,7 +159,7 @@ def test_a_late_answer_meets_the_deadline() -> None:
     def infer(request: Any, context: grpc.ServicerContext) -> Any:
         while context.is_active():
             time.sleep(0.01)
-        return good()
+        return good(request)
 
     with scripted(infer) as (url, _), pytest.raises(ServerUnreachableError, match=r"within 0\.3 s"):
         infer_once(url, deadline_s=0.3)
@@ -178,3 +203,55 @@ def test_a_web_proxy_in_the_environment_is_not_used(monkeypatch: pytest.MonkeyPa
 def test_a_model_that_the_server_does_not_have_is_named(server: str) -> None:
     with pytest.raises(ContractError, match="no_such"):
         open_url(f"{server}/no_such")
+
+
+def test_the_score_of_a_saliency_map_is_not_its_mean() -> None:
+    contract = make_contract(map_kind="grad_cam").to_json()
+    with scripted(lambda *_: answer(ONES, MAPS * 0), contract) as (url, _):
+        scores, _ = infer_once(url)
+    assert scores.tolist() == [1, 1]
+
+
+def test_a_model_with_another_contract_ends_the_run_and_names_both() -> None:
+    first, other = make_contract(), make_contract(operating_point=None)
+    with scripted() as (url, servicer), TritonBackend(url, 5) as backend:
+        backend.infer(BATCH)
+        servicer.contract = other.to_json()
+        with pytest.raises(ModelChangedError, match=f"{first.sha256[:12]} was.*{other.sha256[:12]} answers now"):
+            backend.infer(BATCH)
+
+
+def test_another_version_of_the_model_ends_the_run() -> None:
+    versions = iter("112")
+
+    def infer(request: Any, _: grpc.ServicerContext) -> Any:
+        response = good(request)
+        response.model_version = next(versions)
+        return response
+
+    with scripted(infer) as (url, _), TritonBackend(url, 5) as backend:
+        backend.infer(BATCH)
+        backend.infer(BATCH)
+        with pytest.raises(ModelChangedError, match="version 1 .*, version 2 with"):
+            backend.infer(BATCH)
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_server_that_was_replaced_answers_its_golden_image_before_its_answers_count(right: bool) -> None:
+    with scripted() as (url, _):
+        backend = TritonBackend(url, 5)
+        backend.infer(BATCH)
+    time.sleep(RESTART_S)
+    port = int(url.split(":")[2].split("/")[0])
+    with backend, scripted(partial(good, value=1.0 if right else 2.0), port=port) as (_, servicer):
+        with contextlib.nullcontext() if right else pytest.raises(GateError, match="not the model that was verified"):
+            backend.infer(BATCH)
+        assert servicer.calls == 2
+        if right:
+            backend.infer(BATCH)
+            assert servicer.calls == 3
+
+
+def test_a_model_that_answers_its_golden_image_wrong_is_not_opened() -> None:
+    with scripted(partial(good, value=2.0)) as (url, _), pytest.raises(GateError, match="not the model"):
+        open_url(url)

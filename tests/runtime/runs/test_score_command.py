@@ -20,9 +20,11 @@ from pydicom import dcmread
 
 from fcdd_export.gate.drawn import drawn_images
 from fcdd_runtime.cli import score
+from fcdd_runtime.contract import OperatingPoint
 from fcdd_runtime.errors import ServerUnreachableError
 from fcdd_runtime.report.write import study_folder_name
 from fcdd_runtime.score_study import score_study
+from support import rewrite_contract
 
 
 def run(*arguments: Any) -> Result:
@@ -466,9 +468,7 @@ def test_the_count_of_what_studies_have_in_common_names_their_inputs(model: Path
 def test_nothing_that_is_written_or_said_of_a_study_to_review_calls_it_not_flagged(model: Path, tmp_path: Path) -> None:
     copy = tmp_path / "model"
     shutil.copytree(model, copy)
-    contract = json.loads((copy / "contract.json").read_text())
-    contract["operating_point"] = {"threshold": 1e9, "sensitivity": None, "source": "tests"}
-    (copy / "contract.json").write_text(json.dumps(contract))
+    rewrite_contract(copy, operating_point=OperatingPoint(1e9, None, "tests"))
 
     def words_of(name: str, **attributes: str) -> dict[str, str]:
         MockStudy(breast_phantom(), study=name, attributes=attributes).write(tmp_path / name)
