@@ -1,5 +1,6 @@
 """fcdd-score and fcdd-serve: parse, call one function, map known errors to exit codes."""
 
+import contextlib
 import functools
 import itertools
 import logging
@@ -24,6 +25,7 @@ from fcdd_runtime.redaction import Redacted, for_log
 from fcdd_runtime.report.colormap import DEFAULT_LOOK, LOOKS, Colormap
 from fcdd_runtime.runs.list_inputs import list_inputs
 from fcdd_runtime.runs.run import RunOptions, ScoreRun
+from fcdd_runtime.runs.worker import Worker
 from fcdd_runtime.serving.triton_process import ServerOptions, running_server
 
 LOG = EventLog("fcdd_runtime")
@@ -74,7 +76,8 @@ def score(
         if not inputs or out is not None or only_test or url is not None:
             raise click.UsageError("give INPUT with --list, and --model if its recipe is not the usual one; no --out")
         recipe = MipRecipe() if model is None else read_contract(model).recipe
-        sys.exit(list_inputs(inputs, recipe, click.echo, complain))
+        with ending_in_order(), Worker() as reader:
+            sys.exit(list_inputs(inputs, recipe, reader, click.echo, complain))
     if (model is None) == (url is None):
         raise click.UsageError("give either --model or --url")
     if only_test == bool(inputs) or only_test == bool(out):
@@ -82,13 +85,14 @@ def score(
     # pydicom's log repeats odd values of headers, which can be a patient's.
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
     run_options = None if out is None else _run_options(out, **options)
-    with ending_in_order():
+    with ending_in_order(), contextlib.ExitStack() as stack:
+        worker = stack.enter_context(Worker()) if run_options is not None else None
         opened, golden = _open(model, url)
         with opened as backend:
             name, digest = Redacted(backend.contract.name), Redacted(backend.contract.artefact_sha256)
             LOG.info("backend opened", model=name, artefact_sha256=digest, served=url is not None)
-            if run_options is not None:
-                sys.exit(ScoreRun(backend, run_options).score_all(inputs))
+            if run_options is not None and worker is not None:
+                sys.exit(ScoreRun(backend, run_options, worker).score_all(inputs))
             result = self_test(backend, golden())
             click.echo(
                 f"{name}: {result.images} golden images, score error {result.score_error:.1e}, "

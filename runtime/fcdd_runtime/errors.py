@@ -13,6 +13,7 @@ FcddError
 ├── MissingExtraError        (ImportError)      an optional package is not installed
 ├── SnapshotError            (ValueError)       a training snapshot is not one that the published code writes
 ├── RepositoryError          (OSError)          a model repository cannot be written to
+├── ResultsError             (OSError)          a folder of results cannot be written to
 └── GateError                (RuntimeError)     a check refused: drift or self-test (exit code 3)
 """
 
@@ -85,6 +86,10 @@ class SnapshotError(FcddError, ValueError):
 
 class RepositoryError(FcddError, OSError):
     """A model repository cannot be written to: it is no folder, its disk is full, or the user may not."""
+
+
+class ResultsError(FcddError, OSError):
+    """A folder of results cannot be written to: another program is writing there, or something else lies in it."""
 
 
 class GateError(FcddError, RuntimeError):

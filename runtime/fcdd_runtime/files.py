@@ -1,9 +1,12 @@
 """Writing files and folders so that nobody ever sees half of them."""
 
 import ctypes
+import fcntl
 import hashlib
 import os
+import re
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +14,9 @@ from pathlib import Path
 
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
 """From Linux's fcntl.h and fs.h."""
+
+_DRAFT = re.compile(r"\..+\.[0-9a-f]{32}(\.new|\.old)?")
+"""Names that drafts have until they are complete."""
 
 
 def sha256_of(contents: bytes) -> str:
@@ -69,3 +75,58 @@ def _exchanged(folder: Path, other: Path) -> bool:
     if renameat2 is None:
         return False
     return bool(renameat2(AT_FDCWD, os.fsencode(folder), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0)
+
+
+@contextmanager
+def locked_folder(folder: Path) -> Iterator[bool]:
+    """Hold a lock on an existing folder, if nobody else does; no lock file outlives a program that was killed.
+
+    Yields
+    ------
+    whether the lock is held
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove what `replaced_file` and `replaced_folder` left in a folder when they were killed.
+
+    Call it under the folder's lock, so that nobody is writing there.
+    """
+    for path in folder.glob(".*"):
+        if _DRAFT.fullmatch(path.name):
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch_folder(purpose: str) -> Iterator[Path]:
+    """Give an empty folder among the system's temporary files, removed at the end.
+
+    What a killed program left there for the same purpose is removed first: its files are a patient's.
+    """
+    me = f"{os.getpid()}-{_started(os.getpid())}"
+    for left in Path(tempfile.gettempdir()).glob(f"{purpose}-*-*-*"):
+        found = re.fullmatch(rf"{re.escape(purpose)}-(\d+)-(\d+)-.+", left.name)
+        if found and found[2] != _started(int(found[1])):
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"{purpose}-{me}-") as folder:
+        yield Path(folder)
+
+
+def _started(process: int) -> str:
+    """When a process was started, in the kernel's ticks; empty if there is none. A number alone may be given again."""
+    try:
+        status = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    # Field 22; the second is a name in brackets that may hold anything.
+    return status.rpartition(")")[2].split()[19]

@@ -40,6 +40,12 @@ KINDS: dict[str, Kind] = {
     # Errors: there is no number.
     "nothing-to-read": Kind("error", "the input holds no MR image that can be read", "give a breast MRI study"),
     "damaged": Kind("error", "a slice that is needed cannot be decoded or placed", "export the study again"),
+    "limits": Kind(
+        "error",
+        "reading took more memory or time than any study needs, or ended the process that read",
+        "check the files with another viewer",
+    ),
+    "two-patients": Kind("error", "the files of one study name different patients", "part them by patient"),
     "no-decoder": Kind("error", "the pixels need a decoder that is not there", "install it, or convert the files"),
     "missing-slice": Kind("error", "a slice is missing inside or at the end of a volume", "export the study again"),
     "no-volume": Kind("error", "slices of a phase make no regular volume", "export the study again"),
@@ -85,6 +91,10 @@ KINDS: dict[str, Kind] = {
     "no-breast": Kind("review", "one side of the field of view shows no breast", "check that there is none"),
     "no-enhancement": Kind("review", "a breast hardly enhances", "look at the subtraction"),
     "oblique": Kind("review", "the acquisition is turned against the patient's axes", "compare with the MIP"),
+    "patient-unclear": Kind(
+        "review", "patient's names differ in spelling, or some files name no patient", "check whose images they are"
+    ),
+    "blank-slices": Kind("review", "slices hold one value throughout, as damaged files do", "look at the slices"),
     "supine": Kind("review", "the patient did not lie prone", "score prone examinations"),
     "unlike-verified": Kind(
         "review", "the image's grey values are unlike those that the model was verified on", "check the recipe"

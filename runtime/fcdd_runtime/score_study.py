@@ -1,10 +1,10 @@
 """FLOW 2: a DICOM study becomes a score and a heatmap for each breast, in three steps: prepare, infer, finish."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fcdd_runtime.backends.base import Backend, Maps, Scores
-from fcdd_runtime.breasts.projection import project
+from fcdd_runtime.breasts.projection import Projection, project
 from fcdd_runtime.breasts.split import BreastImage, separate_breasts, split_breasts
 from fcdd_runtime.contract import MipRecipe, ModelContract
 from fcdd_runtime.errors import StudyError
@@ -17,7 +17,9 @@ from fcdd_runtime.images.references import OTHER_BREAST, Reference
 from fcdd_runtime.phases.choose import Phases, split_phases
 from fcdd_runtime.phases.manual import ManualPhases
 from fcdd_runtime.result import BreastResult, PhaseChoice, SplitChoice, StudyResult, UnusedSeries
+from fcdd_runtime.study.patient import check_one_patient
 from fcdd_runtime.study.read import Study
+from fcdd_runtime.volumes.volume import noting_blank_slices
 
 _SIDES = {"R": "right", "L": "left"}
 
@@ -88,6 +90,7 @@ def prepare(
     StudyError
         If no pre/post pair, or no breast image, can be made of the study, or a breast has nothing to be compared with.
     """
+    same_patient = check_one_patient(study.patients)
     phases = split_phases(study, contract.recipe, manual)
     breasts, split = breast_images(phases, contract.recipe)
     if reference is not None:
@@ -108,7 +111,7 @@ def prepare(
         references=tuple(references),
         phases=phases.choice,
         split=split,
-        findings=phases.findings + split.findings + check_grey(breasts, contract),
+        findings=same_patient + phases.findings + split.findings + check_grey(breasts, contract),
         not_used=phases.not_used,
     )
 
@@ -121,11 +124,28 @@ def breast_images(phases: Phases, recipe: MipRecipe) -> tuple[tuple[BreastImage,
     StudyError
         If a slice cannot be read, nothing enhances, or it is unclear which breasts are shown.
     """
-    projection = project(phases.pre, phases.post)
+    projection, findings = _project_pair(phases, "")
     if phases.left is None:
-        return split_breasts(projection, recipe, phases.laterality)
-    left = project(phases.left.pre, phases.left.post)
-    return separate_breasts(projection, left, recipe, (phases.laterality, phases.left.laterality))
+        breasts, split = split_breasts(projection, recipe, phases.laterality)
+        return breasts, replace(split, findings=split.findings + findings)
+    left, findings_left = _project_pair(phases.left, " of the left breast")
+    sides = (phases.laterality, phases.left.laterality)
+    breasts, split = separate_breasts(projection, left, recipe, sides)
+    return breasts, replace(split, findings=split.findings + findings + findings_left)
+
+
+def _project_pair(phases: Phases, side: str) -> tuple[Projection, tuple[Finding, ...]]:
+    (pre, blank_pre), (post, blank_post) = (noting_blank_slices(volume) for volume in (phases.pre, phases.post))
+    projection = project(pre, post)
+    blank = (("before", blank_pre), ("after", blank_post))
+    return projection, tuple(
+        Finding(
+            "blank-slices",
+            f"{len(slices)} of {pre.grid.shape[0]} slices {when} contrast{side} hold one value throughout.",
+        )
+        for when, slices in blank
+        if slices
+    )
 
 
 def check_grey(breasts: Sequence[BreastImage], contract: ModelContract) -> tuple[Finding, ...]:

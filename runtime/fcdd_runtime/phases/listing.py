@@ -12,6 +12,7 @@ from fcdd_runtime.phases.dynamics import Phase, phases_of, ruled_out_stacks_of, 
 from fcdd_runtime.phases.left_out import why_stack_unused
 from fcdd_runtime.phases.order import earliest
 from fcdd_runtime.study import phase_attributes
+from fcdd_runtime.study.patient import check_one_patient
 from fcdd_runtime.study.read import Study
 
 COLUMNS = ("choose as", "slices", "matrix", "spacing mm", "told apart by", "used as, or why not")
@@ -32,11 +33,13 @@ def list_study(study: Study, recipe: MipRecipe) -> Listing:
     used: dict[str, str] = {}
     pairs: tuple[Phase, ...] = ()
     try:
+        same_patient = check_one_patient(study.patients)
         phases = split_phases(study, recipe)
     except StudyError as error:
         doubts: tuple[str, ...] = (str(error),)
     else:
-        doubts = tuple(finding.sentence for finding in phases.findings if finding.to_review)
+        found = (*same_patient, *phases.findings)
+        doubts = tuple(finding.sentence for finding in found if finding.to_review)
         pairs = phases.subtracted
         used = {
             phase.name: "pre-contrast" if number % 2 == 0 else "post-contrast" for number, phase in enumerate(pairs)

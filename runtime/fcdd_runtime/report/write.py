@@ -16,6 +16,8 @@ from fcdd_runtime.report.study_page import study_page
 from fcdd_runtime.result import StudyResult
 from fcdd_runtime.software import INTENDED_USE, NAME, software_version
 
+RESULT_FILE = "result.json"
+
 
 @dataclass(frozen=True)
 class SummaryRow:
@@ -62,7 +64,7 @@ def write_study_report(
         If a number in the result is NaN or infinite.
     """
     with replaced_folder(folder) as fresh:
-        (fresh / "result.json").write_text(result_json(result), encoding="utf-8")
+        (fresh / RESULT_FILE).write_text(result_json(result), encoding="utf-8")
         for breast in result.breasts:
             overlay_image(breast, result, look).save(
                 fresh / f"overlay_{breast.laterality}.png", compress_level=PNG_LEVEL
@@ -74,8 +76,11 @@ def write_study_report(
 
 
 def study_folder_name(study_instance_uid: str) -> str:
-    """Return a short name that does not give the UID away: the first 12 hexadecimal digits of its SHA-256."""
-    return hashlib.sha256(study_instance_uid.encode()).hexdigest()[:12]
+    """Return a name that does not give the UID away: the first 32 hexadecimal digits of its SHA-256.
+
+    These are 128 bits: of 48, two UIDs with one name were found in a minute and a half.
+    """
+    return hashlib.sha256(study_instance_uid.encode()).hexdigest()[:32]
 
 
 def write_summary(rows: Iterable[SummaryRow], path: Path) -> None:

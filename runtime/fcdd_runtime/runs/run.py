@@ -4,17 +4,25 @@ Lines on the terminal end up in logs, so they name inputs and studies by number:
 """
 
 import functools
+import json
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fcdd_runtime.backends.base import Backend
-from fcdd_runtime.errors import FcddError, ImageError, ServerUnreachableError, StudyError
-from fcdd_runtime.files import replaced_file
+from fcdd_runtime.errors import (
+    FcddError,
+    GateError,
+    ImageError,
+    ModelChangedError,
+    ResultsError,
+    ServerUnreachableError,
+    StudyError,
+)
+from fcdd_runtime.files import locked_folder, remove_drafts, replaced_file, scratch_folder
 from fcdd_runtime.findings import Finding
 from fcdd_runtime.images.mip_files import is_image_folder
 from fcdd_runtime.images.references import Reference, recorded_reference
@@ -25,18 +33,21 @@ from fcdd_runtime.redaction import NOT_SHOWN, Redacted, for_terminal, quoted
 from fcdd_runtime.report.colormap import Look
 from fcdd_runtime.report.index_page import FailedEntry, IndexEntry, index_entry, write_index
 from fcdd_runtime.report.words import state_of
-from fcdd_runtime.report.write import SummaryRow, study_folder_name, summary_rows, write_study_report, write_summary
-from fcdd_runtime.result import StudyResult
+from fcdd_runtime.report.write import RESULT_FILE, SummaryRow, study_folder_name, summary_rows, write_summary
 from fcdd_runtime.runs.image_folder import score_images, write_image_scores
-from fcdd_runtime.score_study import score_study
-from fcdd_runtime.study.read import Study, read_studies
+from fcdd_runtime.runs.tasks import StudyOnDisk, find_studies, prepare_study, write_results
+from fcdd_runtime.runs.worker import Worker
+from fcdd_runtime.score_study import finish, infer
 
 SOME_FAILED, NONE_USABLE = 1, 2
 SUMMARY_FILE, INDEX_FILE = "summary.csv", "index.html"
 
-SHOWN_NOTES = 5
-
 LOG = EventLog("fcdd_runtime")
+
+ENDS_THE_RUN = (ServerUnreachableError, ModelChangedError, GateError)
+"""What concerns the model: no further study would be scored, or not by the model that the run was begun with."""
+NOT_THE_STUDYS_FAULT = frozenset({"limits", "no-decoder"})
+"""Codes of errors that this machine has a part in: an earlier result of the study is kept."""
 
 _LEFT_OVER = "the run ended before it was scored; score it again"
 
@@ -89,6 +100,8 @@ class ScoreRun:
 
     backend: Backend
     options: RunOptions
+    worker: Worker
+    """Reads and writes whatever comes from outside."""
     rows: list[SummaryRow] = field(default_factory=list)
     index: list[IndexEntry | FailedEntry] = field(default_factory=list)
     studies: set[str] = field(default_factory=set)
@@ -100,14 +113,18 @@ class ScoreRun:
     """Which studies each sentence was said of, by `Warning` or `Note` and its words."""
     reference: Reference | None = None
     """Compares with every breast of every study; None: as `score_study` says."""
+    left_over: list[str] = field(default_factory=list)
+    """What the inputs and studies are called that the run did not reach."""
 
     def score_all(self, inputs: tuple[Path, ...]) -> int:
         """Score every input and return the exit code.
 
         Raises
         ------
-        ServerUnreachableError
-            If the server is gone: no further input could be scored.
+        ServerUnreachableError, ModelChangedError, GateError
+            If the server is gone, or another model answers: no further input could be scored.
+        ResultsError
+            If another call is writing to the same folder.
         ImageError
             If more than one input is a folder of images, or the reference cannot be used.
         """
@@ -118,6 +135,19 @@ class ScoreRun:
         if len(image_folders) < len(inputs):
             self.reference = self._recorded_reference()
         self.options.out.mkdir(parents=True, exist_ok=True)
+        with locked_folder(self.options.out) as ours:
+            if not ours:
+                raise ResultsError(
+                    "another fcdd-score writes to the folder of --out, and its lists would be lost; wait until it has "
+                    "ended, or give another folder"
+                )
+            remove_drafts(self.options.out)
+            self._score_inputs(inputs, image_folders, started)
+        if self.failed:
+            return SOME_FAILED if self.done else NONE_USABLE
+        return 0
+
+    def _score_inputs(self, inputs: tuple[Path, ...], image_folders: list[Path], started: float) -> None:
         LOG.info("run started", inputs=len(inputs))
         reached = 0
         try:
@@ -129,18 +159,17 @@ class ScoreRun:
                 reached = number
         finally:
             # A list without the inputs that a lost server or a signal left over would look complete.
-            self.index += [FailedEntry(f"input {number + 1}", _LEFT_OVER) for number in range(reached, len(inputs))]
+            names = [f"input {number}" for number in range(reached + 1, len(inputs) + 1)]
+            names[:1] = self.left_over or names[:1]
+            self.index += [FailedEntry(name, _LEFT_OVER) for name in names]
             for (kind, sentence), (_, *others) in self.said.items():
                 if others:
                     studies = "1 more study" if len(others) == 1 else f"{len(others)} more studies"
                     self.options.complain(f"{kind}: {studies} ({_inputs_of(others)}): {sentence}")
             self._write_lists(several=len(inputs) > 1 or len(self.studies) > 1)
             counts = {"scored": self.done, "to_review": self.to_review, "failed": self.failed}
-            counts["left_over"] = len(inputs) - reached
+            counts["left_over"] = len(names)
             LOG.info("run ended", **counts, seconds=round(time.monotonic() - started, 3))
-        if self.failed:
-            return SOME_FAILED if self.done else NONE_USABLE
-        return 0
 
     def _recorded_reference(self) -> Reference | None:
         if self.options.reference is None:
@@ -151,62 +180,67 @@ class ScoreRun:
         return recorded_reference(self.options.reference)
 
     def _score_input(self, number: int, path: Path) -> None:
-        with tempfile.TemporaryDirectory(prefix="fcdd-score-") as scratch:
-            label = _Label(number, None, (path, Path(scratch)))
+        with scratch_folder("fcdd-score") as scratch:
+            label = _Label(number, None, (path, scratch))
             try:
-                studies, notes = read_studies(path, Path(scratch))
+                studies = self.worker.call(find_studies, path, scratch)
             except StudyError as error:
                 self._fail(label, str(error))
                 return
+            except OSError as error:
+                self._fail(label, f"the input cannot be read ({error.strerror}); give a folder that can")
+                return
             LOG.info("input read", **label.fields(), studies=len(studies))
-            for study_number, study in enumerate(studies, start=1):
-                # A file that cannot be read may belong to any of the studies, so each result says so.
-                own = [note for note in notes if note not in study.unread]
-                shown, rest = tuple(own[:SHOWN_NOTES]), len(own) - SHOWN_NOTES
-                counted = [f"{rest} more files could not be read."] if rest > 0 else []
-                unread = tuple(Finding("unread-files", sentence) for sentence in [*shown, *counted])
-                self._score_study(
-                    _Label(number, study_number if len(studies) > 1 else None, label.folders),
-                    replace(study, findings=(*unread, *study.findings)),
-                )
+            numbers = range(1, len(studies) + 1) if len(studies) > 1 else [None]
+            for done, (study_number, study) in enumerate(zip(numbers, studies, strict=True)):
+                self.left_over = [f"{label.text}, study {left}" for left in numbers[done:] if left]
+                self._score_study(_Label(number, study_number, label.folders), study)
+            self.left_over = []
 
-    def _score_study(self, label: _Label, study: Study) -> None:
+    def _score_study(self, label: _Label, study: StudyOnDisk) -> None:
         if study.study_instance_uid in self.studies:
             self._fail(label, "this study was in an earlier input already; give each study once, in one folder")
             return
         self.studies.add(study.study_instance_uid)
         folder = self.options.out / study_folder_name(study.study_instance_uid)
 
-        try:
-            result = score_study(study, self.backend, self.options.manual, self.reference)
-            write_study_report(
-                result, folder, self.options.look, lambda draft: self._write_dicom(label, result, study, draft)
+        options, contract = self.options, self.backend.contract
+        if folder.exists() and _study_in(folder) != study.study_instance_uid:
+            self._fail(
+                label,
+                f"the folder of its result, {folder.name}, holds something else; move that away, or give another --out",
             )
-        except ServerUnreachableError:
+            return
+
+        try:
+            prepared = self.worker.call(prepare_study, study, contract, options.manual, self.reference)
+            scores, maps = infer(prepared, self.backend)
+            result = finish(prepared, scores, maps, contract)
+            lacking = self.worker.call(write_results, result, study, folder, options.look, options.write_dicom)
+        except ENDS_THE_RUN:
             raise
         except FcddError as error:
             self._tell(label, study.findings)
-            removed = ""
-            if folder.exists():
+            earlier = ""
+            if folder.exists() and isinstance(error, StudyError) and error.code not in NOT_THE_STUDYS_FAULT:
                 # What an earlier call wrote would look current.
                 shutil.rmtree(folder)
-                removed = "; its earlier result was removed"
-            self._fail(label, f"{error}{removed}")
+                earlier = "; its earlier result was removed"
+            elif folder.exists():
+                earlier = "; its earlier result was kept"
+            self._fail(label, f"{error}{earlier}")
             return
         self._tell(label, result.findings)
+        for lack in lacking:
+            self._say("Warning", label, lack)
         self.done += 1
         self.to_review += result.state == "review"
         self.rows += summary_rows(result)
         self.index.append(index_entry(result, self.options.look))
         LOG.info("study scored", **label.fields(), state=Redacted(result.state))
         state = state_of(result.flagged, to_review=bool(result.review))
-        scores = "  ".join(f"{breast.laterality} {breast.score:.6g}" for breast in result.breasts)
-        self.options.say(f"{folder.name}  {scores}  {state.in_line}  {folder / 'report.html'}")
-
-    def _write_dicom(self, label: _Label, result: StudyResult, study: Study, draft: Path) -> None:
-        if self.options.write_dicom is not None:
-            for sentence in self.options.write_dicom(result, study, draft, self.options.look):
-                self._say("Warning", label, sentence)
+        shown = "  ".join(f"{breast.laterality} {breast.score:.6g}" for breast in result.breasts)
+        self.options.say(f"{folder.name}  {shown}  {state.in_line}  {folder / 'report.html'}")
 
     def _score_image_folder(self, label: _Label, path: Path) -> None:
         def without_path(sentence: object) -> str:
@@ -214,7 +248,7 @@ class ScoreRun:
 
         try:
             result = score_images(path, self.backend, self.options.reference)
-        except ServerUnreachableError:
+        except ENDS_THE_RUN:
             raise
         except FcddError as error:
             self._fail(label, without_path(error))
@@ -263,6 +297,15 @@ class ScoreRun:
         with replaced_file(summary) as file:
             write_summary(self.rows, file)
         write_index(self.index, index)
+
+
+def _study_in(folder: Path) -> str | None:
+    """Return the Study Instance UID of the result in a folder; None if there is no result."""
+    try:
+        uid = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))["study_instance_uid"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return uid if isinstance(uid, str) else None
 
 
 def _inputs_of(labels: list[_Label]) -> str:

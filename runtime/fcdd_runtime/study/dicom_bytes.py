@@ -16,6 +16,8 @@ LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
 """Those with a length of two bytes."""
 
+_LOOKED_FOR_MARK = 1024
+"""A mark that has moved lies somewhere in these first bytes."""
 _FIRST_GROUPS = (0x0002, 0x0008)
 """File meta information, and the first group of every object."""
 _ELEMENTS_LOOKED_AT = 3
@@ -33,6 +35,28 @@ def is_dicom(path: Path) -> bool:
     """Whether a file is a DICOM file; OSError if it cannot be read."""
     with path.open("rb", buffering=0) as file:
         return has_dicom_mark(file.read(_PREAMBLE_BYTES + len(MARK)))
+
+
+def looks_damaged(head: bytes) -> bool:
+    """Whether bytes without the mark in its place are what is left of a DICOM file, rather than another kind of file.
+
+    These are no bytes at all, zeros only, a few that are no text, and the mark, or what follows it, in a wrong place.
+
+    Parameters
+    ----------
+    head : the file's first bytes, a thousand at least, or all of a shorter file
+    """
+    if len(head) < _PREAMBLE_BYTES + len(MARK):
+        return not head.strip() or not _is_text(head)
+    moved = MARK in head[:_LOOKED_FOR_MARK] and not _is_text(head)
+    return not any(head) or moved or begins_like_dicom(head[_PREAMBLE_BYTES + len(MARK) :])
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        return head.decode().replace("\n", "").replace("\r", "").replace("\t", "").isprintable()
+    except UnicodeDecodeError:
+        return False
 
 
 def begins_like_dicom(head: bytes) -> bool:

@@ -36,7 +36,8 @@ _DELIMITATION_GROUP, _META_GROUP = 0xFFFE, 0x0002
 _MULTI_FRAME = frozenset(
     tag_for_keyword(name) for name in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 )
-_ASCII_SUPERSETS = (None, "ISO_IR 6", "ISO_IR 100", "ISO_IR 192")
+_CHARACTERS = {None: "ascii", "ISO_IR 6": "ascii", "ISO_IR 100": "latin-1", "ISO_IR 192": "utf-8"}
+"""How names are written. All other text that is read has to be ASCII, of which these sets are supersets."""
 
 
 class PlainHeader:
@@ -86,10 +87,14 @@ def plain_header(data: bytes) -> tuple[PlainHeader, int] | None:
         end = _walk(data, header_elements(), raw)
         if end is None or not _is_walked_right(raw["TransferSyntaxUID"][1]):
             return None
-        values = {name: _value(vr, value) for name, (vr, value) in raw.items()}
-    except (struct.error, KeyError, ValueError):
+        characters = _CHARACTERS[_value(*raw["SpecificCharacterSet"]) if "SpecificCharacterSet" in raw else None]
+        values = {
+            name: _value(vr, value) if vr != b"PN" else value.decode(characters).rstrip(" \0") or None
+            for name, (vr, value) in raw.items()
+        }
+    except (struct.error, KeyError, TypeError, ValueError):
         return None
-    return (PlainHeader(values), end) if values.get("SpecificCharacterSet") in _ASCII_SUPERSETS else None
+    return PlainHeader(values), end
 
 
 def _walk(data: bytes, wanted: Mapping[int, str | int], raw: dict[str | int, tuple[bytes, bytes]]) -> int | None:

@@ -1,9 +1,11 @@
 """Files -> studies: which DICOM MR slices there are and which series and study they belong to. No pixels are read."""
 
+import mimetypes
 import os
 import warnings
 import zipfile
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -19,7 +21,8 @@ from fcdd_runtime.redaction import quoted
 from fcdd_runtime.study import phase_attributes
 from fcdd_runtime.study.archive import unpack
 from fcdd_runtime.study.body_part import body_part_for_messages
-from fcdd_runtime.study.dicom_bytes import begins_like_dicom, has_dicom_mark, is_dicom
+from fcdd_runtime.study.dicom_bytes import begins_like_dicom, has_dicom_mark, is_dicom, looks_damaged
+from fcdd_runtime.study.patient import Patient, patient_in
 from fcdd_runtime.study.plain_header import HEADER_BYTES, plain_header
 from fcdd_runtime.study.slices import Slice, header_elements, slices_in_file
 
@@ -29,6 +32,11 @@ _MR_IMAGE_CLASSES = (MRImageStorage, EnhancedMRImageStorage, _LEGACY_CONVERTED_E
 
 _PICTURES = {".jpg", ".jpeg", ".jp2", ".bmp", ".gif", ".webp"}
 """What somebody may take for a folder of MIP images."""
+
+
+_KINDS_OF_FILES = mimetypes.MimeTypes()
+"""Python's own table: that of the machine takes `.1` to `.8`, with which UIDs end, for pages of a manual."""
+_MAYBE_DICOM = (".bin", ".dcm")
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,8 @@ class Series:
     """Empty if absent."""
     slices: tuple[Slice, ...]
     """In the order of their SOP Instance UIDs and frames, which says nothing about space or time."""
+    patients: frozenset[Patient] = frozenset()
+    """What its files say about the patient."""
 
     @property
     def label(self) -> str:
@@ -62,6 +72,23 @@ class Study:
     findings: tuple[Finding, ...]
     unread: tuple[str, ...] = ()
     """What could not be read beside it, one sentence each: any slice that it lacks may be there."""
+
+    @property
+    def patients(self) -> frozenset[Patient]:
+        """What its files say about the patient: one, if all is well."""
+        return frozenset(patient for series in self.series for patient in series.patients)
+
+
+@dataclass
+class _Unread:
+    """What could not be read of an input."""
+
+    notes: list[str] = field(default_factory=list)
+    """One sentence for each file or folder."""
+    unmarked: list[Path] = field(default_factory=list)
+    """Files that only lack the DICOM mark."""
+    remains: list[Path] = field(default_factory=list)
+    """Files of which hardly anything is left."""
 
 
 def read_studies(path: Path, scratch: Path) -> tuple[list[Study], list[str]]:
@@ -82,23 +109,32 @@ def read_studies(path: Path, scratch: Path) -> tuple[list[Study], list[str]]:
     StudyError
         If there is nothing usable.
     """
-    notes: list[str] = []
-    files = _find_files(path, scratch, notes)
-    unread = tuple(notes)
-    unmarked: list[Path] = []
+    unread = _Unread()
+    files = _find_files(path, scratch, unread.notes)
+    missing_folders = tuple(unread.notes)
     # Odd values in headers make pydicom warn, value included; what matters is checked where it is used.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        parts = [part for file in files if (part := _read_file(file, notes, unmarked)) is not None]
-    if unmarked:
-        found, verb = ("1 file has", "was") if len(unmarked) == 1 else (f"{len(unmarked)} files have", "were")
-        notes.insert(
-            0,
-            f"{found} no DICOM mark (Part 10 preamble) and {verb} not read; export the study as DICOM files.",
-        )
+        parts = [part for file in files if (part := _read_file(file, unread)) is not None]
+    notes = [*_counted(unread, bool(parts)), *unread.notes]
     if not parts:
         raise StudyError(_why_nothing(path, files, notes), "nothing-to-read")
-    return [replace(study, unread=unread) for study in _studies(parts)], notes
+    return [replace(study, unread=missing_folders) for study in _studies(parts)], notes
+
+
+def _counted(unread: _Unread, among_dicom: bool) -> Iterator[str]:
+    """Say in a sentence each how many files share a fault; what hardly anything is left of is one among DICOM only."""
+    if unread.unmarked:
+        found, verb = (
+            ("1 file has", "was") if len(unread.unmarked) == 1 else (f"{len(unread.unmarked)} files have", "were")
+        )
+        yield f"{found} no DICOM mark (Part 10 preamble) and {verb} not read; export the study as DICOM files."
+    if unread.remains and among_dicom:
+        found = "1 file is" if len(unread.remains) == 1 else f"{len(unread.remains)} files are"
+        yield (
+            f"{found} empty, cut short or without content, as what was lost on its way (file "
+            f"{quoted(unread.remains[0].name)} is one); export the study again."
+        )
 
 
 def _find_files(path: Path, scratch: Path, notes: list[str]) -> list[Path]:
@@ -128,21 +164,29 @@ def _find_files(path: Path, scratch: Path, notes: list[str]) -> list[Path]:
     return sorted(file for file in found if file.is_file())
 
 
-def _read_file(path: Path, notes: list[str], unmarked: list[Path]) -> tuple[str, Series] | None:
+def _read_file(path: Path, unread: _Unread) -> tuple[str, Series] | None:
     """Read one file's header: its Study Instance UID and its series with this file's slices.
 
-    None for what is no MR image, with a note if it may be one, or an entry in `unmarked` if it only lacks the mark.
+    None for what is no MR image; what may be one is noted in `unread`.
     """
     try:
         with path.open("rb") as file:
             head = file.read(HEADER_BYTES)
             if has_dicom_mark(head):
-                return _read_dicom(path, file, head, notes)
+                return _read_dicom(path, file, head, unread.notes)
             if begins_like_dicom(head):
-                unmarked.append(path)
+                unread.unmarked.append(path)
+            elif looks_damaged(head) and not _has_another_purpose(path):
+                unread.remains.append(path)
     except OSError as error:
-        notes.append(f"file {quoted(path.name)} could not be read ({error.strerror}).")
+        unread.notes.append(f"file {quoted(path.name)} could not be read ({error.strerror}).")
     return None
+
+
+def _has_another_purpose(path: Path) -> bool:
+    """Whether a name says that a file was never DICOM: hidden, or of a kind that has a name of its own."""
+    kind, _ = _KINDS_OF_FILES.guess_type(path.name)
+    return path.name.startswith(".") or (kind is not None and path.suffix.lower() not in _MAYBE_DICOM)
 
 
 def _read_dicom(path: Path, file: BinaryIO, head: bytes, notes: list[str]) -> tuple[str, Series] | None:
@@ -164,6 +208,7 @@ def _read_dicom(path: Path, file: BinaryIO, head: bytes, notes: list[str]) -> tu
             body_part=body_part_for_messages(str(header.get("BodyPartExamined") or "")),
             frame_of_reference_uid=str(header.get("FrameOfReferenceUID") or ""),
             slices=tuple(slices_in_file(path, file, header)),
+            patients=frozenset((patient_in(header),)),
         )
         return str(header.StudyInstanceUID), series
     except Exception:  # a damaged header makes pydicom raise almost anything, RecursionError included
@@ -230,7 +275,9 @@ def _join_files(parts: list[Series]) -> tuple[Series, list[Finding]]:
         if key not in slices or slices[key].damage:
             slices[key] = image_slice
     ordered = sorted(slices.values(), key=lambda each: (each.source.sop_instance_uid, each.source.frame_number or 0))
-    series = replace(parts[0], slices=tuple(ordered))
+    series = replace(
+        parts[0], slices=tuple(ordered), patients=frozenset(patient for part in parts for patient in part.patients)
+    )
     copies = sum(len(part.slices) for part in parts) - len(slices)
     findings = []
     if copies:

@@ -34,8 +34,9 @@ _KEYWORDS = [
     *("LossyImageCompression", "LossyImageCompressionRatio", "NumberOfTemporalPositions", "ImagesInAcquisition"),
     *("ComplexImageComponent", "PixelPaddingValue", "PixelPaddingRangeLimit", "HighBit", "PatientPosition"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+    *("PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientName"),  # compared, and shown nowhere
 ]
-"""All that is kept of a header, apart from the phase attributes; no patient identity."""
+"""All that is read of a header, apart from the phase attributes."""
 _GE_COMPONENT = PrivateTag(0x0043, 0x2F, "GEMS_PARM_01")
 """GE's own number of what an image shows; its ImageType does not say it."""
 _GE_COMPONENTS = {1.0: "PHASE", 2.0: "REAL", 3.0: "IMAGINARY"}

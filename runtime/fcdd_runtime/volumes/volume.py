@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,23 @@ class Volume:
     def read_slice(self, index: int) -> FloatArray:
         """Read one slice: float32 (rows, columns) in rescaled scanner units."""
         return np.asarray(self.read_pixels(index), dtype=np.float32)
+
+
+def noting_blank_slices(volume: Volume) -> tuple[Volume, set[int]]:
+    """Return the same volume, and where the slices that it reads from now on hold one value throughout.
+
+    No scanner makes such a slice of a body, or of the air beside it; a damaged file often is one.
+    """
+    blank: set[int] = set()
+
+    def read_pixels(index: int) -> Pixels:
+        pixels = volume.read_pixels(index)
+        # A few pixels tell most slices apart from a blank one.
+        if (pixels[::16, ::16] == pixels[0, 0]).all() and (pixels == pixels[0, 0]).all():
+            blank.add(index)
+        return pixels
+
+    return replace(volume, read_pixels=read_pixels), blank
 
 
 def volume_from_array(voxels: npt.NDArray[np.generic], grid: Grid, sources: tuple[SliceSource, ...]) -> Volume:

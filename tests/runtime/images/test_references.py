@@ -26,6 +26,7 @@ from fcdd_runtime.report.write import result_json
 from fcdd_runtime.result import StudyResult
 from fcdd_runtime.runs.image_folder import ImageScores, score_images, write_image_scores
 from fcdd_runtime.runs.run import RunOptions, ScoreRun
+from fcdd_runtime.runs.worker import Worker
 from fcdd_runtime.score_study import score_study
 from fcdd_runtime.study.read import read_studies
 
@@ -183,7 +184,8 @@ def test_a_folder_of_images_needs_a_reference_where_the_network_takes_one_and_on
 def run(path: Path, out: Path, contract: ModelContract, reference: Path) -> tuple[int, list[str]]:
     errors: list[str] = []
     options = RunOptions(out, DEFAULT_LOOK, False, None, None, lambda _: None, errors.append, reference)
-    return ScoreRun(ComparingBackend(contract), options).score_all((path,)), errors
+    with Worker() as worker:
+        return ScoreRun(ComparingBackend(contract), options, worker).score_all((path,)), errors
 
 
 def test_a_reference_that_is_no_use_ends_the_call_before_a_study_is_read(tmp_path: Path) -> None:

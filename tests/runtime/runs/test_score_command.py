@@ -23,7 +23,7 @@ from fcdd_runtime.cli import score
 from fcdd_runtime.contract import OperatingPoint
 from fcdd_runtime.errors import ServerUnreachableError
 from fcdd_runtime.report.write import study_folder_name
-from fcdd_runtime.score_study import score_study
+from fcdd_runtime.score_study import infer
 from support import rewrite_contract
 
 
@@ -137,14 +137,14 @@ def test_a_run_that_ends_early_lists_what_it_did_not_reach(
     inputs = [tmp_path / "study", *(tmp_path / name for name in "bc")]
     for path in inputs[1:]:
         MockStudy(breast_phantom(), study=path.name).write(path)
-    left = iter([score_study])
+    left = iter([infer])
 
     def losing_the_server(*arguments: Any) -> Any:
-        for scoring in left:
-            return scoring(*arguments)
+        for inferring in left:
+            return inferring(*arguments)
         raise ServerUnreachableError("the server is gone")
 
-    monkeypatch.setattr("fcdd_runtime.runs.run.score_study", losing_the_server)
+    monkeypatch.setattr("fcdd_runtime.runs.run.infer", losing_the_server)
     assert_one_sentence(run(*inputs, "--model", model, "--out", tmp_path / "out"), code=2)
     page, rows = index_and_summary(tmp_path / "out")
     assert [name in page for name in ("input 1<", "input 2<", "input 3<")] == [False, True, True]
@@ -346,7 +346,7 @@ def test_an_interrupted_run_leaves_no_unpacked_study(
     script = (
         "import os, sys\n"
         "import fcdd_runtime.cli as cli, fcdd_runtime.runs.run as run\n"
-        f"run.score_study = lambda *_: os.kill(os.getpid(), {int(number)})\n"
+        f"run.infer = lambda *_: os.kill(os.getpid(), {int(number)})\n"
         "cli.score()\n"
     )
     arguments = [tmp_path / "zipped.zip", "--model", model, "--out", tmp_path / "out"]

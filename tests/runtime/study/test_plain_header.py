@@ -26,7 +26,24 @@ NUMBERS = st.one_of(
     st.floats(-1e6, 1e6).map(lambda value: f"{value:.6g}"),
 )
 WORDS = st.one_of(
-    st.sampled_from(["", "FS", "M", "DERIVED", "a b", " lead", "trail ", "R\\xe4ume", "x\\x1by", "one\\two", "\\"]),
+    st.sampled_from(
+        [
+            "",
+            "FS",
+            "M",
+            "DERIVED",
+            "a b",
+            " lead",
+            "trail ",
+            "R\\xe4ume",
+            "R\xe4ume",
+            "M\xc3\xbcller^Eva^^",
+            "a=b^c",
+            "x\\x1by",
+            "one\\two",
+            "\\",
+        ]
+    ),
     st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=12),
 )
 ATTRIBUTES: dict[str, tuple[str, Any]] = {
@@ -41,6 +58,8 @@ ATTRIBUTES: dict[str, tuple[str, Any]] = {
     "SeriesDescription": ("LO", WORDS),
     "ImageType": ("CS", WORDS),
     "BodyPartExamined": ("CS", WORDS),
+    "PatientName": ("PN", WORDS),
+    "PatientID": ("LO", WORDS),
     "SpecificCharacterSet": ("CS", st.sampled_from(["ISO_IR 100", "ISO_IR 192", "ISO_IR 13", ""])),
 }
 
@@ -51,8 +70,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def read(path: Path) -> Read:
-    notes: list[str] = []
-    return study_module._read_file(path, notes, []), notes
+    unread = study_module._Unread()
+    return study_module._read_file(path, unread), unread.notes
 
 
 def read_by_pydicom(path: Path) -> Read:

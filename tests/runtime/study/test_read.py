@@ -94,7 +94,8 @@ def test_finds_studies_at_any_depth_among_other_files(tmp_path: Path) -> None:
     MockStudy(PHANTOM, study="a").write(tmp_path / "in" / "deep" / "deeper")
     MockStudy(PHANTOM, study="b").write(tmp_path / "in" / "other")
     (tmp_path / "in" / "notes.txt").write_text("no DICOM")
-    (tmp_path / "in" / "empty").touch()
+    (tmp_path / "in" / "empty.txt").touch()
+    (tmp_path / "in" / ".keep").touch()
     studies, notes = read(tmp_path / "in")
     assert {study.study_instance_uid for study in studies} == {
         MockStudy(PHANTOM, study=name).study_instance_uid for name in ("a", "b")
