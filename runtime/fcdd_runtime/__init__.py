@@ -6,6 +6,11 @@ with open_url("grpc://127.0.0.1:8001/fcdd_fp16") as backend:    # or open_folder
 write_study_report(result, Path("out"))
 """
 
+import os
+
+# ONNX Runtime reports each process to its maker unless this is set before its first import. Nothing leaves a hospital.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 from fcdd_runtime.backends import open_folder, open_url
 from fcdd_runtime.backends.base import Backend
 from fcdd_runtime.backends.fake import FakeBackend

@@ -1,8 +1,10 @@
 """What all commands share: known errors become one sentence and an exit code, and signals an orderly end."""
 
+import errno
 import functools
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,15 +69,42 @@ def reporting_errors(command: Callable[P, None]) -> Callable[P, None]:
         except FcddError as error:
             _end(error, str(error), error.exit_code)
         except OSError as error:
-            _end(error, f"{error.strerror or error}: {error.filename or 'unknown file'}", 2)
+            _end(error, _sentence_of(error), 2)
 
     return wrapped
+
+
+def _sentence_of(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return (
+            "no space is left where files are written; free some where the results go and in the folder of temporary "
+            f"files ({tempfile.gettempdir()}, or what TMPDIR names)"
+        )
+    return f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
 
 
 def _end(error: FcddError | OSError, sentence: str, exit_code: int) -> NoReturn:
     LOG.error("command failed", sentence=for_log(error), exit_code=exit_code)
     complain(f"Error: {sentence}")
     sys.exit(exit_code)
+
+
+_deferred: list[int] | None = None
+"""Exit codes of signals that came while they were deferred; None while they take effect at once."""
+
+
+@contextmanager
+def deferring_signals() -> Iterator[None]:
+    """Let `ending_in_order` wait until the context ends: inside the import of a C module its exit would be lost."""
+    global _deferred  # noqa: PLW0603  (handlers of signals are global too)
+    waiting: list[int] = []
+    _deferred = waiting
+    try:
+        yield
+    finally:
+        _deferred = None
+    if waiting:
+        sys.exit(waiting[0])
 
 
 @contextmanager
@@ -90,7 +119,10 @@ def ending_in_order(exit_code: int | None = None) -> Iterator[None]:
     def leave(number: int, _: object) -> None:
         for other in ENDING_SIGNALS:
             signal.signal(other, signal.SIG_IGN)
-        sys.exit(128 + number if exit_code is None else exit_code)
+        code = 128 + number if exit_code is None else exit_code
+        if _deferred is None:
+            sys.exit(code)
+        _deferred.append(code)
 
     former = {number: signal.signal(number, leave) for number in ENDING_SIGNALS}
     try:

@@ -7,9 +7,9 @@ nowhere else, so that every pair of double quotes in a message holds such text a
 import re
 from collections.abc import Mapping
 
-from fcdd_runtime.errors import FcddError, ImageError, one_line
+from fcdd_runtime.errors import FcddError, one_line
 
-_OWNED = r"(?P<owner>series (?:-?\d+|without number)|file|folder|zip|input) "
+_OWNED = r"(?P<owner>series (?:-?\d+|without number)|file|image|folder|zip|input) "
 _QUOTED = re.compile(rf'(?:{_OWNED})?"(?P<text>[^"]*)"')
 _UID = re.compile(r"(?P<address>grpc://[\d.]+)|\d+(?:\.\d+){2,}")
 """A server's address is no UID."""
@@ -41,15 +41,15 @@ def for_terminal(sentence: str, file_numbers: Mapping[str, int]) -> Redacted:
 
     def shown(found: re.Match[str]) -> str:
         owner = found["owner"]
-        number = file_numbers.get(f'"{found["text"]}"') if owner == "file" else None
-        return (owner or NOT_SHOWN) if number is None else f"file {number}"
+        number = file_numbers.get(f'"{found["text"]}"') if owner in ("file", "image") else None
+        return (owner or NOT_SHOWN) if number is None else f"{owner} {number}"
 
     without_uids = _UID.sub(lambda found: found["address"] or "(UID)", _QUOTED.sub(shown, sentence))
     return Redacted(_DATE.sub("(date)", without_uids))
 
 
 def for_log(error: FcddError | OSError) -> Redacted:
-    """Return an error's sentence for a log; only its kind where it names files as they are."""
-    if isinstance(error, FcddError) and not isinstance(error, ImageError):
+    """Return an error's sentence for a log; only its kind where the system wrote it, which names files as they are."""
+    if isinstance(error, FcddError):
         return for_terminal(str(error), {})
     return Redacted(type(error).__name__)

@@ -65,7 +65,7 @@ def test_a_name_a_uid_and_a_path_do_not_get_out(form: LineForm, secret: str) -> 
         values: dict[str, Any] = {"sentence": secret, "path": Path(secret), "error": StudyError(secret, "damaged")}
         LOG.info("study scored", **values)
         LOG.error("not scored", sentence=for_log(StudyError(f"the file {quoted(secret)} is truncated", "damaged")))
-        LOG.error("not scored", sentence=for_log(ImageError(f"{secret} has colours")))
+        LOG.error("not scored", sentence=for_log(ImageError(f"image {quoted(secret)} has colours")))
         LOG.error("not scored", sentence=for_log(OSError(2, "No such file", secret)))
         logger.warning("study of %s", secret)
         logger.warning("study of %(name)s", {"name": secret})
@@ -107,7 +107,9 @@ def test_images_are_counted_and_their_names_stay_out(repository: Path, tmp_path:
     exit_code, _, lines = run(tmp_path, "--model", repository / "small_fp32", "--out", tmp_path / "out")
     assert exit_code == 1
     assert [line["images"] for line in lines if line["event"] == "images scored"] == [1]
-    assert [line["sentence"] for line in lines if line["event"] == "not scored"] == ["(not shown)"]
+    assert [line["sentence"] for line in lines if line["event"] == "not scored"] == [
+        "image 1 cannot be read as an image; save it again as PNG or TIFF"
+    ]
     assert "ROE" not in json.dumps(lines)
 
 

@@ -18,6 +18,7 @@ from pydicom import dcmread
 from fcdd_runtime.cli import score
 from fcdd_runtime.redaction import for_terminal, quoted
 from fcdd_runtime.report.write import study_folder_name
+from fcdd_runtime.runs.worker import Worker
 from fcdd_runtime.study.body_part import body_part_for_messages
 
 SECRETS = ("roe", "jane", "1931", "4711", "1.2.840", "1.2.826")
@@ -168,6 +169,7 @@ def test_a_folder_that_cannot_be_read_is_not_named(
         return scandir(folder)
 
     monkeypatch.setattr(os, "scandir", refusing)
+    monkeypatch.setattr(Worker, "call", lambda _, function, *arguments: function(*arguments))
     text = lines_of(model, tmp_path / "out", tmp_path / "in")
     assert_names_nobody(text, r"The folder could not be read \(Permission denied\)")
     assert text.count("could not be read") == 1
@@ -202,6 +204,8 @@ def provoke_warnings(folder: Path) -> MockStudy:
         "BodyPartExamined": "ROE JANE",
         "LossyImageCompression": "01",
         "ScanningSequence": "SE",
+        "PatientID": "4711",
+        "PatientName": "Roe^Jane",
         "SeriesDescription": f"CONTRAST {NAME}",
     }
     named_files(folder, also=also, repeats=2)

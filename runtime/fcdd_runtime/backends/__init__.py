@@ -7,6 +7,7 @@ from fcdd_runtime.backends.base import B, Backend
 from fcdd_runtime.backends.copies import check_config
 from fcdd_runtime.backends.golden import GoldenVectors, read_golden, self_test
 from fcdd_runtime.backends.tensorrt.library import PACKAGES
+from fcdd_runtime.commands import deferring_signals
 from fcdd_runtime.contract import read_contract
 from fcdd_runtime.errors import BackendError, MissingExtraError, one_line
 
@@ -34,7 +35,8 @@ def open_folder(folder: Path) -> Backend:
 def _opened(folder: Path, target: str) -> Backend:
     if target not in PACKAGES:
         try:
-            from fcdd_runtime.backends.onnxruntime import OnnxRuntimeBackend  # noqa: PLC0415
+            with deferring_signals():
+                from fcdd_runtime.backends.onnxruntime import OnnxRuntimeBackend  # noqa: PLC0415
         except ModuleNotFoundError as error:
             raise MissingExtraError(
                 "running a model folder needs ONNX Runtime: pip install 'fcdd-edge[onnxruntime]'"
@@ -42,7 +44,8 @@ def _opened(folder: Path, target: str) -> Backend:
         return OnnxRuntimeBackend(folder)
     package = PACKAGES[target]
     try:
-        from fcdd_runtime.backends.tensorrt.backend import TensorRTBackend  # noqa: PLC0415
+        with deferring_signals():
+            from fcdd_runtime.backends.tensorrt.backend import TensorRTBackend  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             f"running an engine of {package.title} needs pycuda: pip install 'fcdd-edge[{package.extra}]'"
@@ -65,7 +68,8 @@ def open_url(url: str, deadline_s: float = 60.0) -> "TritonBackend":
     GateError
         If it does not answer its first golden image as it should.
     """
-    from fcdd_runtime.backends.triton import TritonBackend  # noqa: PLC0415
+    with deferring_signals():
+        from fcdd_runtime.backends.triton import TritonBackend  # noqa: PLC0415
 
     served = TritonBackend(url, deadline_s)
     try:

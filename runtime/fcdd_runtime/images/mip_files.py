@@ -10,6 +10,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from fcdd_runtime.errors import ImageError
 from fcdd_runtime.images.network_input import GreyImage
+from fcdd_runtime.redaction import quoted
 from fcdd_runtime.study.dicom_bytes import is_dicom
 
 SUFFIXES = frozenset({".png", ".tif", ".tiff"})
@@ -28,22 +29,25 @@ def find_images(folder: Path) -> list[Path]:
     """
 
     def refuse(error: OSError) -> None:
-        raise ImageError(f"the folder {error.filename} cannot be read ({error.strerror}); its images would be missing")
+        name = quoted(Path(error.filename).name)
+        raise ImageError(f"folder {name} cannot be read ({error.strerror}); its images would be missing")
 
     paths = [path for path in _files(folder, refuse) if path.suffix.lower() in SUFFIXES]
     if not paths:
-        raise ImageError(f"{folder} holds no PNG or TIFF image; give a folder of 8-bit grey MIP images")
+        raise ImageError(
+            f"input {quoted(folder.name)} holds no PNG or TIFF image; give a folder of 8-bit grey MIP images"
+        )
     return sorted(paths, key=lambda path: path.relative_to(folder).as_posix())
 
 
 def is_image_folder(path: Path) -> bool:
     """Whether a folder holds PNG or TIFF images and no DICOM file; a study may have pictures lying beside it."""
     # A file or folder that cannot be read is refused with a sentence by whoever reads the images or the study.
-    files = _files(path, None) if path.is_dir() else []
-    others = [file for file in files if file.suffix.lower() not in SUFFIXES]
     try:
+        files = _files(path, None) if path.is_dir() else []
+        others = [file for file in files if file.suffix.lower() not in SUFFIXES]
         return len(others) < len(files) and not any(map(is_dicom, others))
-    except OSError:
+    except (OSError, ValueError):  # a name may be too long, or hold what no name can
         return False
 
 
@@ -58,21 +62,22 @@ def read_image(path: Path) -> GreyImage:
     ImageError
         If the file is unreadable, has colours, more than 8 bits, several pages, or absurdly many pixels.
     """
+    name = f"image {quoted(path.name)}"
     try:
         with Image.open(path, formats=("PNG", "TIFF")) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise ImageError(f"{path} has {image.width} x {image.height} pixels; at most {MAX_PIXELS} are read")
+                raise ImageError(f"{name} has {image.width} x {image.height} pixels; at most {MAX_PIXELS} are read")
             if getattr(image, "n_frames", 1) > 1:
-                raise ImageError(f"{path} has several pages; save each as a file of its own")
+                raise ImageError(f"{name} has several pages; save each as a file of its own")
             if _bits(image, path) != {8}:
-                raise ImageError(f"{path} has not 8 bits a pixel; window it to 8 bits as the training images were")
+                raise ImageError(f"{name} has not 8 bits a pixel; window it to 8 bits as the training images were")
             rgb = np.asarray(image.convert("RGB"), dtype=np.uint8)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         if isinstance(error, ImageError):
             raise
-        raise ImageError(f"{path} cannot be read as an image; save it again as PNG or TIFF") from error
+        raise ImageError(f"{name} cannot be read as an image; save it again as PNG or TIFF") from error
     if not (np.array_equal(rgb[..., 0], rgb[..., 1]) and np.array_equal(rgb[..., 0], rgb[..., 2])):
-        raise ImageError(f"{path} has colours; a MIP image is grey")
+        raise ImageError(f"{name} has colours; a MIP image is grey")
     return np.ascontiguousarray(rgb[..., 0])
 
 

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from fcdd_runtime.errors import ImageError
 from fcdd_runtime.images.mip_files import find_images, read_image
 from fcdd_runtime.images.network_input import GreyImage
+from fcdd_runtime.redaction import quoted
 
 COLUMNS = ["image", "reference"]
 
@@ -42,7 +43,7 @@ def recorded_reference(path: Path) -> Reference:
         return Reference(path.name, read_image(path))
     except ImageError as error:
         # The terminal names no files: they can be called by a patient's name.
-        raise ImageError(str(error).replace(str(path), "the reference image")) from error
+        raise ImageError(str(error).replace(f"image {quoted(path.name)}", "the reference image")) from error
 
 
 def folder_references(path: Path, folder: Path) -> ReferenceOf:
@@ -69,14 +70,18 @@ def folder_references(path: Path, folder: Path) -> ReferenceOf:
     rows = _read_table(path)
     names = {image.relative_to(folder).as_posix() for image in find_images(folder)}
     if unknown := sorted(set(rows) - names):
-        raise ImageError(f"the table of references names {unknown[0]}, which the folder of images does not hold")
+        raise ImageError(
+            f"the table of references names image {quoted(unknown[0])}, which the folder of images does not hold"
+        )
     for image, reference in rows.items():
         if (folder / reference).exists() and (folder / reference).samefile(folder / image):
-            raise ImageError(f"the table of references compares {image} with itself; name another image for it")
+            raise ImageError(
+                f"the table of references compares image {quoted(image)} with itself; name another image for it"
+            )
 
     def listed_reference(name: str) -> Reference:
         if name not in rows:
-            raise ImageError(f"{name} has no row in the table of references; add one")
+            raise ImageError(f"image {quoted(name)} has no row in the table of references; add one")
         return Reference(rows[name], read_image(folder / rows[name]))
 
     return listed_reference
@@ -98,7 +103,7 @@ def _read_table(path: Path) -> dict[str, str]:
     rows: dict[str, str] = {}
     for image, reference in lines:
         if rows.setdefault(_posix(image), _posix(reference)) != _posix(reference):
-            raise ImageError(f"the table of references names two for {image}; leave one")
+            raise ImageError(f"the table of references names two for image {quoted(image)}; leave one")
     return rows
 
 

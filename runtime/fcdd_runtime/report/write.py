@@ -88,7 +88,16 @@ def write_summary(rows: Iterable[SummaryRow], path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, [field.name for field in dataclasses.fields(SummaryRow)])
         writer.writeheader()
-        writer.writerows(dataclasses.asdict(row) for row in rows)
+        for row in rows:
+            cells = dataclasses.asdict(row)
+            writer.writerow(
+                {name: _plain_cell(cell) if isinstance(cell, str) else cell for name, cell in cells.items()}
+            )
+
+
+def _plain_cell(text: str) -> str:
+    """Put an apostrophe before text that a spreadsheet would run as a formula; UIDs come from headers as they are."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
 
 
 def summary_rows(result: StudyResult) -> tuple[SummaryRow, ...]:

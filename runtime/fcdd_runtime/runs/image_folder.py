@@ -72,7 +72,7 @@ def score_images(folder: Path, backend: Backend, reference: Path | None = None) 
         scores.append(chunk_scores)
         maps.append(chunk_maps)
     if not names:
-        raise ImageError(f"no image in {folder} can be used: {failures[0]}")
+        raise ImageError(f"no image of the folder can be used: {failures[0]}")
     values = tuple(float(score) for score in np.concatenate(scores))
     flagged = tuple(backend.contract.flags(value) for value in values)
     return ImageScores(

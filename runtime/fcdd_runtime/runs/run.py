@@ -29,7 +29,7 @@ from fcdd_runtime.images.references import Reference, recorded_reference
 from fcdd_runtime.log_lines import EventLog
 from fcdd_runtime.pacs import WriteDicom
 from fcdd_runtime.phases.manual import ManualPhases
-from fcdd_runtime.redaction import NOT_SHOWN, Redacted, for_terminal, quoted
+from fcdd_runtime.redaction import Redacted, for_terminal, quoted
 from fcdd_runtime.report.colormap import Look
 from fcdd_runtime.report.index_page import FailedEntry, IndexEntry, index_entry, write_index
 from fcdd_runtime.report.words import state_of
@@ -80,8 +80,8 @@ class _Label:
     """From 1, in the order of the call."""
     study: int | None
     """From 1, where an input holds several."""
-    folders: tuple[Path, ...] | None
-    """Where its DICOM files lie, which are called by number there; None for a folder of images, which go by names."""
+    folders: tuple[Path, ...]
+    """Where its files lie, which are called by number: their place among all names there, in sorted order."""
     started: float = field(default_factory=time.monotonic)
     """When its turn came, s."""
 
@@ -153,7 +153,7 @@ class ScoreRun:
         try:
             for number, path in enumerate(inputs, start=1):
                 if path in image_folders:
-                    self._score_image_folder(_Label(number, None, None), path)
+                    self._score_image_folder(_Label(number, None, (path,)), path)
                 else:
                     self._score_input(number, path)
                 reached = number
@@ -243,19 +243,16 @@ class ScoreRun:
         self.options.say(f"{folder.name}  {shown}  {state.in_line}  {folder / 'report.html'}")
 
     def _score_image_folder(self, label: _Label, path: Path) -> None:
-        def without_path(sentence: object) -> str:
-            return str(sentence).replace(f"{path}/", "").replace(str(path), "it")
-
         try:
             result = score_images(path, self.backend, self.options.reference)
         except ENDS_THE_RUN:
             raise
         except FcddError as error:
-            self._fail(label, without_path(error))
+            self._fail(label, str(error))
             return
         write_image_scores(result, self.backend, self.options.out, self.options.save_maps)
         for failure in result.failures:
-            self._fail(label, without_path(failure))
+            self._fail(label, failure)
         self.done += len(result.names)
         LOG.info("images scored", **label.fields(), images=len(result.names))
         self.options.say(f"{len(result.names)} images scored  {self.options.out / 'results.json'}")
@@ -263,8 +260,8 @@ class ScoreRun:
     def _fail(self, label: _Label, sentence: str) -> None:
         self.failed += 1
         self.index.append(FailedEntry(label.text, sentence))
-        shown, logged = _redacted(sentence, label)
-        LOG.error("not scored", **label.fields(), sentence=logged)
+        shown = for_terminal(sentence, _file_numbers(label.folders))
+        LOG.error("not scored", **label.fields(), sentence=shown)
         self.options.complain(f"Error: {label.text}: {shown}")
 
     def _tell(self, label: _Label, findings: tuple[Finding, ...]) -> None:
@@ -273,11 +270,11 @@ class ScoreRun:
 
     def _say(self, kind: str, label: _Label, sentence: str) -> None:
         """Print a sentence the first time; what many studies have in common is counted and told at the end."""
-        shown, logged = _redacted(sentence, label)
+        shown = for_terminal(sentence, _file_numbers(label.folders))
         if kind == "Note":
-            LOG.info("note", **label.fields(), sentence=logged)
+            LOG.info("note", **label.fields(), sentence=shown)
         else:
-            LOG.warning("doubt", **label.fields(), sentence=logged)
+            LOG.warning("doubt", **label.fields(), sentence=shown)
         studies = self.said.setdefault((kind, shown), [])
         if not studies:
             self.options.complain(f"{kind}: {label.text}: {shown}")
@@ -318,14 +315,6 @@ def _inputs_of(labels: list[_Label]) -> str:
             spans.append([number])
     named = ", ".join("-".join(map(str, span)) for span in spans)
     return f"input {named}" if named.isdecimal() else f"inputs {named}"
-
-
-def _redacted(sentence: str, label: _Label) -> tuple[Redacted, Redacted]:
-    """Return a sentence for the terminal and for the log, which does not show what the names of images are."""
-    if label.folders is None:
-        return for_terminal(sentence, {}), NOT_SHOWN
-    shown = for_terminal(sentence, _file_numbers(label.folders))
-    return shown, shown
 
 
 @functools.lru_cache(maxsize=1)

@@ -181,6 +181,6 @@ def _answer(function: Callable[..., Any], arguments: tuple[Any, ...], limits: Li
         return _Broken(f"needs more than {limits.memory_bytes / 2**30:.1f} GB of memory")
     except Exception as error:  # whatever it is, it belongs to this call alone
         frames = traceback.extract_tb(error.__traceback__)
-        ours = [frame for frame in frames if "fcdd_runtime" in frame.filename][-1:]
+        ours = [frame for frame in frames[1:] if "fcdd_runtime" in frame.filename][-1:]
         where = "".join(f" in {Path(frame.filename).name}, line {frame.lineno}" for frame in ours)
         return _Broken(f"met a fault of this program ({type(error).__name__}{where})")

@@ -1,5 +1,6 @@
 """Unpacking a zipped study within bounds: a zip comes from outside and may be damaged or made to do harm."""
 
+import errno
 import shutil
 import zipfile
 from pathlib import Path, PurePosixPath
@@ -36,11 +37,23 @@ def unpack(path: Path, folder: Path) -> None:
                     shutil.copyfileobj(source, file, _CHUNK_BYTES)
     except StudyError:
         raise
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, OSError) as error:
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise _cannot_unpack(path, error.strerror or "it cannot be read") from error
         raise StudyError(
-            f"the zip {quoted(path.name)} cannot be unpacked ({_why(error)}); give an undamaged zip without a password",
+            f"the zip {quoted(path.name)} cannot be unpacked, because no space is left in the folder of temporary "
+            "files; free some, or set TMPDIR to another folder",
             "nothing-to-read",
         ) from error
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        raise _cannot_unpack(path, _why(error)) from error
+
+
+def _cannot_unpack(path: Path, why: str) -> StudyError:
+    return StudyError(
+        f"the zip {quoted(path.name)} cannot be unpacked ({why}); give an undamaged zip without a password",
+        "nothing-to-read",
+    )
 
 
 def _check_sizes(path: Path, members: list[zipfile.ZipInfo]) -> None:
@@ -57,6 +70,4 @@ def _why(error: Exception) -> str:
     """Say what is wrong in own words: zipfile repeats names of members."""
     if isinstance(error, NotImplementedError):
         return "its compression is not supported"
-    if isinstance(error, OSError):
-        return error.strerror or "it cannot be read"
     return "it is encrypted" if isinstance(error, RuntimeError) else "it is damaged"

@@ -274,6 +274,8 @@ def _join_files(parts: list[Series]) -> tuple[Series, list[Finding]]:
         key = (image_slice.source, image_slice.plane, phase, image_slice.instance_number)
         if key not in slices or slices[key].damage:
             slices[key] = image_slice
+        elif not image_slice.damage:
+            slices[key] = replace(slices[key], copies=(*slices[key].copies, image_slice))
     ordered = sorted(slices.values(), key=lambda each: (each.source.sop_instance_uid, each.source.frame_number or 0))
     series = replace(
         parts[0], slices=tuple(ordered), patients=frozenset(patient for part in parts for patient in part.patients)

@@ -1,5 +1,6 @@
 """A DICOM file's header -> the slices in it: geometry, what tells phases apart, and where the pixels are."""
 
+import contextlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -95,6 +96,8 @@ class Slice:
     """NumberOfTemporalPositions."""
     promised_images: int | None = None
     """ImagesInAcquisition."""
+    copies: "tuple[Slice, ...]" = ()
+    """The same slice in other files, of which one is read where this one turns out to be damaged."""
 
     @property
     def name(self) -> str:
@@ -119,7 +122,13 @@ class Slice:
         """
         if self.damage or self.pixels is None:
             raise StudyError(f"{self.name} {self.damage}; export the study again", "damaged")
-        return read_frame(self.pixels, (self.source.frame_number or 1) - 1, self.slope, self.intercept)
+        try:
+            return read_frame(self.pixels, (self.source.frame_number or 1) - 1, self.slope, self.intercept)
+        except StudyError:
+            for copy in self.copies:
+                with contextlib.suppress(StudyError):
+                    return copy.read()
+            raise
 
 
 def header_elements() -> Mapping[int, str | int]:

@@ -134,7 +134,8 @@ def test_a_table_gives_every_image_its_own_reference(folder: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("row", "words"), [("", "a/two.png has no row"), ("a/two.png,missing.png\n", "missing.png cannot be read")]
+    ("row", "words"),
+    [("", 'image "a/two.png" has no row'), ("a/two.png,missing.png\n", 'image "missing.png" cannot be read')],
 )
 def test_an_image_without_a_usable_reference_is_reported_and_the_others_are_scored(
     row: str, words: str, folder: Path
@@ -153,10 +154,10 @@ def test_an_image_without_a_usable_reference_is_reported_and_the_others_are_scor
         ("reference,image\na/one.png,a/two.png\n", "header image,reference"),
         ("image,reference\na/one.png\n", "two entries in every row"),
         ("image,reference\na/one.png,\n", "two entries in every row"),
-        ("image,reference\nnone.png,a/two.png\n", "names none.png, which"),
-        ("image,reference\na/one.png,a/two.png\na/one.png,b/three.png\n", "names two for a/one.png"),
-        ("image,reference\na/one.png,a/one.png\n", "compares a/one.png with itself"),
-        ("image,reference\na/one.png,b/../a/one.png\n", "compares a/one.png with itself"),
+        ("image,reference\nnone.png,a/two.png\n", 'names image "none.png", which'),
+        ("image,reference\na/one.png,a/two.png\na/one.png,b/three.png\n", 'names two for image "a/one.png"'),
+        ("image,reference\na/one.png,a/one.png\n", 'compares image "a/one.png" with itself'),
+        ("image,reference\na/one.png,b/../a/one.png\n", 'compares image "a/one.png" with itself'),
     ],
 )
 def test_a_table_that_cannot_be_meant_is_refused(text: str, words: str, folder: Path) -> None:

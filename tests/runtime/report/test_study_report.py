@@ -229,8 +229,8 @@ def test_the_report_folder_has_the_permissions_of_any_new_folder(tmp_path: Path)
     assert (tmp_path / "study").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
-def test_a_study_folder_is_named_by_a_short_hash_of_the_uid() -> None:
-    assert study_folder_name("1.2.3") == hashlib.sha256(b"1.2.3").hexdigest()[:12]
+def test_a_study_folder_is_named_by_a_hash_of_the_uid() -> None:
+    assert study_folder_name("1.2.3") == hashlib.sha256(b"1.2.3").hexdigest()[:32]
 
 
 def test_the_summary_has_one_row_a_breast_and_reads_back_equal(tmp_path: Path) -> None:

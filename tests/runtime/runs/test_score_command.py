@@ -21,7 +21,8 @@ from pydicom import dcmread
 from fcdd_export.gate.drawn import drawn_images
 from fcdd_runtime.cli import score
 from fcdd_runtime.contract import OperatingPoint
-from fcdd_runtime.errors import ServerUnreachableError
+from fcdd_runtime.errors import BadAnswerError, FcddError, GateError, ModelChangedError, ServerUnreachableError
+from fcdd_runtime.files import locked_folder
 from fcdd_runtime.report.write import study_folder_name
 from fcdd_runtime.score_study import infer
 from support import rewrite_contract
@@ -152,6 +153,128 @@ def test_a_run_that_ends_early_lists_what_it_did_not_reach(
     assert len(rows) == 2
 
 
+def test_a_run_that_ends_inside_an_input_lists_each_study_that_it_did_not_reach(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abcde":
+        MockStudy(breast_phantom(), study=name).write(tmp_path / "in" / name)
+    MockStudy(breast_phantom(), study="f").write(tmp_path / "f")
+    left = iter([infer] * 2)
+
+    def losing_the_server(*arguments: Any) -> Any:
+        for inferring in left:
+            return inferring(*arguments)
+        raise ServerUnreachableError("the server is gone")
+
+    monkeypatch.setattr("fcdd_runtime.runs.run.infer", losing_the_server)
+    result = run(tmp_path / "in", tmp_path / "f", "--model", model, "--out", tmp_path / "out")
+    assert_one_sentence(result, code=2)
+    page, rows = index_and_summary(tmp_path / "out")
+    assert len(rows) == 4
+    assert page.count("the run ended before it was scored") == 4
+    for words in ("input 1, study 3<", "input 1, study 4<", "input 1, study 5<", "input 2<"):
+        assert words in page
+
+
+@pytest.mark.parametrize("error", [BadAnswerError, ServerUnreachableError, ModelChangedError, GateError])
+def test_a_fault_of_the_server_leaves_earlier_results_alone(
+    error: type[FcddError], model: Path, study: MockStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = (tmp_path / "study", "--model", model, "--out", tmp_path / "out")
+    assert run(*command).exit_code == 0
+    before = result_of(tmp_path / "out", study)
+
+    def failing(*_: Any) -> Any:
+        raise error("the server has a fault")
+
+    monkeypatch.setattr("fcdd_runtime.runs.run.infer", failing)
+    assert_one_sentence(run(*command), code=error.exit_code)
+    assert result_of(tmp_path / "out", study) == before
+
+
+def test_a_folder_of_another_study_is_never_touched(model: Path, study: MockStudy, tmp_path: Path) -> None:
+    command = (tmp_path / "study", "--model", model, "--out", tmp_path / "out")
+    assert run(*command).exit_code == 0
+    folder = tmp_path / "out" / study_folder_name(study.study_instance_uid)
+    document = json.loads((folder / "result.json").read_text()) | {"study_instance_uid": "1.2.3"}
+    for text in (json.dumps(document), "{}", "[" * 100_000):
+        (folder / "result.json").write_text(text)
+        result = run(*command)
+        assert_one_sentence(result, code=2)
+        assert "holds something else; move that away, or give another --out" in result.stderr
+        assert (folder / "result.json").read_text() == text
+    assert len(folder.name) == 32
+
+
+def test_two_calls_with_one_folder_are_not_written_into_each_other(
+    model: Path, study: MockStudy, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    with locked_folder(tmp_path / "out") as ours:
+        assert ours
+        result = run(tmp_path / "study", "--model", model, "--out", tmp_path / "out")
+        assert_one_sentence(result, code=2)
+        assert "another fcdd-score writes" in result.stderr
+        assert list((tmp_path / "out").iterdir()) == []
+    assert run(tmp_path / "study", "--model", model, "--out", tmp_path / "out").exit_code == 0
+
+
+def test_what_killed_runs_left_is_removed_by_the_next_one(
+    model: Path, study: MockStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.make_archive(str(tmp_path / "zipped"), "zip", tmp_path / "study")
+    (tmp_path / "scratch").mkdir()
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "scratch")}
+    for function in ("write_summary", "infer"):
+        script = (
+            "import os, signal\n"
+            "import fcdd_runtime.cli as cli, fcdd_runtime.runs.run as run\n"
+            f"run.{function} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+            "cli.score()\n"
+        )
+        arguments = map(str, [tmp_path / "zipped.zip", "--model", model, "--out", tmp_path / "out"])
+        done = subprocess.run([sys.executable, "-c", script, *arguments], env=environment, timeout=120, check=False)
+        assert done.returncode == -signal.SIGKILL
+    assert [len(list(folder.iterdir())) for folder in (tmp_path / "scratch").iterdir()] == [30], "of the last of them"
+    (tmp_path / "out" / f".summary.csv.{'a' * 32}").touch()
+    (tmp_path / "out" / f".x.{'b' * 32}.new").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
+    assert run(tmp_path / "study", "--model", model, "--out", tmp_path / "out").exit_code == 0
+    assert list((tmp_path / "scratch").iterdir()) == []
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        *sorted([study_folder_name(study.study_instance_uid), "index.html", "summary.csv"])
+    ]
+
+
+def unreadable_inputs(folder: Path) -> list[Path]:
+    (folder / "JANE_DOE").mkdir()
+    (folder / "JANE_DOE" / "JANE_DOE.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(30))
+    (folder / "JANE_DOE.zip").write_bytes(b"PK")
+    return [
+        folder / ("JANE_DOE" * 40),
+        folder / "JANE_DOE.zip" / "inside",
+        folder / "JANE_DOE\udcff",
+        folder / "JANE_DOE.zip",
+        folder / "no JANE_DOE",
+        folder / "JANE_DOE",
+    ]
+
+
+def test_inputs_that_cannot_be_read_are_not_named_and_stop_no_other(
+    model: Path, study: MockStudy, tmp_path: Path
+) -> None:
+    inputs = unreadable_inputs(tmp_path)
+    arguments = [os.fsencode(path) for path in (*inputs, tmp_path / "study")]
+    command = [sys.executable, "-c", "from fcdd_runtime.cli import score; score()"]
+    options = ["--model", str(model), "--out", str(tmp_path / "out")]
+    done = subprocess.run([*command, *arguments, *options], capture_output=True, timeout=120, check=False)
+    text = (done.stdout + done.stderr).decode(errors="replace")
+    assert done.returncode == 1, text
+    assert text.count("Error: input ") == len(inputs), text
+    assert not any(word in text.replace(str(tmp_path / "out"), "") for word in ("JANE", "DOE", "Traceback")), text
+    assert result_of(tmp_path / "out", study)["exam_score"] > 0
+
+
 def test_lists_of_an_earlier_call_do_not_stay_beside_a_failure(model: Path, study: MockStudy, tmp_path: Path) -> None:
     assert run(tmp_path / "study", "--model", model, "--out", tmp_path / "out").exit_code == 0
     no_dicom(tmp_path / "bad")
@@ -267,7 +390,7 @@ def test_a_bad_image_is_reported_and_the_others_are_scored(model: Path, tmp_path
     (tmp_path / "images" / "broken.png").write_text("no image")
     result = run(tmp_path / "images", "--model", model, "--out", tmp_path / "out")
     assert_one_sentence(result, code=1)
-    assert "broken.png" in result.stderr
+    assert "image 1 cannot be read" in result.stderr
     assert [row["image"] for row in json.loads((tmp_path / "out" / "results.json").read_text())] == names
 
 
@@ -539,3 +662,52 @@ def test_files_called_by_numbers_leave_the_numbers_of_a_sentence_alone(model: Pa
     result = run(tmp_path / "study", "--model", model, "--out", tmp_path / "out")
     assert_one_sentence(result, code=2)
     assert "series 5 (1 phases)" in result.stderr
+
+
+def test_a_signal_during_an_import_takes_effect_after_it() -> None:
+    script = (
+        "import os, signal\n"
+        "from fcdd_runtime.commands import deferring_signals, ending_in_order\n"
+        "with ending_in_order():\n"
+        "    with deferring_signals():\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        print('imported', flush=True)\n"
+        "    print('never reached')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (143, "imported\n", "")
+
+
+def test_no_cell_of_the_summary_is_a_formula(model: Path, tmp_path: Path) -> None:
+    mock = MockStudy(breast_phantom(), study="x")
+    for path in mock.write(tmp_path / "study"):
+        header = dcmread(path)
+        header.StudyInstanceUID = "=1+2"
+        header.save_as(path)
+    assert run(tmp_path / "study", "--model", model, "--out", tmp_path / "out").exit_code == 0
+    with (tmp_path / "out" / "summary.csv").open(newline="") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert "'=1+2" in cells
+    assert not any(cell.startswith(("=", "+", "@")) for cell in cells)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="mounting a small disk needs root")
+def test_a_full_disk_is_said_in_one_sentence(model: Path, study: MockStudy, tmp_path: Path) -> None:
+    shutil.make_archive(str(tmp_path / "zipped"), "zip", tmp_path / "study")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    program = [sys.executable, "-c", "from fcdd_runtime.cli import score; score()", "--model", str(model)]
+    for arguments, words in (
+        (f"{tmp_path / 'study'} --out {disk}", "no space is left where files are written; free some"),
+        (f"{tmp_path / 'zipped.zip'} --out {tmp_path / 'out'}", "set TMPDIR to another folder"),
+    ):
+        line = f'mount -t tmpfs -o size=64k tmpfs {disk} && exec "$@" {arguments}'
+        done = subprocess.run(
+            ["unshare", "--mount", "sh", "-c", line, "sh", *program],
+            env={**os.environ, "TMPDIR": str(disk)} if "zip" in arguments else None,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, words in done.stderr, done.stderr.count("\n")) == (2, True, 1), done.stderr

@@ -333,3 +333,15 @@ def test_a_folder_of_other_pictures_is_refused_with_the_formats_that_are_taken(t
     (tmp_path / "in" / f"mip.{suffix}").write_bytes(b"picture" * 100)
     with pytest.raises(StudyError, match=f"holds {suffix.upper()} images, not DICOM; .* 8-bit grey PNG or TIFF"):
         read(tmp_path / "in")
+
+
+def test_a_copy_is_read_where_the_first_file_turns_out_to_be_damaged(study_folder: Path) -> None:
+    paths = MockStudy(PHANTOM, transfer_syntax=RLELossless).write(study_folder)
+    expected = {s.source.sop_instance_uid: s.read() for s in slices_of(read(study_folder)[0][0])}
+    for path in paths[:3]:
+        shutil.copy(path, study_folder / f"copy of {path.name}")
+        content = path.read_bytes()
+        head = content.rindex(b"\xfe\xff\x00\xe0")
+        path.write_bytes(content[: head + 8] + b"\xff" * 64 + content[head + 72 :])
+    for image_slice in slices_of(read(study_folder)[0][0]):
+        np.testing.assert_array_equal(image_slice.read(), expected[image_slice.source.sop_instance_uid])
