@@ -3,9 +3,11 @@
 PROGRAM is a key of `PROGRAMS`. FACTS, a JSON file, gets what `CommandFacts` says; the exit status is the command's.
 """
 
+import contextlib
 import dataclasses
 import functools
 import json
+import resource
 import subprocess
 import sys
 import tempfile
@@ -20,6 +22,7 @@ from fcdd_benchmarks.timing.memory import forget_peak, peak_resident_mb, residen
 from fcdd_benchmarks.timing.stage_clock import Span, StageClock, Watched, replaced
 from fcdd_benchmarks.timing.stages import EXPORT_STAGES, SCORE_STAGES, SCORING_STARTS, STUDY_STARTS, WHOLE
 
+BY_STAGE = "by stage"
 PROGRAMS: dict[str, tuple[str, str, tuple[Watched, ...]]] = {
     "fcdd-score": ("fcdd_runtime.cli", "score", (SCORING_STARTS, STUDY_STARTS)),
     "fcdd-score by stage": ("fcdd_runtime.cli", "score", SCORE_STAGES),
@@ -41,9 +44,9 @@ class CommandFacts:
     ready_mb: float
     """Resident memory when everything was imported and opened, MB (1e6 bytes)."""
     over_ready_mb: float
-    """Largest resident memory from then on, less that."""
+    """Largest resident memory from then on, of the process and its worker, less that."""
     peak_mb: float
-    """Largest resident memory of the process."""
+    """Largest resident memory of the process and its worker."""
 
     @property
     def whole(self) -> Span | None:
@@ -84,16 +87,27 @@ def main(facts: Path, program: str, arguments: list[str]) -> None:
 
         return noted
 
-    with replaced(watched[0].module, watched[0].name, noting_memory), clock.watching(watched):
+    with contextlib.ExitStack() as stack:
+        if program.endswith(BY_STAGE):
+            # What a study needs runs in another process, where no clock of this one can watch.
+            stack.enter_context(replaced("fcdd_runtime.runs.worker", "Worker.call", _calling_here))
+        stack.enter_context(replaced(watched[0].module, watched[0].name, noting_memory))
+        stack.enter_context(clock.watching(watched))
         try:
             command.main(arguments, prog_name=program.split(maxsplit=1)[0])
         except SystemExit as end:
             exit_code = end.code
-    peak = peak_resident_mb()
+    # A worker begins as a copy of this process; what it holds beyond that is its own.
+    worker_mb = max(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6 - ready_mb, 0.0)
+    peak = peak_resident_mb() + worker_mb
     memory = {"ready_mb": ready_mb, "over_ready_mb": max(peak - ready_mb, 0.0), "peak_mb": max(peak, peak_before_mb)}
     spans = [dataclasses.asdict(span) for span in clock.spans]
     facts.write_text(json.dumps({"spans": spans, **memory}), encoding="utf-8")
     sys.exit(exit_code)
+
+
+def _calling_here(_: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda _, function, *arguments: function(*arguments)
 
 
 if __name__ == "__main__":

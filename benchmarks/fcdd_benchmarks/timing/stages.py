@@ -5,7 +5,8 @@ from fcdd_benchmarks.timing.stage_clock import Watched
 WHOLE = "whole"
 """All of it, without start and end of the process."""
 SCORING_STARTS = Watched(WHOLE, "fcdd_runtime.runs.run", "ScoreRun.score_all")
-STUDY_STARTS = Watched("headers", "fcdd_runtime.runs.run", "read_studies")
+HEADERS = "headers"
+STUDY_STARTS = Watched(HEADERS, "fcdd_runtime.runs.run", "ScoreRun._score_input")
 """Called once an input, before all else."""
 DECODE = "decode"
 CALIBRATION = "INT8 calibration"
@@ -13,7 +14,7 @@ CALIBRATION = "INT8 calibration"
 SCORE_STAGES = (
     SCORING_STARTS,
     Watched("list", "fcdd_runtime.study.read", "_find_files"),
-    STUDY_STARTS,
+    Watched(HEADERS, "fcdd_runtime.runs.tasks", "read_studies"),
     Watched("phases", "fcdd_runtime.score_study", "split_phases"),
     Watched(DECODE, "fcdd_runtime.study.slices", "read_frame"),
     Watched("subtract and MIP", "fcdd_runtime.score_study", "project"),
@@ -27,8 +28,8 @@ SCORE_STAGES = (
     Watched("write pictures", "fcdd_runtime.report.write", "overlay_image"),
     Watched("write report.html", "fcdd_runtime.report.write", "study_page"),
     Watched("compress PNG", "PIL.Image", "Image.save"),
-    Watched("write DICOM objects", "fcdd_runtime.runs.run", "ScoreRun._write_dicom"),
-    Watched("write folder", "fcdd_runtime.runs.run", "write_study_report"),
+    Watched("write DICOM objects", "fcdd_runtime.pacs.write", "write_dicom_results"),
+    Watched("write folder", "fcdd_runtime.runs.tasks", "write_study_report"),
     Watched("write lists", "fcdd_runtime.runs.run", "ScoreRun._write_lists"),
 )
 
