@@ -40,12 +40,8 @@ def run(command: str, *arguments: str) -> None:
 @contextlib.contextmanager
 def server() -> Iterator[str]:
     """Serve the model repository on free loopback ports and yield the address."""
-    ports = free_ports(3)
-    options = [
-        text
-        for name, port in zip(("http", "grpc", "metrics"), ports, strict=True)
-        for text in (f"--{name}-port", str(port))
-    ]
+    grpc, metrics = map(str, free_ports(2))
+    options = ["--grpc-port", grpc, "--metrics-port", metrics]
     command = ["fcdd-serve", *options, "--log", str(OUT / "fcdd-serve.log")]
     print("$", *command, "&", flush=True)
     process = subprocess.Popen([str(BIN / command[0]), *command[1:]], stdout=subprocess.PIPE, text=True)

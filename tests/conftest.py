@@ -168,6 +168,6 @@ def export_cases(cases: dict[str, PublishedCase], export: ExportSnapshot, folder
 
 @contextlib.contextmanager
 def served(repository: Path, log: Path) -> Iterator[str]:
-    http, grpc, metrics = free_ports(3)
-    with running_server(ServerOptions(repository, "127.0.0.1", http, grpc, metrics, log)):
+    grpc, metrics = free_ports(2)
+    with running_server(ServerOptions(repository, "127.0.0.1", grpc, metrics, log)):
         yield f"grpc://127.0.0.1:{grpc}"

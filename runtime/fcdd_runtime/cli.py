@@ -5,7 +5,6 @@ import functools
 import itertools
 import logging
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,16 +16,18 @@ from fcdd_runtime.backends.base import Backend
 from fcdd_runtime.backends.golden import GoldenVectors, read_golden, self_test
 from fcdd_runtime.commands import PathOption, complain, ending_in_order, log_format_option, reporting_errors
 from fcdd_runtime.contract import MipRecipe, read_contract
-from fcdd_runtime.errors import BackendError, GateError
 from fcdd_runtime.log_lines import EventLog
 from fcdd_runtime.pacs import dicom_writer
 from fcdd_runtime.phases.manual import manual_phases
-from fcdd_runtime.redaction import Redacted, for_log
+from fcdd_runtime.redaction import Redacted
 from fcdd_runtime.report.colormap import DEFAULT_LOOK, LOOKS, Colormap
 from fcdd_runtime.runs.list_inputs import list_inputs
 from fcdd_runtime.runs.run import RunOptions, ScoreRun
 from fcdd_runtime.runs.worker import Worker
-from fcdd_runtime.serving.triton_process import ServerOptions, running_server
+from fcdd_runtime.serving.health import Health
+from fcdd_runtime.serving.health import health_port as listening
+from fcdd_runtime.serving.supervise import supervise
+from fcdd_runtime.serving.triton_process import ServerOptions, is_loopback
 
 LOG = EventLog("fcdd_runtime")
 
@@ -103,33 +104,35 @@ def score(
 @click.command(context_settings={"show_default": True})
 @click.option("--repo", type=PathOption(), default=Path("triton_repo"), help="Triton model repository.")
 @click.option("--host", default="127.0.0.1", help="Address to listen on. There is no access control: keep loopback.")
-@click.option("--http-port", type=click.IntRange(1, 65535), default=8000)
 @click.option("--grpc-port", type=click.IntRange(1, 65535), default=8001)
 @click.option("--metrics-port", type=click.IntRange(1, 65535), default=8002)
+@click.option("--health-port", type=click.IntRange(1, 65535), help="Answer GET /live and /ready there.")
+@click.option(
+    "--http-port", type=click.IntRange(1, 65535), help="Also open Triton's HTTP, which scoring does not need."
+)
 @click.option("--log", type=PathOption(), default=Path("fcdd-serve.log"), help="Triton's own output.")
-@click.option("--canary-interval", type=click.FloatRange(1), default=10, help="Seconds between health checks.")
+@click.option("--canary-interval", type=click.FloatRange(1), default=5, help="Seconds between health checks.")
 @log_format_option
 @reporting_errors
-def serve(repo: Path, host: str, log: Path, canary_interval: float, **ports: int) -> None:
+def serve(repo: Path, log: Path, canary_interval: float, health_port: int | None, **options: Any) -> None:
     """Serve a model repository with Triton until SIGTERM or Ctrl-C.
 
     Prints one line, `ready grpc://HOST:PORT`, once every model has answered its golden image; from then on they are
-    asked again at every interval, and the server is stopped with an error when one no longer answers right.
+    asked again at every interval. A server that dies is started again, within limits; a model that no longer answers
+    right ends it with an error.
     """
-    options = ServerOptions(repository=repo, host=host, log=log, **ports)
-    with ending_in_order(exit_code=0), running_server(options) as server:
-        click.echo(f"ready grpc://{host}:{ports['grpc_port']}")
-        while True:
-            time.sleep(canary_interval)
-            try:
-                server.check()
-            except (BackendError, GateError) as error:
-                LOG.warning("canary failed", sentence=for_log(error))
-                if isinstance(error, GateError):
-                    raise
-                # A busy machine may be late once; a dead model stays silent.
-                time.sleep(1)
-                server.check()
+    server, health = ServerOptions(repository=repo, log=log, **options), Health()
+    if not is_loopback(server.host):
+        complain(
+            f"Warning: everybody who reaches {server.host} can score, and read what the models are; there is no access "
+            "control, so keep 127.0.0.1 or close the ports to others"
+        )
+    if server.http_port is not None:
+        complain("Warning: Triton's HTTP ends the server on some requests; open it to programs that you trust only")
+    with ending_in_order(exit_code=0), contextlib.ExitStack() as stack:
+        if health_port is not None:
+            stack.enter_context(listening(health, server.host, health_port))
+        supervise(server, canary_interval, health, click.echo, lambda sentence: complain(f"Warning: {sentence}"))
 
 
 def _open(model: Path | None, url: str | None) -> tuple[Backend, Callable[[], GoldenVectors]]:

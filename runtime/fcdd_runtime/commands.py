@@ -115,8 +115,10 @@ def ending_in_order(exit_code: int | None = None) -> Iterator[None]:
     ----------
     exit_code : what the program then ends with; None: 128 plus the signal's number, as shells count
     """
+    code = 0
 
     def leave(number: int, _: object) -> None:
+        nonlocal code
         for other in ENDING_SIGNALS:
             signal.signal(other, signal.SIG_IGN)
         code = 128 + number if exit_code is None else exit_code
@@ -124,9 +126,19 @@ def ending_in_order(exit_code: int | None = None) -> Iterator[None]:
             sys.exit(code)
         _deferred.append(code)
 
+    def leave_again(lost: "sys.UnraisableHookArgs") -> None:
+        # Where the signal came inside a destructor or a callback, Python drops the exit and goes on.
+        if isinstance(lost.exc_value, SystemExit):
+            signal.setitimer(signal.ITIMER_REAL, 0.01)
+        else:
+            former_hook(lost)
+
+    former_hook, sys.unraisablehook = sys.unraisablehook, leave_again
     former = {number: signal.signal(number, leave) for number in ENDING_SIGNALS}
+    former[signal.SIGALRM] = signal.signal(signal.SIGALRM, lambda *_: sys.exit(code))
     try:
         yield
     finally:
+        sys.unraisablehook = former_hook
         for number, handler in former.items():
             signal.signal(number, handler)

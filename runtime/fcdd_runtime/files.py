@@ -113,13 +113,32 @@ def scratch_folder(purpose: str) -> Iterator[Path]:
 
     What a killed program left there for the same purpose is removed first: its files are a patient's.
     """
-    me = f"{os.getpid()}-{_started(os.getpid())}"
-    for left in Path(tempfile.gettempdir()).glob(f"{purpose}-*-*-*"):
-        found = re.fullmatch(rf"{re.escape(purpose)}-(\d+)-(\d+)-.+", left.name)
-        if found and found[2] != _started(int(found[1])):
-            shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=f"{purpose}-{me}-") as folder:
+    remove_left_by_killed(Path(tempfile.gettempdir()), purpose)
+    with tempfile.TemporaryDirectory(prefix=scratch_prefix(purpose)) as folder:
         yield Path(folder)
+
+
+def scratch_prefix(purpose: str) -> str:
+    """Begin the name of what this process alone uses and removes: the purpose, and who it is."""
+    return f"{purpose}-{os.getpid()}-{_started(os.getpid())}-"
+
+
+def remove_left_by_killed(folder: Path, purpose: str) -> None:
+    """Remove files and folders whose names begin with the `scratch_prefix` of a process that is no more."""
+    for left in folder.glob(f"{purpose}-*-*-*"):
+        if owner_in(left.name, purpose) is None:
+            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
+
+
+def owner_in(name: str, purpose: str) -> int | None:
+    """Return the number of the process that a name was made by; None if that has ended.
+
+    0 for a name that was not made by `scratch_prefix`: nobody can say whose it is.
+    """
+    found = re.match(rf"{re.escape(purpose)}-(\d+)-(\d+)-", name)
+    if found is None:
+        return 0
+    return int(found[1]) if found[2] == _started(int(found[1])) else None
 
 
 def _started(process: int) -> str:

@@ -11,8 +11,8 @@ from fcdd_runtime.errors import FcddError, one_line
 
 _OWNED = r"(?P<owner>series (?:-?\d+|without number)|file|image|folder|zip|input) "
 _QUOTED = re.compile(rf'(?:{_OWNED})?"(?P<text>[^"]*)"')
-_UID = re.compile(r"(?P<address>grpc://[\d.]+)|\d+(?:\.\d+){2,}")
-"""A server's address is no UID."""
+_UID = re.compile(r"(?P<address>grpc://[\d.]+|(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?=:\d))|\d+(?:\.\d+){2,}")
+"""A server's address is no UID: it has a scheme before it, or a port behind it."""
 _DATE = re.compile(r"(?<!\d)(19|20)\d\d([-./]?)\d\d\2\d\d(?!\d)")
 """A series may have a date for its number."""
 

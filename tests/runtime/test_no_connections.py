@@ -59,8 +59,8 @@ def talk(command: str, ports: list[int], folder: Path) -> str:
 
 def test_the_commands_connect_to_nobody_but_the_server_that_they_are_told(repository: Path, tmp_path: Path) -> None:
     MockStudy(breast_phantom()).write(tmp_path / "study")
-    http, grpc, metrics = free_ports(3)
-    serve = f"fcdd-serve --repo {repository} --http-port {http} --grpc-port {grpc} --metrics-port {metrics}"
+    grpc, metrics = free_ports(2)
+    serve = f"fcdd-serve --repo {repository} --grpc-port {grpc} --metrics-port {metrics}"
     lines = [
         f"cd {tmp_path}",
         f"fcdd-export --precision fp32 --repo {tmp_path / 'repo'}",
@@ -70,7 +70,7 @@ def test_the_commands_connect_to_nobody_but_the_server_that_they_are_told(reposi
         f"fcdd-score study --model {repository / 'small_fp32'} --out local",
         "sleep 2; kill $server; wait $server",
     ]
-    assert talk("; ".join(lines).replace("&;", "&"), [http, grpc, metrics], tmp_path) == ""
+    assert talk("; ".join(lines).replace("&;", "&"), [grpc, metrics], tmp_path) == ""
 
 
 def test_the_listener_hears_what_is_sent(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from fcdd_runtime.serving.triton_process import ServerOptions, running_server
 def served(repository: Path, log: Path) -> Iterator[str]:
     """Run Triton on a repository's models, as fcdd-serve does, on free loopback ports; yield `grpc://HOST:PORT`."""
     with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(3)]
+        sockets = [stack.enter_context(socket.socket()) for _ in range(2)]
         for free in sockets:
             free.bind(("127.0.0.1", 0))
-        http, grpc, metrics = (int(free.getsockname()[1]) for free in sockets)
-    with running_server(ServerOptions(repository, "127.0.0.1", http, grpc, metrics, log)):
+        grpc, metrics = (int(free.getsockname()[1]) for free in sockets)
+    with running_server(ServerOptions(repository, "127.0.0.1", grpc, metrics, log)):
         yield f"grpc://127.0.0.1:{grpc}"

@@ -123,7 +123,7 @@ def client_ms(batch: Batch, contract: ModelContract) -> float:
     answer = service_pb2.ModelInferResponse()
     for name, shape in (("score", (count, 1)), ("anomaly_map", (count, 1, *contract.map_shape))):
         answer.outputs.add(name=name, datatype="FP32", shape=shape)
-        answer.raw_output_contents.append(np.zeros(shape, np.float32).tobytes())
+        answer.raw_output_contents.append(np.ones(shape, np.float32).tobytes())
     encoded, times = answer.SerializeToString(), []
     for _ in range(CLIENT_REPEATS):
         started = time.perf_counter()

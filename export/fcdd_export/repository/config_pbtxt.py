@@ -12,14 +12,15 @@ from fcdd_runtime.contract import CONTRACT_PARAMETER, GOLDEN_PARAMETER, ModelCon
 def config_text(contract: ModelContract, golden: GoldenVectors, version: int) -> str:
     """Return the text of config.pbtxt.
 
-    Dynamic batching without a queue delay, and a warm-up of the smallest and the largest batch, so that the first
-    patient does not wait for allocations. Only `version` is served: it is the one that the contract describes.
+    Dynamic batching without a queue delay, with a level of priority above that of all requests for the golden images of
+    a health check, and a warm-up of the smallest and the largest batch, so that the first patient does not wait for
+    allocations. Only `version` is served: it is the one that the contract describes.
     """
     image = [1, contract.resize.size, contract.resize.size]
     config = model_config_pb2.ModelConfig(
         name=contract.name,
         max_batch_size=contract.max_batch_size,
-        dynamic_batching=model_config_pb2.ModelDynamicBatching(),
+        dynamic_batching=model_config_pb2.ModelDynamicBatching(priority_levels=2, default_priority_level=2),
     )
     if contract.target == "tensorrt":
         config.platform = "tensorrt_plan"

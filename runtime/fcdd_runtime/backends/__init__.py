@@ -58,8 +58,12 @@ def _opened(folder: Path, target: str) -> Backend:
     return TensorRTBackend(folder)
 
 
-def open_url(url: str, deadline_s: float = 60.0) -> "TritonBackend":
+def open_url(url: str, deadline_s: float = 60.0, urgent: bool = False) -> "TritonBackend":
     """Connect to a model on a Triton server, `grpc://HOST:PORT/MODEL`; one call may take `deadline_s` seconds.
+
+    Parameters
+    ----------
+    urgent : whether its requests go before all others, as those of a health check have to
 
     Raises
     ------
@@ -71,7 +75,7 @@ def open_url(url: str, deadline_s: float = 60.0) -> "TritonBackend":
     with deferring_signals():
         from fcdd_runtime.backends.triton import TritonBackend  # noqa: PLC0415
 
-    served = TritonBackend(url, deadline_s)
+    served = TritonBackend(url, deadline_s, urgent)
     try:
         golden = served.golden()
     except BaseException:

@@ -1,17 +1,18 @@
 """A model folder says twice what it holds: in contract.json and, for Triton, in config.pbtxt. Both have to agree."""
 
+from base64 import b64encode
 from pathlib import Path
 
 from google.protobuf import text_encoding
 
-from fcdd_runtime.contract import CONTRACT_FILE, CONTRACT_PARAMETER, ModelContract
+from fcdd_runtime.contract import CONTRACT_FILE, CONTRACT_PARAMETER, GOLDEN_FILE, ModelContract
 from fcdd_runtime.errors import ContractError
 
 CONFIG_FILE = "config.pbtxt"
 
 
 def check_config(folder: Path, contract: ModelContract) -> None:
-    """Compare the contract of a model folder with the copy in its config.pbtxt, where it has one.
+    """Compare contract and golden vectors of a model folder with the copies in its config.pbtxt, where it has one.
 
     An export writes the same text into both. Only where that is not so the configuration is parsed, for which
     tritonclient is imported, in a tenth of a second.
@@ -23,11 +24,17 @@ def check_config(folder: Path, contract: ModelContract) -> None:
     """
     try:
         text = (folder / CONFIG_FILE).read_text(encoding="utf-8")
-        contract_text = (folder / CONTRACT_FILE).read_bytes()
+        contract_text, golden = ((folder / name).read_bytes() for name in (CONTRACT_FILE, GOLDEN_FILE))
     except FileNotFoundError:
+        if (folder / CONFIG_FILE).exists():
+            raise ContractError(f"{folder} lacks {GOLDEN_FILE}; export the model again") from None
         return  # a model that was never meant for a server
     except (OSError, UnicodeDecodeError) as error:
-        raise ContractError(f"{folder / CONFIG_FILE} cannot be read; export the model again") from error
+        raise ContractError(f"the files of {folder} cannot be read; export the model again") from error
+    if b64encode(golden).decode() not in text:
+        raise ContractError(
+            f"{GOLDEN_FILE} and {CONFIG_FILE} of {folder} hold different golden vectors; export the model again"
+        )
     if text_encoding.CEscape(contract_text, as_utf8=False) in text:
         return
     from google.protobuf import text_format  # noqa: PLC0415

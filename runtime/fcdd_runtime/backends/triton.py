@@ -21,9 +21,12 @@ from fcdd_runtime.errors import (
     ServerUnreachableError,
     one_line,
 )
+from fcdd_runtime.redaction import quoted
 
 T = TypeVar("T")
 
+FIRST = 1
+"""Of Triton's levels of priority; 0 is the model's own level, the last."""
 RESTART_S = 1.0
 """Since the last answer; no server ends, starts and loads a model in less, and tritonclient does not tell whether its
 connection is a new one. Requests that follow each other faster are not held up by golden images."""
@@ -44,13 +47,15 @@ class TritonBackend(Backend):
     image comes out right where the server may have been started again since the last answer.
     """
 
-    def __init__(self, url: str, deadline_s: float):
+    def __init__(self, url: str, deadline_s: float, urgent: bool = False):
         """Connect and read the contract.
 
         Parameters
         ----------
         url : `grpc://HOST:PORT/MODEL`
         deadline_s : seconds that one call may take
+        urgent : whether its requests go before all others that wait, as a health check's have to; models exported by
+            earlier releases know no order
 
         Raises
         ------
@@ -59,15 +64,9 @@ class TritonBackend(Backend):
         ContractError
             If the model is not there, or was not exported by this project.
         """
-        parts = urlsplit(url)
-        try:
-            port = parts.port
-        except ValueError:
-            port = None
-        self._address, self._model = parts.netloc, parts.path.strip("/")
-        if parts.scheme != "grpc" or not parts.hostname or port is None or not self._model or "/" in self._model:
-            raise BackendError(f"{url!r} is no address of a model; give grpc://HOST:PORT/MODEL")
+        self._address, self._model = _address_and_model(url)
         self._deadline_s = deadline_s
+        self._priority = FIRST if urgent else 0
         self._client = triton.InferenceServerClient(self._address, channel_args=CHANNEL_OPTIONS)
         self._version = ""
         self._may_be_new, self._answered = False, time.monotonic()
@@ -85,7 +84,9 @@ class TritonBackend(Backend):
             tensor.set_data_from_numpy(images)
         outputs = [triton.InferRequestedOutput(name) for name in ("score", "anomaly_map")]
         answer = self._call(
-            lambda: self._client.infer(self._model, tensors, outputs=outputs, client_timeout=self._deadline_s)
+            lambda: self._client.infer(
+                self._model, tensors, outputs=outputs, priority=self._priority, client_timeout=self._deadline_s
+            )
         )
         self._check_unchanged(answer.get_response().model_version)
         return checked_answer(_array(answer, "score"), _array(answer, "anomaly_map"), len(batch["mip"]), self.contract)
@@ -134,7 +135,7 @@ class TritonBackend(Backend):
         parameters = answer.config.parameters
         if CONTRACT_PARAMETER not in parameters:
             raise ContractError(
-                f"the model {self._model!r} at {self._address} has no contract; serve one of fcdd-export"
+                f"the model {self._model} at grpc://{self._address} has no contract; serve one of fcdd-export"
             )
         return parameters[CONTRACT_PARAMETER].string_value, parameters[GOLDEN_PARAMETER].string_value
 
@@ -152,17 +153,51 @@ class TritonBackend(Backend):
             raise self._translated(error) from error
 
     def _translated(self, error: InferenceServerException) -> Exception:
-        status, message = _status(error), one_line(error.message())
-        if status == "UNAVAILABLE" and "ready state" not in message and "version" not in message:
-            return ServerUnreachableError(f"no Triton server answers at grpc://{self._address}; start fcdd-serve")
-        if status == "DEADLINE_EXCEEDED":
-            return ServerUnreachableError(
-                f"the Triton server at grpc://{self._address} did not answer within {self._deadline_s:g} s; "
-                "look into its log"
-            )
-        if status in {"NOT_FOUND", "UNAVAILABLE"} or "unknown model" in message:
-            return ContractError(f"the Triton server at {self._address} has no such model ({message})")
-        return BackendError(f"the Triton server at {self._address} refused ({message})")
+        return _translated(error, self._address, self._deadline_s)
+
+
+def answered_requests(url: str, deadline_s: float) -> int:
+    """Return how many requests a model has answered since it was loaded, whether well or not.
+
+    Raises
+    ------
+    BackendError
+        If the server does not say so in time.
+    """
+    address, model = _address_and_model(url)
+    client = triton.InferenceServerClient(address, channel_args=CHANNEL_OPTIONS)
+    try:
+        answer = client.get_inference_statistics(model, client_timeout=deadline_s)
+    except InferenceServerException as error:
+        raise _translated(error, address, deadline_s) from error
+    finally:
+        client.close()
+    return sum(int(stats.inference_stats.success.count) for stats in answer.model_stats)
+
+
+def _address_and_model(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    model = parts.path.strip("/")
+    if parts.scheme != "grpc" or not parts.hostname or port is None or not model or "/" in model:
+        raise BackendError(f"{quoted(url)} is no address of a model; give grpc://HOST:PORT/MODEL")
+    return parts.netloc, model
+
+
+def _translated(error: InferenceServerException, address: str, deadline_s: float) -> BackendError | ContractError:
+    status, message = _status(error), one_line(error.message())
+    if status == "UNAVAILABLE" and "ready state" not in message and "version" not in message:
+        return ServerUnreachableError(f"no Triton server answers at grpc://{address}; start fcdd-serve")
+    if status == "DEADLINE_EXCEEDED":
+        return ServerUnreachableError(
+            f"the Triton server at grpc://{address} did not answer within {deadline_s:g} s; look into its log"
+        )
+    if status in {"NOT_FOUND", "UNAVAILABLE"} or "unknown model" in message:
+        return ContractError(f"the Triton server at grpc://{address} has no such model ({message})")
+    return BackendError(f"the Triton server at grpc://{address} refused ({message})")
 
 
 def _array(answer: triton.InferResult, name: str) -> "np.ndarray[Any, np.dtype[Any]]":

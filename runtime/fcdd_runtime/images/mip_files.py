@@ -14,7 +14,8 @@ from fcdd_runtime.redaction import quoted
 from fcdd_runtime.study.dicom_bytes import is_dicom
 
 SUFFIXES = frozenset({".png", ".tif", ".tiff"})
-MAX_PIXELS = 64_000_000
+MAX_PIXELS = 4096 * 4096
+"""Of one image. MIPs have some hundred rows and columns; as RGB so many take 50 MB."""
 BITS_PER_SAMPLE = 258
 """TIFF tag."""
 

@@ -36,6 +36,21 @@ def infer_images(
     BackendError
         If the model cannot be run.
     """
+    resize = backend.contract.resize
+    return infer_resized(
+        stack_images(images, resize), backend, None if references is None else stack_images(references, resize)
+    )
+
+
+def infer_resized(
+    images: npt.NDArray[np.uint8], backend: Backend, references: npt.NDArray[np.uint8] | None = None
+) -> tuple[Scores, Maps]:
+    """Batch and score images that have the network's size already; see `infer_images`.
+
+    Parameters
+    ----------
+    images, references : uint8 (N, 1, size, size), as `stack_images` makes them
+    """
     contract = backend.contract
     columns = {"mip": images}
     if "reference" in contract.inputs:
@@ -47,8 +62,7 @@ def infer_images(
     answers = []
     for start in range(0, len(images), contract.max_batch_size):
         chunk = slice(start, start + contract.max_batch_size)
-        batch = {name: stack_images(column[chunk], contract.resize) for name, column in columns.items()}
-        answers.append(backend.infer(batch))
+        answers.append(backend.infer({name: column[chunk] for name, column in columns.items()}))
     return np.concatenate([scores for scores, _ in answers]), np.concatenate([maps for _, maps in answers])
 
 

@@ -2,18 +2,19 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fcdd_runtime.backends.base import Backend, Maps
+from fcdd_runtime.contract import ModelContract
 from fcdd_runtime.errors import ImageError
 from fcdd_runtime.files import replaced_file
 from fcdd_runtime.images.heatmap import upsample
 from fcdd_runtime.images.mip_files import find_images, read_image
-from fcdd_runtime.images.network_input import GreyImage, infer_images
+from fcdd_runtime.images.network_input import GreyImage, infer_resized, resize_image
 from fcdd_runtime.images.references import Reference, ReferenceOf, folder_references
 
 RESULTS_FILE = "results.json"
@@ -40,6 +41,7 @@ class ImageScores:
 class _Image:
     name: str
     pixels: GreyImage
+    """As the network takes it: uint8 (size, size)."""
     reference: Reference | None
 
 
@@ -62,12 +64,14 @@ def score_images(folder: Path, backend: Backend, reference: Path | None = None) 
     references: list[str] = []
     failures: list[str] = []
     scores, maps = [], []
-    for chunk in _chunks(folder, backend.contract.max_batch_size, reference_of, failures):
+    for chunk in _chunks(folder, backend.contract, reference_of, failures):
         others = [image.reference for image in chunk if image.reference is not None]
         names += [image.name for image in chunk]
         references += [other.name for other in others]
-        chunk_scores, chunk_maps = infer_images(
-            [image.pixels for image in chunk], backend, [other.pixels for other in others] if reference_of else None
+        chunk_scores, chunk_maps = infer_resized(
+            np.stack([image.pixels for image in chunk])[:, np.newaxis],
+            backend,
+            np.stack([other.pixels for other in others])[:, np.newaxis] if reference_of else None,
         )
         scores.append(chunk_scores)
         maps.append(chunk_maps)
@@ -120,15 +124,22 @@ def _reference_of(folder: Path, backend: Backend, reference: Path | None) -> Ref
     return folder_references(reference, folder)
 
 
-def _chunks(folder: Path, size: int, reference_of: ReferenceOf | None, failures: list[str]) -> Iterator[list[_Image]]:
+def _chunks(
+    folder: Path, contract: ModelContract, reference_of: ReferenceOf | None, failures: list[str]
+) -> Iterator[list[_Image]]:
+    """Read images a batch at a time; of each only the network's image is kept, since files may be far larger."""
     chunk: list[_Image] = []
     for path in find_images(folder):
         name = path.relative_to(folder).as_posix()
         try:
-            chunk.append(_Image(name, read_image(path), reference_of(name) if reference_of else None))
+            pixels = resize_image(read_image(path), contract.resize)
+            reference = reference_of(name) if reference_of else None
+            if reference is not None:
+                reference = replace(reference, pixels=resize_image(reference.pixels, contract.resize))
+            chunk.append(_Image(name, pixels, reference))
         except ImageError as error:
             failures.append(str(error))
-        if len(chunk) == size:
+        if len(chunk) == contract.max_batch_size:
             yield chunk
             chunk = []
     if chunk:

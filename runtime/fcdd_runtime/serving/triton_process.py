@@ -6,23 +6,27 @@ golden image as it did when it was verified.
 
 import contextlib
 import ctypes
+import ipaddress
 import os
+import re
 import secrets
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata, util
 from pathlib import Path
 
 from fcdd_runtime.backends import open_url
-from fcdd_runtime.backends.golden import self_test
-from fcdd_runtime.errors import BackendError, FcddError, GateError, MissingExtraError
+from fcdd_runtime.backends.copies import check_config
+from fcdd_runtime.backends.golden import read_golden
+from fcdd_runtime.contract import ModelContract, read_contract
+from fcdd_runtime.errors import BackendError, FcddError, GateError, MissingExtraError, ServerUnreachableError
+from fcdd_runtime.files import owner_in, remove_left_by_killed, scratch_folder, scratch_prefix
 from fcdd_runtime.log_lines import EventLog
 
 LOG = EventLog("fcdd_runtime")
@@ -33,8 +37,14 @@ POLL_S = 0.2
 CANARY_DEADLINE_S = 20.0
 PR_SET_PDEATHSIG = 1
 """From Linux's prctl.h."""
+PURPOSE = "fcdd-serve"
+"""Begins the names of scratch folders and of regions of shared memory."""
+SHARED_MEMORY = Path("/dev/shm")
 RESTRICTED_APIS = "shared-memory,model-repository,logging,trace"
 """What can read memory, swap models or write files: closed to everyone over HTTP and gRPC."""
+_NO_HEADER_HOLDS = "\x01"
+"""Triton takes the key of closed interfaces on its command line only, which every user of the machine can read. With
+this character in it no header can carry it, so that knowing it opens nothing."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +53,18 @@ class ServerOptions:
 
     repository: Path
     host: str
-    """Address to bind to; anything but loopback is the operator's decision."""
-    http_port: int
+    """Name or address to bind to; anything but loopback is the operator's decision."""
     grpc_port: int
     metrics_port: int
     log: Path
     """Where Triton's own output goes; kept after the server has stopped."""
+    http_port: int | None = None
+    """None: no HTTP, which scoring does not need, and whose parser ends the server on what a stranger sends."""
+
+    @property
+    def url_host(self) -> str:
+        """The host as addresses write it: IPv6 in brackets."""
+        return f"[{self.host}]" if ":" in self.host else self.host
 
 
 @dataclass(frozen=True)
@@ -60,31 +76,67 @@ class Installation:
     """Folder that LD_LIBRARY_PATH must begin with, if any."""
 
 
-@dataclass(frozen=True)
+@dataclass
+class ServedModel:
+    """A model that has to answer."""
+
+    url: str
+    """`grpc://HOST:PORT/MODEL`."""
+    contract: ModelContract
+    """Of the folder that the server was started with."""
+    answered: int = 0
+    """How many requests the server had answered when the last check began."""
+
+
+@dataclass
 class RunningServer:
     """A server that has passed its first canary."""
 
     process: "subprocess.Popen[bytes]"
-    urls: tuple[str, ...]
-    """Address of every model, `grpc://HOST:PORT/MODEL`."""
+    models: list[ServedModel]
     log: Path
     log_start: int
     """Where this start's output begins in the log, bytes: an earlier start's is kept before it."""
+    busy: set[str] = field(default_factory=set)
+    """Addresses of models that answered others, but not their golden image in time, at the last check."""
 
     def check(self) -> None:
-        """Send every model its golden image.
+        """Send every model its golden image, before whatever else waits for it.
+
+        A model that does not answer in time, and has answered other requests meanwhile, is busy and not dead.
 
         Raises
         ------
-        BackendError, GateError
-            If the server has ended, or a model does not answer, or not as it did when it was verified.
+        BackendError
+            If the server has ended, or a model does not answer.
+        GateError
+            If a model does not answer as it did when it was verified, or the server holds another than the folder did.
         """
         if self.process.poll() is not None:
             raise self.ended()
-        for url in self.urls:
+        for model in self.models:
+            self._check_model(model)
+
+    def _check_model(self, model: ServedModel) -> None:
+        before = model.answered
+        with contextlib.suppress(BackendError):
+            model.answered = answered_requests(model.url)
+        try:
             # A connection of its own each time: an open one would hold up the server's stop.
-            with open_url(url, deadline_s=CANARY_DEADLINE_S) as backend:
-                self_test(backend, backend.golden().first())
+            with open_url(model.url, deadline_s=CANARY_DEADLINE_S, urgent=True) as backend:
+                served = backend.contract
+        except ServerUnreachableError:
+            if answered_requests(model.url) <= max(before, model.answered):
+                raise
+            self.busy.add(model.url)
+            LOG.info("busy")
+            return
+        self.busy.discard(model.url)
+        if served != model.contract:
+            raise GateError(
+                f"the server holds another {served.name} than its folder did when it was started: contract "
+                f"{served.sha256[:12]} instead of {model.contract.sha256[:12]}; start it again"
+            )
 
     def ended(self) -> BackendError:
         """Return the error that says why the process is no more: the model that it could not load, or its last line."""
@@ -95,44 +147,99 @@ class RunningServer:
         return BackendError(f"tritonserver ended by itself; its log {self.log} says: {reason}")
 
 
+def answered_requests(url: str) -> int:
+    """Return how many requests a model has answered since it was loaded.
+
+    Raises
+    ------
+    BackendError
+        If the server does not say so.
+    """
+    from fcdd_runtime.backends.triton import answered_requests as counted  # noqa: PLC0415
+
+    return counted(url, CANARY_DEADLINE_S)
+
+
 @contextlib.contextmanager
 def running_server(options: ServerOptions) -> Iterator[RunningServer]:
     """Start a server, wait until every model answers, and stop it when the context ends.
+
+    What a killed program of ours left, processes and shared memory, is removed first.
 
     Raises
     ------
     MissingExtraError
         If there is no tritonserver.
+    ContractError
+        If a model's contract or golden vectors are damaged, or its files disagree.
     BackendError
         If the repository holds no model, a port is taken, or the server does not come up in time.
     """
     started = time.monotonic()
-    models = complete_models(options.repository)
+    folders = complete_models(options.repository)
+    models = []
+    for folder in folders:
+        contract = read_contract(folder)
+        check_config(folder, contract)
+        read_golden(folder)
+        models.append(ServedModel(f"grpc://{options.url_host}:{options.grpc_port}/{folder.name}", contract))
+    remove_leftovers()
     for port in (options.http_port, options.grpc_port, options.metrics_port):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((options.host, port))
-            except OSError as error:
-                raise BackendError(
-                    f"cannot listen on {options.host}:{port} ({error.strerror}); choose another port"
-                ) from error
-    with tempfile.TemporaryDirectory(prefix="fcdd-serve-") as scratch, options.log.open("ab") as log:
+        if port is not None:
+            _check_free(options.host, port)
+    with scratch_folder(PURPOSE) as scratch, options.log.open("ab") as log:
         # A repository of the complete models alone: Triton refuses to start where one folder is none.
-        repository = Path(scratch) / "models"
+        repository = scratch / "models"
         repository.mkdir()
-        for model in models:
-            (repository / model.name).symlink_to(model.resolve())
-        process = _start(_find_installation(Path(scratch)), repository, options, log.fileno())
-        urls = tuple(f"grpc://{options.host}:{options.grpc_port}/{model.name}" for model in models)
-        server = RunningServer(process, urls, options.log, log_start=log.tell())
+        for folder in folders:
+            (repository / folder.name).symlink_to(folder.resolve())
+        process = _start(_find_installation(scratch), repository, options, log.fileno())
+        server = RunningServer(process, models, options.log, log_start=log.tell())
         try:
             _wait_until_ready(server)
+            # Triton makes its regions readable for everybody, whatever the umask; no patient's image was there yet.
+            for region in SHARED_MEMORY.glob(f"{scratch_prefix(PURPOSE)}*"):
+                region.chmod(0o600)
             LOG.info("server started", models=len(models), seconds=round(time.monotonic() - started, 3))
             yield server
         finally:
             _stop(process)
+            for region in SHARED_MEMORY.glob(f"{scratch_prefix(PURPOSE)}*"):
+                region.unlink(missing_ok=True)
             LOG.info("server stopped", exit_code=process.returncode)
+
+
+def remove_leftovers() -> None:
+    """End the server processes of programs of ours that were killed, and remove what they left in shared memory."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            # A stub is started from the scratch folder, and so knows it by name; so does the server.
+            command = process.joinpath("cmdline").read_bytes().decode(errors="replace")
+            for name in re.findall(rf"/({PURPOSE}-\d+-\d+-\w+)/", command):
+                if owner_in(name, PURPOSE) is None:
+                    os.kill(int(process.name), signal.SIGKILL)
+                    break
+    remove_left_by_killed(SHARED_MEMORY, PURPOSE)
+
+
+def _check_free(host: str, port: int) -> None:
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except socket.gaierror as error:
+        raise BackendError(f"{host} is no address of this machine ({error.strerror}); give 127.0.0.1") from error
+    except OSError as error:
+        raise BackendError(f"cannot listen on {host}:{port} ({error.strerror}); choose another port") from error
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only programs of this machine reach a host's name or address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def complete_models(repository: Path) -> list[Path]:
@@ -184,33 +291,43 @@ def _find_installation(scratch: Path) -> Installation:
 
 
 def _start(installation: Installation, repository: Path, options: ServerOptions, log: int) -> "subprocess.Popen[bytes]":
-    closed = f"{RESTRICTED_APIS}:fcdd-admin={secrets.token_urlsafe(32)}"
+    closed = f"{RESTRICTED_APIS}:fcdd-admin={secrets.token_urlsafe(32)}{_NO_HEADER_HOLDS}"
+    # Triton's two libraries write IPv6 in two ways.
+    http_host = f"ipv6:{options.host}" if ":" in options.host else options.host
     flags = [
         f"--model-repository={repository}",
         "--model-control-mode=none",
-        f"--http-address={options.host}",
-        f"--http-port={options.http_port}",
-        f"--grpc-address={options.host}",
+        f"--grpc-address={options.url_host}",
         f"--grpc-port={options.grpc_port}",
-        f"--metrics-address={options.host}",
-        f"--metrics-port={options.metrics_port}",
-        f"--http-restricted-api={closed}",
         f"--grpc-restricted-protocol={closed}",
+        f"--metrics-address={http_host}",
+        f"--metrics-port={options.metrics_port}",
+        f"--backend-config=python,shm-region-prefix-name={scratch_prefix(PURPOSE)}",
         "--exit-timeout-secs=10",
     ]
+    if options.http_port is None:
+        flags.append("--allow-http=false")
+    else:
+        flags += [
+            f"--http-address={http_host}",
+            f"--http-port={options.http_port}",
+            f"--http-restricted-api={closed}",
+        ]
     environment = dict(os.environ)
     if installation.library_path:
         parts = [installation.library_path, environment.get("LD_LIBRARY_PATH", "")]
         environment["LD_LIBRARY_PATH"] = ":".join(part for part in parts if part)
     # The bundled server's stub finds this environment's packages by the first python3 on the path.
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment.get('PATH', '')}"
+
     return subprocess.Popen(
         [*installation.command, *flags],
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=subprocess.STDOUT,
-        # A terminal's Ctrl-C reaches this program alone, which then stops the server in order.
+        # A terminal's Ctrl-C reaches this program alone, which then stops the server in order. The models' processes
+        # are of the same group, so that none of them outlives it.
         start_new_session=True,
         # The kernel stops the server when this program is killed: nobody would watch it any more.
         preexec_fn=lambda: ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM),  # noqa: PLW1509 (no lock is taken)
@@ -235,8 +352,8 @@ def _wait_until_ready(server: RunningServer) -> None:
 def _stop(process: "subprocess.Popen[bytes]") -> None:
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(STOP_LIMIT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

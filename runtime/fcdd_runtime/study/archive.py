@@ -7,8 +7,8 @@ from pathlib import Path, PurePosixPath
 
 from fcdd_runtime.errors import StudyError
 from fcdd_runtime.redaction import quoted
+from fcdd_runtime.study.bounds import MAX_FILES
 
-MAX_MEMBERS = 200_000
 MAX_BYTES = 32 * 2**30
 """Most that is unpacked from one zip, bytes."""
 MAX_RATIO = 100
@@ -58,7 +58,7 @@ def _cannot_unpack(path: Path, why: str) -> StudyError:
 
 def _check_sizes(path: Path, members: list[zipfile.ZipInfo]) -> None:
     unpacked, packed = sum(member.file_size for member in members), path.stat().st_size
-    if len(members) > MAX_MEMBERS or unpacked > MAX_BYTES or unpacked > MAX_RATIO * packed:
+    if len(members) > MAX_FILES or unpacked > MAX_BYTES or unpacked > MAX_RATIO * packed:
         raise StudyError(
             f"the zip {quoted(path.name)} would unpack to {len(members)} files of {unpacked / 2**20:.0f} MB in all, "
             "which no study does; give the folder instead",

@@ -20,15 +20,19 @@ from pydicom.uid import (
     JPEGLossless,
     JPEGLosslessSV1,
     JPEGLSLossless,
+    RLELossless,
 )
 
 from fcdd_runtime.errors import StudyError
 from fcdd_runtime.redaction import quoted
+from fcdd_runtime.study import bounds
+from fcdd_runtime.study.codestream import CodedSize, coded_size, fits_rle
 from fcdd_runtime.study.dicom_bytes import ITEM, PIXEL_DATA, SEQUENCE_END, UNDEFINED_LENGTH
 from fcdd_runtime.volumes.volume import Pixels, is_short_integer
 
-MAX_SLICE_PIXELS = 64 * 2**20
-"""A slice that declares more pixels than this is refused before any memory is taken for it."""
+MAX_SLICE_PIXELS = 4096 * 4096
+"""A slice that declares more pixels than this is refused before any memory is taken for it. Matrices of breast MR have
+512 x 512 pixels, rarely 1024 x 1024; of so many, two threads hold 0.5 GB while they rescale them."""
 
 _uid = lru_cache(maxsize=64)(UID)
 """Checks and wraps a UID; the files of a study share theirs."""
@@ -149,8 +153,10 @@ def _without_padding(stored: npt.NDArray[np.integer[Any]], padding: tuple[int, i
 def _unsupported(header: Dataset, pixels: StoredPixels) -> str:
     if pixels.rows * pixels.columns > MAX_SLICE_PIXELS:
         return f"declares slices of {pixels.rows} x {pixels.columns} pixels, more than any scanner makes"
-    if min(pixels.rows, pixels.columns, pixels.frames) < 1:
+    if min(pixels.rows, pixels.columns) < 1:
         return "declares no pixels"
+    if problem := bounds.FRAMES.problem(pixels.frames):
+        return problem
     if header.get("SamplesPerPixel", 1) != 1 or header.get("PhotometricInterpretation") != "MONOCHROME2":
         return "is not a plain grey image (MONOCHROME2)"
     if pixels.bits_allocated not in (8, 16, 32) or not 0 < pixels.bits_stored <= pixels.bits_allocated:
@@ -219,10 +225,10 @@ def _decode_losslessly(pixels: StoredPixels, frame: int) -> npt.NDArray[np.integ
     decode = _lossless_decoders().get(pixels.transfer_syntax)
     if decode is None or pixels.bits_allocated != 16:
         return None
+    data = _coded_frame(pixels, frame)
+    if data is None:
+        return None
     try:
-        with pixels.path.open("rb") as file:
-            file.seek(pixels.offset)
-            data = get_frame(file, frame, number_of_frames=pixels.frames)
         array = np.asarray(decode(data))
     except Exception:  # damaged data make decoders raise what they like; pydicom's say what is wrong
         return None
@@ -278,12 +284,31 @@ def _decode_by_pydicom(pixels: StoredPixels, frame: int) -> npt.NDArray[np.integ
         "pixel_keyword": "PixelData",
         "pixel_vr": pixels.vr,
     }
+    damaged = f"the pixels of file {quoted(pixels.path.name)} cannot be decoded; export the study again"
+    if syntax.is_encapsulated and _coded_frame(pixels, frame) is None:
+        raise StudyError(damaged, "damaged")
     try:
         with pixels.path.open("rb") as file:
             file.seek(pixels.offset)
             array, _ = decoder.as_array(file, index=frame, raw=True, **options)
     except Exception as error:  # decoders raise what they like on damaged data
-        raise StudyError(
-            f"the pixels of file {quoted(pixels.path.name)} cannot be decoded; export the study again", "damaged"
-        ) from error
+        raise StudyError(damaged, "damaged") from error
     return array
+
+
+def _coded_frame(pixels: StoredPixels, frame: int) -> bytes | None:
+    """Read a compressed frame; None unless it says itself that it is as large as the DICOM header says.
+
+    A decoder takes memory for what the frame says, and would believe it.
+    """
+    try:
+        with pixels.path.open("rb") as file:
+            file.seek(pixels.offset)
+            data = get_frame(file, frame, number_of_frames=pixels.frames)
+    except Exception:  # damaged fragments make pydicom raise what it likes
+        return None
+    if pixels.transfer_syntax == RLELossless:
+        fits = fits_rle(data, pixels.rows * pixels.columns, pixels.bits_allocated // 8)
+    else:
+        fits = coded_size(data) == CodedSize(pixels.rows, pixels.columns, 1)
+    return data if fits else None

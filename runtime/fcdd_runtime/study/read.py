@@ -21,6 +21,7 @@ from fcdd_runtime.redaction import quoted
 from fcdd_runtime.study import phase_attributes
 from fcdd_runtime.study.archive import unpack
 from fcdd_runtime.study.body_part import body_part_for_messages
+from fcdd_runtime.study.bounds import MAX_FILES
 from fcdd_runtime.study.dicom_bytes import begins_like_dicom, has_dicom_mark, is_dicom, looks_damaged
 from fcdd_runtime.study.patient import Patient, patient_in
 from fcdd_runtime.study.plain_header import HEADER_BYTES, plain_header
@@ -161,6 +162,11 @@ def _find_files(path: Path, scratch: Path, notes: list[str]) -> list[Path]:
             continue
         seen.add((status.st_dev, status.st_ino))
         found += [Path(folder, name) for name in names]
+        if len(found) > MAX_FILES:
+            raise StudyError(
+                f"the input {quoted(path.name)} holds more than {MAX_FILES:,} files; give an archive study by study",
+                "nothing-to-read",
+            )
     return sorted(file for file in found if file.is_file())
 
 

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 
 from fcdd_runtime.errors import StudyError
 from fcdd_runtime.redaction import quoted
-from fcdd_runtime.study import phase_attributes
+from fcdd_runtime.study import bounds, phase_attributes
 from fcdd_runtime.study.header_values import PrivateTag, SliceHeader, number, numbers, value_in, words
 from fcdd_runtime.study.lossy import Loss, loss_in
 from fcdd_runtime.study.phase_attributes import PhaseAttribute, phase_values
@@ -42,8 +42,6 @@ _GE_COMPONENT = PrivateTag(0x0043, 0x2F, "GEMS_PARM_01")
 """GE's own number of what an image shows; its ImageType does not say it."""
 _GE_COMPONENTS = {1.0: "PHASE", 2.0: "REAL", 3.0: "IMAGINARY"}
 """0 is magnitude."""
-MAX_RESCALE = 1e12
-"""Slopes and intercepts are at most this large, and slopes at least its inverse; float32 holds the results."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +172,7 @@ def slices_in_file(path: Path, file: BinaryIO, header: Dataset) -> Iterator[Slic
 
 def _slice(path: Path, header: SliceHeader, pixels: StoredPixels | None, damage: str) -> Slice:
     file = header.file
+    plane, misplaced = _plane(header, (1, 1) if pixels is None else (pixels.rows, pixels.columns))
     slope, intercept, rescale_damage = _rescale(header.group("PixelValueTransformationSequence"))
     sides = (
         header.group("FrameAnatomySequence").get("FrameLaterality"),
@@ -183,9 +182,9 @@ def _slice(path: Path, header: SliceHeader, pixels: StoredPixels | None, damage:
     return Slice(
         path=path,
         source=SliceSource(str(file.get("SOPInstanceUID", "")), header.frame_number),
-        plane=_plane(header),
+        plane=plane,
         pixels=pixels,
-        damage=damage or rescale_damage,
+        damage=damage or misplaced or rescale_damage,
         slope=slope,
         intercept=intercept,
         image_type=_image_type(header),
@@ -224,32 +223,41 @@ def _rescale(group: Dataset) -> tuple[float, float, str]:
         number(value) if (value := group.get(keyword)) not in (None, "") else default
         for keyword, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
     )
-    plausible = (
-        slope is not None
-        and intercept is not None
-        and 1 / MAX_RESCALE <= abs(slope) <= MAX_RESCALE
-        and abs(intercept) <= MAX_RESCALE
+    if slope is None or intercept is None:
+        return slope or 1.0, intercept or 0.0, "has an invalid rescale slope or intercept"
+    return (
+        slope or 1.0,
+        intercept,
+        bounds.RESCALE_SLOPE.problem(abs(slope)) or bounds.RESCALE_INTERCEPT.problem(intercept),
     )
-    return slope or 1.0, intercept or 0.0, "" if plausible else "has an invalid rescale slope or intercept"
 
 
-def _plane(header: SliceHeader) -> Plane | None:
+def _plane(header: SliceHeader, matrix: tuple[int, int]) -> tuple[Plane | None, str]:
+    """Return where a slice lies, None if that is not said, and what is wrong with numbers that no scanner makes."""
     origin = numbers(header.group("PlanePositionSequence").get("ImagePositionPatient"), 3)
     cosines = numbers(header.group("PlaneOrientationSequence").get("ImageOrientationPatient"), 6)
     spacing = numbers(header.group("PixelMeasuresSequence").get("PixelSpacing"), 2)
-    if origin is None or cosines is None or spacing is None or min(spacing) <= 0:
-        return None
+    if origin is None or cosines is None or spacing is None:
+        return None, ""
+    field_of_view = (length * count for length, count in zip(spacing, matrix, strict=True))
+    if problem := (
+        bounds.PIXEL_SPACING.problem(*spacing)
+        or bounds.POSITION.problem(*origin)
+        or bounds.FIELD_OF_VIEW.problem(*field_of_view)
+    ):
+        return None, problem
     # Plain numbers: this runs once a file, and arrays of three cost more than they help.
     (x, y, z), (a, b, c, d, e, f) = origin, cosines
     along_row, down_column = math.hypot(a, b, c), math.hypot(d, e, f)
     if abs(along_row - 1) > 0.01 or abs(down_column - 1) > 0.01 or abs(a * d + b * e + c * f) > 0.01:
-        return None
+        return None, ""
     row_mm, column_mm = spacing
-    return Plane(
+    plane = Plane(
         origin_mm=(x, y, z),
         row_step_mm=(d / down_column * row_mm, e / down_column * row_mm, f / down_column * row_mm),
         column_step_mm=(a / along_row * column_mm, b / along_row * column_mm, c / along_row * column_mm),
     )
+    return plane, ""
 
 
 def _protocol(header: SliceHeader) -> Protocol:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fcdd_runtime.errors import StudyError
+from fcdd_runtime.study import bounds
 from fcdd_runtime.study.slices import Plane, Slice
 from fcdd_runtime.volumes.volume import Grid, Volume
 
@@ -81,6 +82,8 @@ def _check_regular(origins: npt.NDArray[np.float64], plane: Plane, name: str) ->
     heights = origins @ np.array(plane.normal)
     gaps = np.diff(heights)
     step = float(np.median(gaps))
+    if problem := bounds.SLICE_STEP.problem(step):
+        raise StudyError(f"{name} {problem}; export the study again", "no-volume")
     wrong = np.flatnonzero(np.abs(gaps - step) > STEP_TOLERANCE * step)
     if len(wrong):
         raise StudyError(

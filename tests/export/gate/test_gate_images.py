@@ -54,9 +54,9 @@ def test_a_table_gives_each_image_its_reference_in_the_order_of_the_images(folde
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        (ROWS, "anomalous/1.png has no row in the table of references"),
-        (ROWS + "anomalous/1.png,anomalous/1.png\n", "compares anomalous/1.png with itself"),
-        (ROWS + LAST + "other.png,normal/0.png\n", "names other.png, which the folder of images does not hold"),
+        (ROWS, 'image "anomalous/1.png" has no row in the table of references'),
+        (ROWS + "anomalous/1.png,anomalous/1.png\n", 'compares image "anomalous/1.png" with itself'),
+        (ROWS + LAST + "other.png,normal/0.png\n", 'names image "other.png", which the folder of images does not hold'),
     ],
 )
 def test_a_table_that_leaves_a_pair_open_is_refused(rows: str, words: str, folder: Path) -> None:

@@ -53,6 +53,9 @@ def test_a_model_that_answers_its_first_golden_image_otherwise_is_not_opened(fol
     golden = read_golden(folder)
     golden.scores[0] *= np.float32(1.5)
     (folder / "golden.npz").write_bytes(golden_to_bytes(golden))
+    with pytest.raises(ContractError, match=r"golden\.npz and config\.pbtxt .* different golden vectors"):
+        open_folder(folder)
+    (folder / "config.pbtxt").unlink()
     assert read_contract(folder).name == "small_fp32"
     with pytest.raises(GateError, match="not the model that was verified"):
         open_folder(folder)

@@ -678,6 +678,22 @@ def test_a_signal_during_an_import_takes_effect_after_it() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (143, "imported\n", "")
 
 
+def test_a_signal_inside_a_destructor_ends_the_program_too() -> None:
+    script = (
+        "import os, signal, time\n"
+        "from fcdd_runtime.commands import ending_in_order\n"
+        "class Last:\n"
+        "    def __del__(self):\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "with ending_in_order():\n"
+        "    Last()\n"
+        "    time.sleep(30)\n"
+        "    print('never reached')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (143, "", "")
+
+
 def test_no_cell_of_the_summary_is_a_formula(model: Path, tmp_path: Path) -> None:
     mock = MockStudy(breast_phantom(), study="x")
     for path in mock.write(tmp_path / "study"):
