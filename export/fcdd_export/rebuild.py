@@ -1,6 +1,5 @@
 """Exported model folder -> its TensorRT engine, or another threshold, on the appliance: without torch."""
 
-import json
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from fcdd_runtime.backends.tensorrt.library import FLAVOURS, Flavour, installed_
 from fcdd_runtime.contract import GOLDEN_FILE, ModelContract, OperatingPoint, from_plain, read_contract
 from fcdd_runtime.errors import ContractError, MissingExtraError
 from fcdd_runtime.files import sha256_of
+from fcdd_runtime.outside_text import json_from_outside
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def _read_verified(folder: Path, contract: ModelContract, command: str) -> Prove
 def _record(report: Path, command: str) -> ExportRecord:
     """Take over what was measured of the graph against torch; command and machine are this build's."""
     try:
-        former = json.loads(_read(report))
+        former = json_from_outside(_read(report))
         drifts = from_plain(tuple[Drift, ...], former["drifts"])
         layers = from_plain(tuple[LayerDrift, ...], former["layers"])
         accepted = from_plain(tuple[str, ...], former["accepted"])

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fcdd_runtime.errors import ContractError
+from fcdd_runtime.outside_text import json_from_outside, read_outside_text
 
 SCHEMA_VERSION = 2
 _UNHASHED_VERSION = 1
@@ -26,6 +27,10 @@ CONTRACT_PARAMETER = "contract"
 """Name of the entry of `parameters` in config.pbtxt that holds the contract's JSON."""
 GOLDEN_PARAMETER = "golden"
 """Name of the entry that holds the golden vectors: the bytes of golden.npz, base64."""
+
+LARGEST_IMAGE = 4096
+"""Rows or columns of a network's image; the published networks take 224."""
+LARGEST_BATCH = 4096
 
 Precision = Literal["fp32", "fp16", "int8"]
 Target = Literal["tensorrt", "tensorrt-rtx", "onnxruntime", "python"]
@@ -207,7 +212,7 @@ class ModelContract:
             unknown or mistyped.
         """
         try:
-            document = json.loads(text)
+            document = json_from_outside(text)
         except ValueError as error:
             raise ContractError(f"the model's contract is not JSON ({error}); export the model again") from error
         version = document.get("schema_version") if isinstance(document, dict) else None
@@ -246,8 +251,8 @@ def read_contract(folder: Path) -> ModelContract:
     """
     path = folder / CONTRACT_FILE
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_outside_text(path)
+    except (OSError, ValueError) as error:
         raise ContractError(
             f"{folder} has no readable {CONTRACT_FILE}; give a model folder written by fcdd-export"
         ) from error
@@ -272,12 +277,12 @@ def recipe_from_plain(values: dict[str, Any]) -> MipRecipe:
 
 def _check_recipe(recipe: MipRecipe) -> None:
     if (
-        recipe.post_contrast_phase < 1
+        not 1 <= recipe.post_contrast_phase <= 1000
         or not 0 < recipe.window_high_quantile <= 1
         or not 0 <= recipe.posterior_margin_mm <= 1000
     ):
         raise ValueError(
-            "post_contrast_phase is at least 1, window_high_quantile in (0, 1], posterior_margin_mm in 0 to 1000"
+            "post_contrast_phase is in 1 to 1000, window_high_quantile in (0, 1], posterior_margin_mm in 0 to 1000"
         )
 
 
@@ -287,12 +292,15 @@ def _check_ranges(contract: ModelContract) -> None:
     upsampling, resize, point = contract.upsampling, contract.resize, contract.operating_point
     sound = {
         "inputs": contract.inputs in (("mip",), ("mip", "reference")),
-        "resize": 1 <= resize.size <= resize.shorter_side,
-        "map_shape": min(contract.map_shape) >= 1,
-        "upsampling": upsampling.jump >= 1 and upsampling.extent >= 1 and upsampling.std > 0 <= upsampling.shift,
+        "resize": 1 <= resize.size <= resize.shorter_side <= LARGEST_IMAGE,
+        "map_shape": 1 <= min(contract.map_shape) <= max(contract.map_shape) <= LARGEST_IMAGE,
+        "upsampling": 1 <= upsampling.jump <= LARGEST_IMAGE
+        and 1 <= upsampling.extent <= LARGEST_IMAGE
+        and 0 < upsampling.std <= LARGEST_IMAGE
+        and 0 <= upsampling.shift <= LARGEST_IMAGE,
         "display": 0 < contract.display.quantile <= 1,
         "operating_point": point is None or point.sensitivity is None or 0 <= point.sensitivity <= 1,
-        "max_batch_size": contract.max_batch_size >= 1,
+        "max_batch_size": 1 <= contract.max_batch_size <= LARGEST_BATCH,
     }
     if wrong := [name for name, fine in sound.items() if not fine]:
         raise ValueError(f"{', '.join(wrong)} out of range")

@@ -15,6 +15,7 @@ from fcdd_benchmarks.report.estimate import Metric
 from fcdd_benchmarks.report.machine import Machine
 from fcdd_runtime.contract import from_plain
 from fcdd_runtime.errors import FcddError
+from fcdd_runtime.outside_text import json_from_outside
 
 SCHEMA_VERSION = 1
 
@@ -61,7 +62,7 @@ def report_from_json(contents: bytes, kinds: Mapping[str, type[R]]) -> R:
     ValueError
         If it is no JSON object, of another schema version or kind, or an entry is missing or mistyped.
     """
-    document = json.loads(contents)
+    document = json_from_outside(contents)
     version = document.get("schema_version") if isinstance(document, dict) else None
     if version != SCHEMA_VERSION:
         raise ValueError(f"schema version {version} instead of {SCHEMA_VERSION}")

@@ -1,12 +1,12 @@
 """A file with an operating point -> OperatingPoint. Imports no torch: an appliance sets its threshold without it."""
 
-import json
 import math
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from fcdd_runtime.contract import OperatingPoint
-from fcdd_runtime.errors import SnapshotError
+from fcdd_runtime.errors import SnapshotError, one_line
+from fcdd_runtime.outside_text import json_from_outside, read_outside_text
 
 
 def read_operating_point(path: Path) -> OperatingPoint:
@@ -28,9 +28,9 @@ def read_operating_point(path: Path) -> OperatingPoint:
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; SnapshotError if the file holds none."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json_from_outside(read_outside_text(path))
     except (OSError, ValueError) as error:
-        raise SnapshotError(f"{path} is no readable JSON file; write it anew") from error
+        raise SnapshotError(f"{path} is no readable JSON file ({one_line(error)}); write it anew") from error
     if not isinstance(document, dict):
         raise SnapshotError(f"{path} holds no JSON object; write it anew")
     return document

@@ -4,7 +4,8 @@ import sys
 from pathlib import Path
 
 from fcdd_runtime.contract import MipRecipe, recipe_from_plain
-from fcdd_runtime.errors import ContractError
+from fcdd_runtime.errors import ContractError, one_line
+from fcdd_runtime.outside_text import bounded, read_outside_text
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -21,7 +22,7 @@ def read_recipe(path: Path) -> MipRecipe:
         If the file is no readable TOML, or an entry is unknown, mistyped or out of range.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ContractError(f"{path} is no readable TOML file ({error})") from error
+        values = bounded(tomllib.loads(read_outside_text(path)))
+    except (OSError, RecursionError, ValueError) as error:  # a TOMLDecodeError is a ValueError
+        raise ContractError(f"{path} is no readable TOML file ({one_line(error)})") from error
     return recipe_from_plain(values)

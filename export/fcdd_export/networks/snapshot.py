@@ -1,7 +1,6 @@
 """config.txt + snapshot.pt of the published training code -> Snapshot. Weights only: nothing is unpickled."""
 
 import hashlib
-import json
 import pickle
 import warnings
 import zipfile
@@ -19,6 +18,7 @@ from fcdd_export.networks.registry import NETWORKS, published_network
 from fcdd_export.networks.served import IMAGE_SIZE
 from fcdd_runtime.contract import OperatingPoint, Resize
 from fcdd_runtime.errors import SnapshotError
+from fcdd_runtime.outside_text import MAX_BYTES, json_from_outside
 
 CONFIG_FILE = "config.txt"
 WEIGHTS_FILE = "snapshot.pt"
@@ -136,12 +136,14 @@ def _existing(path: Path) -> Path:
 
 def _read_config(path: Path) -> dict[str, Any]:
     """Find the one JSON line: the file also holds the network's repr before it and free text after it."""
-    text = _existing(path).read_text(encoding="utf-8-sig", errors="replace")
+    if _existing(path).stat().st_size > MAX_BYTES:
+        raise SnapshotError(f"{path} has more than {MAX_BYTES >> 20} MB; give the training code's own config.txt")
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
     config: dict[str, Any] | None = None
     for line in text.splitlines():
         if line.startswith("{"):
             try:
-                document = json.loads(line)
+                document = json_from_outside(line)
             except ValueError:
                 continue
             if isinstance(document, dict) and isinstance(document.get("net"), str):
@@ -169,9 +171,14 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
     # Checks the sums that torch writes into its archive and does not check itself: a flipped bit is another network.
     try:
         with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
+            records = archive.infolist()
+            plain = all(record.compress_type == zipfile.ZIP_STORED for record in records)
+            plain = plain and sum(record.file_size for record in records) <= path.stat().st_size
+            damaged = archive.testzip() if plain else None
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, zlib.error) as error:
         raise SnapshotError(f"{path} is truncated or no torch file; copy it again from the training machine") from error
+    if not plain:
+        raise SnapshotError(f"{path} holds packed records, which torch never writes; save it with torch.save")
     if damaged is not None:
         raise SnapshotError(f"{path} is damaged ({damaged}); copy it again from the training machine")
     try:

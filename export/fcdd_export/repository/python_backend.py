@@ -6,10 +6,15 @@ no code of this project has to be installed beside the server.
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+# Unless this is set before the import, each process is reported to the maker of ONNX Runtime.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 import onnxruntime
 import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]  # exists inside Triton only
 

@@ -1,6 +1,7 @@
 """Re-checks a model against the golden vectors that travel with it."""
 
 import io
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import numpy.typing as npt
 from fcdd_runtime.backends.base import Backend, Maps, Scores
 from fcdd_runtime.contract import GOLDEN_FILE
 from fcdd_runtime.errors import ContractError, GateError
+
+MAX_GOLDEN_BYTES = 64 * 2**20
+"""Unpacked. An image with its map takes 55 kB, and there are some ten."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ def golden_from_bytes(data: bytes) -> GoldenVectors:
         If they are damaged.
     """
     try:
+        _check_unpacked_size(data)
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             references = arrays.get("reference")
             limit = float(arrays["limit"])
@@ -94,6 +99,12 @@ def golden_from_bytes(data: bytes) -> GoldenVectors:
     ):
         raise ContractError("the model's golden vectors do not fit together; export the model again")
     return golden
+
+
+def _check_unpacked_size(data: bytes) -> None:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        if sum(member.file_size for member in archive.infolist()) > MAX_GOLDEN_BYTES:
+            raise ValueError("too large")
 
 
 def golden_to_bytes(golden: GoldenVectors) -> bytes:

@@ -4,7 +4,6 @@ Lines on the terminal end up in logs, so they name inputs and studies by number:
 """
 
 import functools
-import json
 import os
 import shutil
 import time
@@ -27,6 +26,7 @@ from fcdd_runtime.findings import Finding
 from fcdd_runtime.images.mip_files import is_image_folder
 from fcdd_runtime.images.references import Reference, recorded_reference
 from fcdd_runtime.log_lines import EventLog
+from fcdd_runtime.outside_text import json_from_outside, read_outside_text
 from fcdd_runtime.pacs import WriteDicom
 from fcdd_runtime.phases.manual import ManualPhases
 from fcdd_runtime.redaction import Redacted, for_terminal, quoted
@@ -299,8 +299,8 @@ class ScoreRun:
 def _study_in(folder: Path) -> str | None:
     """Return the Study Instance UID of the result in a folder; None if there is no result."""
     try:
-        uid = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))["study_instance_uid"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        uid = json_from_outside(read_outside_text(folder / RESULT_FILE))["study_instance_uid"]
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     return uid if isinstance(uid, str) else None
 

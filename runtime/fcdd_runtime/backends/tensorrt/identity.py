@@ -13,6 +13,7 @@ from fcdd_runtime.backends.tensorrt.library import PACKAGES, Flavour
 from fcdd_runtime.contract import ModelContract, from_plain
 from fcdd_runtime.errors import ContractError, EngineMismatchError
 from fcdd_runtime.files import sha256_of
+from fcdd_runtime.outside_text import json_from_outside
 
 IDENTITY_SCHEMA_VERSION = 1
 PLAN_FILE = "model.plan"
@@ -71,7 +72,7 @@ class EngineIdentity:
             If the text is no JSON object, of another schema version, or an entry is missing, unknown or mistyped.
         """
         try:
-            identity: EngineIdentity = from_plain(cls, json.loads(text))
+            identity: EngineIdentity = from_plain(cls, json_from_outside(text))
         except (KeyError, TypeError, ValueError) as error:
             raise ContractError(f"the engine's identity is damaged ({error}); build the engine again") from error
         if identity.schema_version != IDENTITY_SCHEMA_VERSION:

@@ -12,6 +12,7 @@ from fcdd_runtime.backends.gpu import Gpu
 from fcdd_runtime.backends.tensorrt.identity import EngineIdentity
 from fcdd_runtime.contract import from_plain
 from fcdd_runtime.files import replaced_file
+from fcdd_runtime.outside_text import json_from_outside, read_outside_text
 
 PROOF_FILE = "engine_proof.json"
 
@@ -46,7 +47,7 @@ def prove_once(backend: Backend, folder: Path, identity: EngineIdentity, version
         return
     # A record that cannot be read is none: the golden vectors are run again.
     with contextlib.suppress(OSError, KeyError, TypeError, ValueError):
-        former: EngineProof = from_plain(EngineProof, json.loads(path.read_text(encoding="utf-8")))
+        former: EngineProof = from_plain(EngineProof, json_from_outside(read_outside_text(path)))
         if (former.engine_sha256, former.version, former.gpu) == (identity.engine_sha256, version, gpu):
             return
     proof = EngineProof(identity.engine_sha256, version, gpu, self_test(backend, read_golden(folder)))
