@@ -3,13 +3,28 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check fuzz bench gpu-check wheelhouse clean
+# Each worker computes in one thread, so that workers do not wait for each other's; files stay together for their fixtures.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+# Instructions of a processor without AVX-512, as far as the libraries let themselves be told.
+OLDER_CPU := ONEDNN_MAX_CPU_ISA=AVX2 DNNL_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 \
+	OPENBLAS_CORETYPE=Haswell NPY_DISABLE_CPU_FEATURES="AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL"
+
+.PHONY: demo test test-older-cpu hostile check fuzz bench gpu-check wheelhouse clean
 
 demo: $(VENV)/installed
 	$(BIN)/python examples/demo.py
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+# What computes, once more as an older processor: sums of floats come out otherwise there, results must not.
+test-older-cpu: $(VENV)/installed
+	$(OLDER_CPU) $(PYTEST) tests/parity tests/export/gate tests/export/graphs tests/export/networks tests/export/int8 \
+		tests/runtime/images tests/runtime/breasts
+
+# Families of inputs that try to do harm: outcome, time and peak memory of each. With LONG=1 thousands instead of tens.
+hostile: $(VENV)/installed
+	$(BIN)/python -m tests.hostile $(if $(LONG),--long)
 
 check: $(VENV)/installed
 	$(BIN)/ruff check .
