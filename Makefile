@@ -24,7 +24,7 @@ test-older-cpu: $(VENV)/installed
 
 # Families of inputs that try to do harm: outcome, time and peak memory of each. With LONG=1 thousands instead of tens.
 hostile: $(VENV)/installed
-	$(BIN)/python -m tests.hostile $(if $(LONG),--long)
+	$(BIN)/python tests/hostile/hostile.py $(if $(LONG),--long)
 
 check: $(VENV)/installed
 	$(BIN)/ruff check .

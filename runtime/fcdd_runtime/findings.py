@@ -94,7 +94,9 @@ KINDS: dict[str, Kind] = {
     "patient-unclear": Kind(
         "review", "patient's names differ in spelling, or some files name no patient", "check whose images they are"
     ),
-    "blank-slices": Kind("review", "slices hold one value throughout, as damaged files do", "look at the slices"),
+    "blank-slices": Kind(
+        "review", "slices hold one value in many rows or in all, as damaged files do", "look at the slices"
+    ),
     "supine": Kind("review", "the patient did not lie prone", "score prone examinations"),
     "unlike-verified": Kind(
         "review", "the image's grey values are unlike those that the model was verified on", "check the recipe"

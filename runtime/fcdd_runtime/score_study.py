@@ -19,7 +19,7 @@ from fcdd_runtime.phases.manual import ManualPhases
 from fcdd_runtime.result import BreastResult, PhaseChoice, SplitChoice, StudyResult, UnusedSeries
 from fcdd_runtime.study.patient import check_one_patient
 from fcdd_runtime.study.read import Study
-from fcdd_runtime.volumes.volume import noting_blank_slices
+from fcdd_runtime.volumes.volume import noting_blank_rows
 
 _SIDES = {"R": "right", "L": "left"}
 
@@ -135,16 +135,15 @@ def breast_images(phases: Phases, recipe: MipRecipe) -> tuple[tuple[BreastImage,
 
 
 def _project_pair(phases: Phases, side: str) -> tuple[Projection, tuple[Finding, ...]]:
-    (pre, blank_pre), (post, blank_post) = (noting_blank_slices(volume) for volume in (phases.pre, phases.post))
+    (pre, blank_pre), (post, blank_post) = (noting_blank_rows(volume) for volume in (phases.pre, phases.post))
     projection = project(pre, post)
-    blank = (("before", blank_pre), ("after", blank_post))
     return projection, tuple(
         Finding(
             "blank-slices",
-            f"{len(slices)} of {pre.grid.shape[0]} slices {when} contrast{side} hold one value throughout.",
+            f"{blank.suspects} of {blank.slices} slices {when} contrast{side} hold one value in many rows or in all.",
         )
-        for when, slices in blank
-        if slices
+        for when, blank in (("before", blank_pre), ("after", blank_post))
+        if blank.suspects
     )
 
 

@@ -15,6 +15,10 @@ MAX_THREADS = 6
 """Each thread that reads slices holds a few of them; six stay below 60 MB at 512 x 512 pixels."""
 
 
+SMALLEST_JUMP = 8
+"""Rows that an image may lose from one slice to the next, however few it has."""
+
+
 @dataclass(frozen=True)
 class Grid:
     """A regular voxel grid in DICOM patient coordinates (LPS: x to the left, y to the back, z to the head), mm."""
@@ -56,18 +60,43 @@ class Volume:
         return np.asarray(self.read_pixels(index), dtype=np.float32)
 
 
-def noting_blank_slices(volume: Volume) -> tuple[Volume, set[int]]:
-    """Return the same volume, and where the slices that it reads from now on hold one value throughout.
+class BlankRows:
+    """How many rows of one value each slice of a volume has that was read.
 
-    No scanner makes such a slice of a body, or of the air beside it; a damaged file often is one.
+    A file that lost its end, or blocks within, holds such rows, or nothing else. Images may have some of their own,
+    where a scanner pads them, masks the air or corrects distortion; these come and go from slice to slice, not at once.
     """
-    blank: set[int] = set()
+
+    def __init__(self, slices: int, rows: int):
+        self.slices, self.rows = slices, rows
+        self._counts: dict[int, int] = {}
+
+    def note(self, index: int, pixels: Pixels) -> None:
+        """Count a slice's rows: (rows, columns)."""
+        # A few columns tell most rows apart from a blank one.
+        maybe = np.flatnonzero((pixels[:, ::16] == pixels[:, :1]).all(axis=1))
+        self._counts[index] = int((pixels[maybe] == pixels[maybe, :1]).all(axis=1).sum()) if len(maybe) else 0
+
+    @property
+    def suspects(self) -> int:
+        """How many slices are blank, or part from a neighbour by more blank rows than an image does."""
+        counts, jump = self._counts, max(SMALLEST_JUMP, self.rows // 8)
+        blank = {index for index, count in counts.items() if count == self.rows}
+        torn = {
+            index
+            for index, count in counts.items()
+            if any(count - counts.get(index + step, count) >= jump for step in (-1, 1))
+        }
+        return len(blank | torn)
+
+
+def noting_blank_rows(volume: Volume) -> tuple[Volume, BlankRows]:
+    """Return the same volume, and what it will have noted about the slices that it has read."""
+    blank = BlankRows(*volume.grid.shape[:2])
 
     def read_pixels(index: int) -> Pixels:
         pixels = volume.read_pixels(index)
-        # A few pixels tell most slices apart from a blank one.
-        if (pixels[::16, ::16] == pixels[0, 0]).all() and (pixels == pixels[0, 0]).all():
-            blank.add(index)
+        blank.note(index, pixels)
         return pixels
 
     return replace(volume, read_pixels=read_pixels), blank

@@ -89,14 +89,39 @@ def test_slices_of_one_value_are_put_to_review(value: int, rescale: bool, axes: 
     ((study,), _) = read_studies(tmp_path, tmp_path)
     findings = prepare(study, make_contract()).findings
     for when in ("before", "after"):
-        assert_review(findings, "blank-slices", f"2 of {count} slices {when} contrast hold one value throughout")
+        assert_review(findings, "blank-slices", f"2 of {count} slices {when} contrast hold one value in many rows")
 
 
-def test_a_slice_with_a_single_other_pixel_is_an_image(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kept", [0.2, 0.6, 0.85])
+@pytest.mark.parametrize("slices", [(0,), (9,), (4, 5)])
+def test_slices_that_lost_their_end_are_put_to_review(kept: float, slices: tuple[int, ...], tmp_path: Path) -> None:
+    for number, path in enumerate(MockStudy(breast_phantom()).write(tmp_path)):
+        if number % SLICES in slices:
+            data, header = path.read_bytes(), dcmread(path)
+            lost = int(len(header.PixelData) * (1 - kept))
+            path.write_bytes(data[: len(data) - lost] + bytes(lost))
+    ((study,), _) = read_studies(tmp_path, tmp_path)
+    assert_review(prepare(study, make_contract()).findings, "blank-slices", f"{len(slices)} of 10 slices before")
+
+
+def test_blank_rows_that_come_slice_by_slice_are_the_scanners_own(tmp_path: Path) -> None:
+    """Padding, masks of air and corrected distortion leave them."""
+    for number, path in enumerate(MockStudy(breast_phantom()).write(tmp_path)):
+        header = dcmread(path)
+        pixels = header.pixel_array.copy()
+        pixels[: 2 + 2 * (number % SLICES)] = 0
+        pixels[-4:] = 0
+        header.PixelData = pixels.tobytes()
+        header.save_as(path)
+    ((study,), _) = read_studies(tmp_path, tmp_path)
+    assert "blank-slices" not in reviews(prepare(study, make_contract()).findings)
+
+
+def test_a_slice_with_a_single_other_column_is_an_image(tmp_path: Path) -> None:
     path = MockStudy(breast_phantom()).write(tmp_path)[0]
     header = dcmread(path)
     pixels = np.zeros_like(header.pixel_array)
-    pixels[5, 5] = 1
+    pixels[:, 5] = 1
     header.PixelData = pixels.tobytes()
     header.save_as(path)
     ((study,), _) = read_studies(tmp_path, tmp_path)
