@@ -9,16 +9,22 @@ import argparse
 import contextlib
 import csv
 import dataclasses
+import gzip
+import http.client
 import io
 import json
 import os
 import shutil
+import signal
+import socket
 import struct
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+import urllib.error
+import urllib.request
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -46,6 +52,7 @@ from fcdd_runtime.backends.golden import read_golden  # noqa: E402
 from fcdd_runtime.contract import CONTRACT_FILE, ModelContract, read_contract  # noqa: E402
 from fcdd_runtime.files import locked_folder  # noqa: E402
 from fcdd_runtime.report.write import study_folder_name  # noqa: E402
+from support import free_ports  # noqa: E402
 
 MEMORY_LIMIT, TIME_LIMIT_S = 1.5e9, 60.0
 BIN = Path(sys.executable).parent
@@ -158,7 +165,7 @@ class Families:
         for family in (
             self.harmless, self.vanished, self.contracts, self.answers, self.replaced_models, self.patients,
             self.folders, self.names, self.codecs, self.geometry, self.pictures, self.texts, self.archives,
-            self.headers,
+            self.headers, self.servers,
         ):  # fmt: skip
             makers += list(family())
         return makers
@@ -516,6 +523,109 @@ class Families:
                 return Case("damaged headers", self.score(folder), frozenset({"score", "review", "error"}))
 
             yield make
+
+    def servers(self) -> Iterator[Callable[[Path, ExitStack], Case]]:
+        """Requests that try to end or swell a real server; it has to score afterwards as before."""
+        attacks: dict[str, Callable[[Ports, int], None]] = {
+            "nothing": lambda _, pid: None,
+            "5 MB to the metrics": lambda ports, _: post(ports.metrics, bytes(5_000_000)),
+            "nested JSON to the metrics": lambda ports, _: post(ports.metrics, b"[" * 97_000),
+            "a packed gigabyte to the metrics": lambda ports, _: post(ports.metrics, gzip.compress(bytes(2**28), 1)),
+            "5 MB to the health port": lambda ports, _: post(ports.health, bytes(5_000_000)),
+            "a long line to the health port": lambda ports, _: send(ports.health, b"GET /" + b"x" * 10**6),
+            "random bytes to gRPC": lambda ports, _: send(ports.grpc, self.random.bytes(10**6)),
+            "HTTP to gRPC": lambda ports, _: post(ports.grpc, bytes(5_000_000)),
+            "a killed model": lambda _, pid: kill_below(pid, "python_backend_stub"),
+            "a killed server": lambda _, pid: kill_below(pid, "tritonserver"),
+        }
+        for attack in attacks.values():
+
+            def make(folder: Path, stack: ExitStack, attack: Any = attack) -> Case:
+                MockStudy(breast_phantom()).write(folder / "study")
+                ports, pid = stack.enter_context(serving(self.model.parent, folder / "serve.log"))
+                attack(ports, pid)
+                ready_again(ports)
+
+                def also(_: str) -> str:
+                    peak = memory_of(pid)
+                    return "" if peak < MEMORY_LIMIT else f"the server holds {peak / 1e9:.1f} GB"
+
+                url = f"grpc://127.0.0.1:{ports.grpc}/{self.model.name}"
+                return Case("servers", self.score(folder, url=url), frozenset({"score"}), also)
+
+            yield make
+
+        for name in ("golden.npz", "contract.json", "config.pbtxt"):
+
+            def damaged(folder: Path, _: ExitStack, name: str = name) -> Case:
+                repo = folder / "repo"
+                path = Path(shutil.copytree(self.model, repo / self.model.name)) / name
+                path.write_bytes(path.read_bytes()[:-100])
+                command = [str(BIN / "fcdd-serve"), "--repo", str(repo), "--log", str(folder / "log")]
+                return Case("servers", command, frozenset({"error"}))
+
+            yield damaged
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where a server listens."""
+
+    grpc: int
+    metrics: int
+    health: int
+
+
+@contextlib.contextmanager
+def serving(repo: Path, log: Path) -> Iterator[tuple[Ports, int]]:
+    """Run fcdd-serve; yield its ports and its process."""
+    ports = Ports(*free_ports(3))
+    numbers = [f"--{name}-port={number}" for name, number in dataclasses.asdict(ports).items()]
+    command = [str(BIN / "fcdd-serve"), "--repo", str(repo), "--log", str(log), "--canary-interval", "1", *numbers]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield ports, process.pid
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def post(port: int, body: bytes) -> None:
+    """Send a POST; whatever is answered, or nothing."""
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request("POST", "/metrics", body, {"Content-Encoding": "gzip"})
+        connection.getresponse().read()
+
+
+def send(port: int, data: bytes) -> None:
+    """Send bytes and wait for an answer or an end."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(data)
+        connection.recv(1000)
+
+
+def kill_below(pid: int, name: str) -> None:
+    """Kill the processes of a name below another, and wait until the death was noticed."""
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, task.read_text().split()):
+            if name in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")[0].decode():
+                os.kill(child, signal.SIGKILL)
+                time.sleep(4)
+                return
+            kill_below(child, name)
+
+
+def ready_again(ports: Ports) -> None:
+    """Wait for a server that says that it is ready, for at most half a minute."""
+    limit = time.monotonic() + 30
+    while time.monotonic() < limit:
+        with contextlib.suppress(OSError, urllib.error.HTTPError):
+            urllib.request.urlopen(f"http://127.0.0.1:{ports.health}/ready", timeout=5).read()
+            return
+        time.sleep(0.2)
 
 
 def main() -> int:

@@ -73,6 +73,13 @@ def test_the_commands_connect_to_nobody_but_the_server_that_they_are_told(reposi
     assert talk("; ".join(lines).replace("&;", "&"), [grpc, metrics], tmp_path) == ""
 
 
+def test_the_packages_that_we_compare_with_do_not_either(tmp_path: Path) -> None:
+    """Each is imported as `fcdd-bench compare` does, by the names that our modules import."""
+    modules = "fcdd_benchmarks.compare.contenders, fcdd_benchmarks.study.mip_readers, fcdd_export.cli, highdicom"
+    command = f'MPLCONFIGDIR={tmp_path} {sys.executable} -c "import {modules}, time; time.sleep(3)"'
+    assert talk(command, [1], tmp_path) == ""
+
+
 def test_the_listener_hears_what_is_sent(tmp_path: Path) -> None:
     send = "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('{}', 53))"
     command = "; ".join(f'{sys.executable} -c "{send.format(address)}"' for address in ("192.0.2.9", "127.0.0.1"))

@@ -1,7 +1,7 @@
 """A folder of ready-made MIP images becomes a score an image, for research on images without DICOM."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from fcdd_runtime.backends.base import Backend, Maps
-from fcdd_runtime.contract import ModelContract
-from fcdd_runtime.errors import ImageError
+from fcdd_runtime.contract import ModelContract, Resize
+from fcdd_runtime.errors import ImageError, StudyError
 from fcdd_runtime.files import replaced_file
 from fcdd_runtime.images.heatmap import upsample
 from fcdd_runtime.images.mip_files import find_images, read_image
@@ -45,12 +45,23 @@ class _Image:
     reference: Reference | None
 
 
-def score_images(folder: Path, backend: Backend, reference: Path | None = None) -> ImageScores:
+def network_image(path: Path, resize: Resize) -> GreyImage:
+    """Read one image and make it the network's: uint8 (size, size); ImageError as `read_image`."""
+    return resize_image(read_image(path), resize)
+
+
+def score_images(
+    folder: Path,
+    backend: Backend,
+    reference: Path | None = None,
+    read: Callable[[Path, Resize], GreyImage] = network_image,
+) -> ImageScores:
     """Score all PNG and TIFF images below a folder.
 
     Parameters
     ----------
     reference : what a two-input network compares the images with, as in `folder_references`; None for the others
+    read : reads one image, as `network_image` does, perhaps elsewhere
 
     Raises
     ------
@@ -64,7 +75,7 @@ def score_images(folder: Path, backend: Backend, reference: Path | None = None) 
     references: list[str] = []
     failures: list[str] = []
     scores, maps = [], []
-    for chunk in _chunks(folder, backend.contract, reference_of, failures):
+    for chunk in _chunks(folder, backend.contract, read, reference_of, failures):
         others = [image.reference for image in chunk if image.reference is not None]
         names += [image.name for image in chunk]
         references += [other.name for other in others]
@@ -125,19 +136,23 @@ def _reference_of(folder: Path, backend: Backend, reference: Path | None) -> Ref
 
 
 def _chunks(
-    folder: Path, contract: ModelContract, reference_of: ReferenceOf | None, failures: list[str]
+    folder: Path,
+    contract: ModelContract,
+    read: Callable[[Path, Resize], GreyImage],
+    reference_of: ReferenceOf | None,
+    failures: list[str],
 ) -> Iterator[list[_Image]]:
     """Read images a batch at a time; of each only the network's image is kept, since files may be far larger."""
     chunk: list[_Image] = []
     for path in find_images(folder):
         name = path.relative_to(folder).as_posix()
         try:
-            pixels = resize_image(read_image(path), contract.resize)
+            pixels = read(path, contract.resize)
             reference = reference_of(name) if reference_of else None
             if reference is not None:
                 reference = replace(reference, pixels=resize_image(reference.pixels, contract.resize))
             chunk.append(_Image(name, pixels, reference))
-        except ImageError as error:
+        except (ImageError, StudyError) as error:
             failures.append(str(error))
         if len(chunk) == contract.max_batch_size:
             yield chunk

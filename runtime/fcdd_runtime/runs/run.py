@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fcdd_runtime.backends.base import Backend
+from fcdd_runtime.backends.base import Backend, Maps, Scores
+from fcdd_runtime.contract import Resize
 from fcdd_runtime.errors import (
     FcddError,
     GateError,
@@ -24,6 +25,7 @@ from fcdd_runtime.errors import (
 from fcdd_runtime.files import locked_folder, remove_drafts, replaced_file, scratch_folder
 from fcdd_runtime.findings import Finding
 from fcdd_runtime.images.mip_files import is_image_folder
+from fcdd_runtime.images.network_input import GreyImage
 from fcdd_runtime.images.references import Reference, recorded_reference
 from fcdd_runtime.log_lines import EventLog
 from fcdd_runtime.outside_text import json_from_outside, read_outside_text
@@ -34,10 +36,11 @@ from fcdd_runtime.report.colormap import Look
 from fcdd_runtime.report.index_page import FailedEntry, IndexEntry, index_entry, write_index
 from fcdd_runtime.report.words import state_of
 from fcdd_runtime.report.write import RESULT_FILE, SummaryRow, study_folder_name, summary_rows, write_summary
-from fcdd_runtime.runs.image_folder import score_images, write_image_scores
+from fcdd_runtime.result import StudyResult
+from fcdd_runtime.runs.image_folder import network_image, score_images, write_image_scores
 from fcdd_runtime.runs.tasks import StudyOnDisk, find_studies, prepare_study, write_results
 from fcdd_runtime.runs.worker import Worker
-from fcdd_runtime.score_study import finish, infer
+from fcdd_runtime.score_study import Prepared, finish, infer
 
 SOME_FAILED, NONE_USABLE = 1, 2
 SUMMARY_FILE, INDEX_FILE = "summary.csv", "index.html"
@@ -215,7 +218,7 @@ class ScoreRun:
         try:
             prepared = self.worker.call(prepare_study, study, contract, options.manual, self.reference)
             scores, maps = infer(prepared, self.backend)
-            result = finish(prepared, scores, maps, contract)
+            result = self._finish(prepared, scores, maps)
             lacking = self.worker.call(write_results, result, study, folder, options.look, options.write_dicom)
         except ENDS_THE_RUN:
             raise
@@ -242,9 +245,18 @@ class ScoreRun:
         shown = "  ".join(f"{breast.laterality} {breast.score:.6g}" for breast in result.breasts)
         self.options.say(f"{folder.name}  {shown}  {state.in_line}  {folder / 'report.html'}")
 
+    def _finish(self, prepared: Prepared, scores: Scores, maps: Maps) -> StudyResult:
+        try:
+            return finish(prepared, scores, maps, self.backend.contract)
+        except Exception as error:  # whatever it is, it belongs to this study alone
+            raise StudyError(
+                f"a fault of this program ({type(error).__name__}) left the study without a result; report it to us",
+                "limits",
+            ) from error
+
     def _score_image_folder(self, label: _Label, path: Path) -> None:
         try:
-            result = score_images(path, self.backend, self.options.reference)
+            result = score_images(path, self.backend, self.options.reference, self._read_image)
         except ENDS_THE_RUN:
             raise
         except FcddError as error:
@@ -256,6 +268,9 @@ class ScoreRun:
         self.done += len(result.names)
         LOG.info("images scored", **label.fields(), images=len(result.names))
         self.options.say(f"{len(result.names)} images scored  {self.options.out / 'results.json'}")
+
+    def _read_image(self, path: Path, resize: Resize) -> GreyImage:
+        return self.worker.call(network_image, path, resize)
 
     def _fail(self, label: _Label, sentence: str) -> None:
         self.failed += 1

@@ -136,7 +136,7 @@ class Worker:
 
 
 def _over_limits(what: str) -> StudyError:
-    return StudyError(f"the study {what}; check its files with another viewer, and report it to us", "limits")
+    return StudyError(f"this input {what}; check its files with another viewer, and report it to us", "limits")
 
 
 def _exit_words(code: int) -> str:

@@ -24,6 +24,7 @@ from fcdd_runtime.contract import OperatingPoint
 from fcdd_runtime.errors import BadAnswerError, FcddError, GateError, ModelChangedError, ServerUnreachableError
 from fcdd_runtime.files import locked_folder
 from fcdd_runtime.report.write import study_folder_name
+from fcdd_runtime.runs import run as run_module
 from fcdd_runtime.score_study import infer
 from support import rewrite_contract
 
@@ -190,6 +191,34 @@ def test_a_fault_of_the_server_leaves_earlier_results_alone(
     monkeypatch.setattr("fcdd_runtime.runs.run.infer", failing)
     assert_one_sentence(run(*command), code=error.exit_code)
     assert result_of(tmp_path / "out", study) == before
+
+
+@pytest.mark.parametrize("step", ["finish", "prepare_study", "write_results"])
+def test_an_unforeseen_fault_in_one_study_leaves_the_others(
+    step: str, model: Path, study: MockStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    MockStudy(breast_phantom(), study="odd").write(tmp_path / "odd")
+    original = getattr(run_module, step)
+    left = iter([divide_by_zero])
+
+    def failing_once(*arguments: Any) -> Any:
+        return next(left, original)(*arguments)
+
+    monkeypatch.setattr(run_module, step, next(left) if step != "finish" else failing_once)
+    if step != "finish":
+        # Functions go to the worker by their names, so that this one fails in every study.
+        result = run(tmp_path / "odd", "--model", model, "--out", tmp_path / "out")
+        assert_one_sentence(result, code=2)
+        assert re.search(r"a fault of this program \(ZeroDivisionError", result.stderr), result.stderr
+        return
+    result = run(tmp_path / "odd", tmp_path / "study", "--model", model, "--out", tmp_path / "out")
+    assert_one_sentence(result, code=1)
+    assert "a fault of this program (ZeroDivisionError)" in result.stderr
+    assert result_of(tmp_path / "out", study)["exam_score"] > 0
+
+
+def divide_by_zero(*_: Any) -> float:
+    return 1 / int("0")
 
 
 def test_a_folder_of_another_study_is_never_touched(model: Path, study: MockStudy, tmp_path: Path) -> None:
