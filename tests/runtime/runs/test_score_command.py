@@ -193,28 +193,26 @@ def test_a_fault_of_the_server_leaves_earlier_results_alone(
     assert result_of(tmp_path / "out", study) == before
 
 
-@pytest.mark.parametrize("step", ["finish", "prepare_study", "write_results"])
 def test_an_unforeseen_fault_in_one_study_leaves_the_others(
-    step: str, model: Path, study: MockStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path, study: MockStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     MockStudy(breast_phantom(), study="odd").write(tmp_path / "odd")
-    original = getattr(run_module, step)
-    left = iter([divide_by_zero])
-
-    def failing_once(*arguments: Any) -> Any:
-        return next(left, original)(*arguments)
-
-    monkeypatch.setattr(run_module, step, next(left) if step != "finish" else failing_once)
-    if step != "finish":
-        # Functions go to the worker by their names, so that this one fails in every study.
-        result = run(tmp_path / "odd", "--model", model, "--out", tmp_path / "out")
-        assert_one_sentence(result, code=2)
-        assert re.search(r"a fault of this program \(ZeroDivisionError", result.stderr), result.stderr
-        return
+    original, left = run_module.finish, iter([divide_by_zero])
+    monkeypatch.setattr(run_module, "finish", lambda *arguments: next(left, original)(*arguments))
     result = run(tmp_path / "odd", tmp_path / "study", "--model", model, "--out", tmp_path / "out")
     assert_one_sentence(result, code=1)
     assert "a fault of this program (ZeroDivisionError)" in result.stderr
     assert result_of(tmp_path / "out", study)["exam_score"] > 0
+
+
+@pytest.mark.parametrize("step", ["find_studies", "prepare_study", "write_results"])
+def test_an_unforeseen_fault_in_the_worker_is_a_sentence(
+    step: str, model: Path, study: MockStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, step, divide_by_zero)
+    result = run(tmp_path / "study", "--model", model, "--out", tmp_path / "out")
+    assert_one_sentence(result, code=2)
+    assert "a fault of this program (ZeroDivisionError" in result.stderr
 
 
 def divide_by_zero(*_: Any) -> float:
