@@ -198,7 +198,11 @@ def test_an_unforeseen_fault_in_one_study_leaves_the_others(
 ) -> None:
     MockStudy(breast_phantom(), study="odd").write(tmp_path / "odd")
     original, left = run_module.finish, iter([divide_by_zero])
-    monkeypatch.setattr(run_module, "finish", lambda *arguments: next(left, original)(*arguments))
+
+    def failing_once(*arguments: Any) -> Any:
+        return next(left, original)(*arguments)
+
+    monkeypatch.setattr(run_module, "finish", failing_once)
     result = run(tmp_path / "odd", tmp_path / "study", "--model", model, "--out", tmp_path / "out")
     assert_one_sentence(result, code=1)
     assert "a fault of this program (ZeroDivisionError)" in result.stderr
