@@ -25,7 +25,7 @@ from fcdd_runtime.errors import BadAnswerError, FcddError, GateError, ModelChang
 from fcdd_runtime.files import locked_folder
 from fcdd_runtime.report.write import study_folder_name
 from fcdd_runtime.runs import run as run_module
-from fcdd_runtime.score_study import infer
+from fcdd_runtime.score_study import finish, infer
 from support import rewrite_contract
 
 
@@ -197,7 +197,7 @@ def test_an_unforeseen_fault_in_one_study_leaves_the_others(
     model: Path, study: MockStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     MockStudy(breast_phantom(), study="odd").write(tmp_path / "odd")
-    original, left = run_module.finish, iter([divide_by_zero])
+    original, left = finish, iter([divide_by_zero])
 
     def failing_once(*arguments: Any) -> Any:
         return next(left, original)(*arguments)
