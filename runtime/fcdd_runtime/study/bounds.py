@@ -29,7 +29,7 @@ class Bound:
 
 
 PIXEL_SPACING = Bound("a pixel spacing", 0.02, 20.0, "mm", "breast MR has 0.3 to 2 mm, microscopy 0.03")
-FIELD_OF_VIEW = Bound("a field of view", 1.0, 1000.0, "mm", "the bore of a scanner is 600 to 700 mm wide")
+FIELD_OF_VIEW = Bound("a field of view", 1.0, 5000.0, "mm", "bores are 0.7 m wide, mosaics of 64 slices 2 m")
 POSITION = Bound("a position", -5000.0, 5000.0, "mm", "tables move by 2 m")
 SLICE_STEP = Bound("slices at a distance", 0.02, 100.0, "mm", "from microscopy to localizers with gaps")
 FRAMES = Bound("a number of frames", 1, 50_000, "", "12 phases of 400 slices are 4,800")

@@ -441,6 +441,7 @@ def test_a_model_file_that_was_changed_is_not_opened(model: Path, tmp_path: Path
 def test_a_model_that_answers_otherwise_fails_the_self_test_with_exit_code_3(repository: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(repository / "small_fp32", tmp_path / "model")
     shutil.copy(repository / "cnn_fp32" / "golden.npz", folder)
+    (folder / "config.pbtxt").unlink()
     result = run("--self-test", "--model", folder)
     assert_one_sentence(result, code=3)
     assert "not the model that was verified" in result.stderr

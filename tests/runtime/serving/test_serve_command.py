@@ -141,7 +141,7 @@ def test_what_was_killed_is_started_again_and_leaves_nothing(name: str, small_re
     assert said.startswith("Warning: ")
     assert said.endswith("it is started again in 1 s")
     assert again == f"Warning: the server at {served.ready.removeprefix('ready ')} answers again"
-    assert regions() == []
+    assert regions(served.process.pid) == []
 
 
 def test_a_server_that_dies_again_and_again_is_given_up_with_the_reason(
@@ -169,8 +169,9 @@ def test_a_server_that_dies_again_and_again_is_given_up_with_the_reason(
     assert sum("started again in" in sentence for sentence in said) == 5
 
 
-def regions() -> list[str]:
-    return [path.name for path in Path("/dev/shm").glob("fcdd-serve-*")]
+def regions(pid: int) -> list[str]:
+    """Shared memory of a server that was started by a process; others may run beside it."""
+    return [path.name for path in Path("/dev/shm").glob(f"fcdd-serve-{pid}-*")]
 
 
 def test_images_in_shared_memory_are_for_nobody_else_and_go_with_the_server(small_repository: Path) -> None:
@@ -192,10 +193,10 @@ def test_what_a_killed_program_left_is_removed_by_the_next_one(small_repository:
         served.process.wait()
         left = [pid for pid in below if pid != server]
         assert [pid for pid in left if alive(pid)] != [], "the model's process knows nothing of its server's end"
-        assert [name for name in regions() if f"-{served.process.pid}-" in name] != []
+        assert regions(served.process.pid) != []
     with serving(small_repository):
         assert [pid for pid in left if alive(pid)] == []
-        assert [name for name in regions() if f"-{served.process.pid}-" in name] == []
+        assert regions(served.process.pid) == []
 
 
 def test_a_server_under_load_is_not_taken_for_dead(small_repository: Path) -> None:
@@ -297,12 +298,15 @@ def test_the_key_of_closed_interfaces_opens_nothing_though_every_user_can_read_i
         command = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
         [flag] = [part for part in command if part.startswith("--grpc-restricted-protocol=")]
         name, key = flag.rsplit(":", 1)[1].split("=", 1)
+        region = f"/{regions(served.process.pid)[0]}"
         with closing(grpc_client.InferenceServerClient(served.url.split("/")[2])) as client:
             for header in ({}, {f"triton-grpc-protocol-{name}": key}, {f"triton-grpc-protocol-{name}": key[:-1]}):
                 for call in (
                     lambda header: client.update_log_settings({"log_verbose_level": 1}, headers=header),
                     lambda header: client.update_trace_settings(settings={"trace_rate": "1"}, headers=header),
-                    lambda header: client.register_system_shared_memory("x", f"/{regions()[0]}", 64, headers=header),
+                    lambda header: client.register_system_shared_memory(
+                        "x", f"/{regions(served.process.pid)[0]}", 64, headers=header
+                    ),
                     lambda header: client.unload_model("small_fp16", headers=header),
                 ):
                     with pytest.raises(Exception, match=r"restricted|[Ii]llegal|metadata"):
