@@ -304,9 +304,7 @@ def test_the_key_of_closed_interfaces_opens_nothing_though_every_user_can_read_i
                 for call in (
                     lambda header: client.update_log_settings({"log_verbose_level": 1}, headers=header),
                     lambda header: client.update_trace_settings(settings={"trace_rate": "1"}, headers=header),
-                    lambda header: client.register_system_shared_memory(
-                        "x", f"/{regions(served.process.pid)[0]}", 64, headers=header
-                    ),
+                    lambda header: client.register_system_shared_memory("x", region, 64, headers=header),
                     lambda header: client.unload_model("small_fp16", headers=header),
                 ):
                     with pytest.raises(Exception, match=r"restricted|[Ii]llegal|metadata"):
