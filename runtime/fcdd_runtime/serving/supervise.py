@@ -48,9 +48,12 @@ def supervise(
                 else:
                     say(f"ready {address}")
                 ready = True
-                _watch(server, interval_s)
+                try:
+                    _watch(server, interval_s, health)
+                finally:
+                    # Stopping it takes a while, in which it answers nobody.
+                    health.ready = False
         except BackendError as error:
-            health.ready = False
             if not ready:
                 raise
             deaths.append(time.monotonic())
@@ -65,11 +68,9 @@ def supervise(
             LOG.warning("server died", sentence=for_log(error), restart_in_s=wait_s)
             warn(f"{error}; it is started again in {wait_s:g} s")
             time.sleep(wait_s)
-        finally:
-            health.ready = False
 
 
-def _watch(server: RunningServer, interval_s: float) -> None:
+def _watch(server: RunningServer, interval_s: float, health: Health) -> None:
     """Check a server at every interval; raises what `RunningServer.check` raises twice in a row, or once for good."""
     while True:
         until = time.monotonic() + interval_s
@@ -82,5 +83,7 @@ def _watch(server: RunningServer, interval_s: float) -> None:
         except BackendError as error:
             LOG.warning("canary failed", sentence=for_log(error))
             # A busy machine may be late once; a dead model stays silent.
+            health.ready = False
             time.sleep(1)
             server.check()
+            health.ready = True
