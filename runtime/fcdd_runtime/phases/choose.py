@@ -24,7 +24,7 @@ from fcdd_runtime.result import PhaseChoice, UnusedSeries
 from fcdd_runtime.study.read import Study
 from fcdd_runtime.volumes.grids import check_equal_grids
 from fcdd_runtime.volumes.resample import is_shifted, resample
-from fcdd_runtime.volumes.volume import Volume
+from fcdd_runtime.volumes.volume import Volume, noting_blank_rows
 
 NOTED_JITTER_MM = 0.01
 """Positions that differ by less are equal but for rounding."""
@@ -151,6 +151,14 @@ def _contrast_findings(dynamic: Dynamic, arrival: Arrival) -> list[Finding]:
                 "the first beyond noise, and the last was taken.",
             )
         )
+    for phase in (*phases[: arrival.last_before], *phases[before : arrival.first_after]):
+        # What is not subtracted may be what the recipe asks for, and not be seen for its damage.
+        sampled, blank = noting_blank_rows(phase.volume)
+        for share in (1, 2, 3):
+            sampled.read_pixels(share * (blank.slices - 1) // 4)
+        if blank.suspects:
+            sentence = f"{phase.name}, which was not subtracted, has slices that hold one value in many rows or in all."
+            findings.append(Finding("blank-slices", sentence))
     for phase in phases[before : arrival.first_after]:
         findings.append(
             Finding(

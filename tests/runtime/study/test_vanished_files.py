@@ -9,6 +9,7 @@ from mock_study import MockStudy, breast_phantom
 from pydicom import dcmread
 from result_builders import make_contract
 
+from fcdd_runtime.errors import StudyError
 from fcdd_runtime.findings import Finding
 from fcdd_runtime.runs.tasks import find_studies
 from fcdd_runtime.score_study import prepare
@@ -126,3 +127,17 @@ def test_a_slice_with_a_single_other_column_is_an_image(tmp_path: Path) -> None:
     header.save_as(path)
     ((study,), _) = read_studies(tmp_path, tmp_path)
     assert reviews(prepare(study, make_contract()).findings) == ()
+
+
+@pytest.mark.parametrize("value", [0, 7, 4000])
+def test_a_blank_phase_never_leads_to_a_plain_score(value: int, tmp_path: Path) -> None:
+    for number, path in enumerate(MockStudy(breast_phantom()).write(tmp_path)):
+        if SLICES <= number < 2 * SLICES:
+            with_pixels(path, value)
+    ((study,), _) = read_studies(tmp_path, tmp_path)
+    try:
+        findings = prepare(study, make_contract()).findings
+    except StudyError as error:
+        assert "nothing enhances" in str(error)
+    else:
+        assert_review(findings, "blank-slices")
