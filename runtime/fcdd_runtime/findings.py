@@ -79,6 +79,7 @@ KINDS: dict[str, Kind] = {
         "review", "the phases have different frames of reference", "check that the patient did not move between them"
     ),
     "repeated-slices": Kind("review", "slices repeat a position and phase; the first was taken", "remove the repeats"),
+    "equal-uids": Kind("review", "different slices share one SOP Instance UID", "export the study again"),
     "no-dynamic-t1": Kind("review", "the sequence is no dynamic T1", "give the dynamic series"),
     "not-breast": Kind("review", "the headers name another part of the body", "give a breast study"),
     "ruled-out-chosen": Kind("review", "a person chose a series that is no phase by its headers", "check the choice"),

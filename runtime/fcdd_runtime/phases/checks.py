@@ -3,6 +3,7 @@
 A check returns its findings, and raises StudyError only where no number can be right.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -93,6 +94,16 @@ def check_frame_of_reference(pre: Phase, post: Phase) -> tuple[Finding, ...]:
         return ()
     sentence = f"{pre.name} and {post.name} have different frames of reference, as if the patient was repositioned."
     return (Finding("repositioned", sentence),)
+
+
+def check_uids(pre: Phase, post: Phase) -> tuple[Finding, ...]:
+    """Doubt slices that share one SOP Instance UID: what a result says of its slice may be said of another one."""
+    named = Counter(image_slice.source for phase in (pre, post) for image_slice in phase.slices)
+    shared = sum(count for count in named.values() if count > 1)
+    if not shared:
+        return ()
+    sentence = f"{shared} slices of {pre.name} and {post.name} share their SOP Instance UIDs with others."
+    return (Finding("equal-uids", sentence),)
 
 
 def check_sources(pre: Phase, post: Phase) -> tuple[Finding, ...]:

@@ -14,6 +14,7 @@ from fcdd_runtime.phases.checks import (
     check_order,
     check_placed,
     check_sources,
+    check_uids,
 )
 from fcdd_runtime.phases.completeness import check_all_came
 from fcdd_runtime.phases.contrast import Arrival, Run, change_between, find_arrival, sampled_change
@@ -193,7 +194,12 @@ def _take_chosen(study: Study, manual: ManualPhases, recipe: MipRecipe) -> tuple
 def _subtractable(pre: Phase, post: Phase, recipe: MipRecipe) -> Phases:
     """Put two phases on one grid, and say what their headers say against the result."""
     before, after, shift = _volumes(pre, post, recipe)
-    findings = [*shift, *check_frame_of_reference(pre, post), *check_sources(pre, post)]
+    findings = [
+        *shift,
+        *check_frame_of_reference(pre, post),
+        *check_sources(pre, post),
+        *check_uids(pre, post),
+    ]
     sides = {image_slice.laterality for phase in (pre, post) for image_slice in phase.slices} - {""}
     if len(sides) > 1:
         sentence = (

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from mock_study import MockStudy, breast_phantom
 from pydicom import dcmread
+from pydicom.uid import UID
 from result_builders import make_contract
 
 from fcdd_runtime.errors import StudyError
@@ -141,3 +142,13 @@ def test_a_blank_phase_never_leads_to_a_plain_score(value: int, tmp_path: Path) 
         assert "nothing enhances" in str(error)
     else:
         assert_review(findings, "blank-slices")
+
+
+def test_different_slices_of_one_uid_are_put_to_review(tmp_path: Path) -> None:
+    for number, path in enumerate(MockStudy(breast_phantom()).write(tmp_path)):
+        if number in (3, 4, 15):
+            header = dcmread(path)
+            header.SOPInstanceUID = header.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3")
+            header.save_as(path)
+    ((study,), _) = read_studies(tmp_path, tmp_path)
+    assert_review(prepare(study, make_contract()).findings, "equal-uids", "^3 slices of series 5")
