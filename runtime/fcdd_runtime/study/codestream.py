@@ -1,15 +1,18 @@
 """What a compressed frame says of its own size: a decoder takes memory for that, whatever the DICOM header says."""
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _JPEG, _JPEG_2000, _JPEG_2000_BOX = b"\xff\xd8", b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  "
+_CODESTREAM_BOX = b"jp2c"
 _SOF_MARKERS = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7))
 """Start of frame of every process of JPEG (ISO 10918-1, table B.1), and of JPEG-LS (ISO 14495-1)."""
 _WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xD9)))
-_SCAN_STARTS, _IMAGE_ENDS = 0xDA, 0xD9
+_SCAN_STARTS, _IMAGE_ENDS, _RESTART_INTERVAL = 0xDA, 0xD9, 0xDD
+_END, _END_WITHIN = b"\xff\xd9", 8
+"""Ends an image of JPEG, JPEG-LS and JPEG 2000 alike; behind it are at most some bytes that fill up."""
 _MAX_SEGMENTS = 1000
-"""Before the start of frame; files of scanners have a handful."""
+"""Before the first scan, and boxes before the codestream; files of scanners have a handful."""
 _MAX_TILES = 65535
 """Of JPEG 2000 (ISO 15444-1, A.5.1)."""
 _MAX_RLE_SEGMENTS = 15
@@ -27,6 +30,10 @@ class CodedSize:
     columns: int
     samples: int
     """Components of a pixel; 1 is grey."""
+    bits: int
+    """Of the largest component."""
+    restarts: bool = False
+    """Whether a JPEG is coded in intervals, which not every decoder knows."""
 
 
 def coded_size(frame: bytes) -> CodedSize | None:
@@ -38,12 +45,15 @@ def coded_size(frame: bytes) -> CodedSize | None:
 
     Returns
     -------
-    the size; None if the bytes are no codestream of these kinds, or are damaged before they state it
+    the size; None if the bytes are no codestream of these kinds, are damaged before they state it, state it twice, or
+    lost their end: most decoders make up what is missing
     """
+    if _END not in frame.rstrip(b"\0")[-_END_WITHIN:]:
+        return None
     try:
         if frame.startswith(_JPEG_2000_BOX):
-            start = frame.find(_JPEG_2000)
-            return _size_of_jpeg_2000(frame, start) if start >= 0 else None
+            start = _codestream_start(frame)
+            return _size_of_jpeg_2000(frame, start) if frame.startswith(_JPEG_2000, start) else None
         if frame.startswith(_JPEG_2000):
             return _size_of_jpeg_2000(frame, 0)
         return _size_of_jpeg(frame) if frame.startswith(_JPEG) else None
@@ -84,7 +94,8 @@ def _expanded(segment: bytes) -> int:
 
 
 def _size_of_jpeg(frame: bytes) -> CodedSize | None:
-    position = 2
+    """Read the one start of frame before the first scan; of two, decoders take whichever they like."""
+    position, size, restarts = 2, None, False
     for _ in range(_MAX_SEGMENTS):
         marker, code = struct.unpack_from("BB", frame, position)
         if marker != 0xFF:
@@ -96,13 +107,35 @@ def _size_of_jpeg(frame: bytes) -> CodedSize | None:
             position += 2
             continue
         if code in (_SCAN_STARTS, _IMAGE_ENDS):
-            return None
+            return replace(size, restarts=restarts) if size is not None and code == _SCAN_STARTS else None
         (length,) = struct.unpack_from(">H", frame, position + 2)
         if code in _SOF_MARKERS:
-            _, rows, columns, samples = struct.unpack_from(">BHHB", frame, position + 4)
-            return CodedSize(rows, columns, samples)
+            if size is not None:
+                return None
+            bits, rows, columns, samples = struct.unpack_from(">BHHB", frame, position + 4)
+            size = CodedSize(rows, columns, samples, bits)
+        restarts = restarts or code == _RESTART_INTERVAL
         position += 2 + length
     return None
+
+
+def _codestream_start(frame: bytes) -> int:
+    """Return where the codestream lies in a file of boxes (ISO 15444-1, I.4): other boxes may hold what looks like it.
+
+    The file's end if there is none.
+    """
+    position = 0
+    for _ in range(_MAX_SEGMENTS):
+        length, kind = struct.unpack_from(">L4s", frame, position)
+        head = 8
+        if length == 1:
+            (length,), head = struct.unpack_from(">Q", frame, position + 8), 16
+        if kind == _CODESTREAM_BOX:
+            return position + head
+        if length < head:  # 0 is a box up to the end
+            break
+        position += length
+    return len(frame)
 
 
 def _size_of_jpeg_2000(frame: bytes, start: int) -> CodedSize | None:
@@ -115,10 +148,11 @@ def _size_of_jpeg_2000(frame: bytes, start: int) -> CodedSize | None:
     tiles = -(-(width - tile_left) // tile_width) * -(-(height - tile_top) // tile_height)
     if not samples or tiles > _MAX_TILES:
         return None
-    steps = [struct.unpack_from("BB", frame, start + 43 + 3 * component) for component in range(samples)]
-    across, down = min(step[0] for step in steps), min(step[1] for step in steps)
+    components = [struct.unpack_from("BBB", frame, start + 42 + 3 * component) for component in range(samples)]
+    across, down = min(one[1] for one in components), min(one[2] for one in components)
     if not across or not down:
         return None
     columns = -(-width // across) - -(-left // across)
     rows = -(-height // down) - -(-top // down)
-    return CodedSize(rows, columns, samples)
+    # The first bit of a component's depth is its sign.
+    return CodedSize(rows, columns, samples, max(one[0] & 0x7F for one in components) + 1)

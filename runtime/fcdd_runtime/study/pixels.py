@@ -20,6 +20,7 @@ from pydicom.uid import (
     JPEGLossless,
     JPEGLosslessSV1,
     JPEGLSLossless,
+    JPEGLSNearLossless,
     RLELossless,
 )
 
@@ -37,6 +38,7 @@ MAX_SLICE_PIXELS = 4096 * 4096
 _uid = lru_cache(maxsize=64)(UID)
 """Checks and wraps a UID; the files of a study share theirs."""
 _PLAIN_SYNTAXES = frozenset((ExplicitVRLittleEndian, ImplicitVRLittleEndian))
+_LOSSLESS_JPEG = frozenset((JPEGLossless, JPEGLosslessSV1))
 
 
 @dataclass(frozen=True)
@@ -221,21 +223,26 @@ def _decode_losslessly(pixels: StoredPixels, frame: int) -> npt.NDArray[np.integ
     """Decode a losslessly compressed frame with imagecodecs, which works outside Python's lock; None where it cannot.
 
     These decoders give the coded values whatever their sign, as 16-bit words; values beyond BitsStored are unusual.
+    What they refuse is damaged. It is not left to pydicom's, of which libjpeg makes up what is missing, without a word.
     """
     decode = _lossless_decoders().get(pixels.transfer_syntax)
     if decode is None or pixels.bits_allocated != 16:
         return None
-    data = _coded_frame(pixels, frame)
-    if data is None:
+    data, size = _coded_frame(pixels, frame)
+    if size is None or (size.restarts and pixels.transfer_syntax in _LOSSLESS_JPEG):
         return None
     try:
         array = np.asarray(decode(data))
-    except Exception:  # damaged data make decoders raise what they like; pydicom's say what is wrong
-        return None
+    except Exception as error:  # damaged data make decoders raise what they like
+        raise _damaged(pixels) from error
     if array.dtype not in (np.uint16, np.int16) or array.shape != (pixels.rows, pixels.columns):
         return None
     array = array.view(np.int16 if pixels.signed else np.uint16)
-    return array if _fits(array, pixels) else None
+    if _fits(array, pixels):
+        return array
+    if not pixels.signed and size.bits <= pixels.bits_stored:  # the frame's own bits do not hold its values
+        raise _damaged(pixels)
+    return None
 
 
 @cache
@@ -247,8 +254,8 @@ def _lossless_decoders() -> dict[str, Callable[[bytes], Any]]:
         return {}
     return {
         JPEGLSLossless: imagecodecs.jpegls_decode,
-        JPEGLossless: imagecodecs.ljpeg_decode,
-        JPEGLosslessSV1: imagecodecs.ljpeg_decode,
+        JPEGLSNearLossless: imagecodecs.jpegls_decode,
+        **dict.fromkeys(_LOSSLESS_JPEG, imagecodecs.ljpeg_decode),
     }
 
 
@@ -284,31 +291,44 @@ def _decode_by_pydicom(pixels: StoredPixels, frame: int) -> npt.NDArray[np.integ
         "pixel_keyword": "PixelData",
         "pixel_vr": pixels.vr,
     }
-    damaged = f"the pixels of file {quoted(pixels.path.name)} cannot be decoded; export the study again"
-    if syntax.is_encapsulated and _coded_frame(pixels, frame) is None:
-        raise StudyError(damaged, "damaged")
+    if syntax.is_encapsulated:
+        _coded_frame(pixels, frame)
     try:
         with pixels.path.open("rb") as file:
             file.seek(pixels.offset)
             array, _ = decoder.as_array(file, index=frame, raw=True, **options)
     except Exception as error:  # decoders raise what they like on damaged data
-        raise StudyError(damaged, "damaged") from error
+        raise _damaged(pixels) from error
     return array
 
 
-def _coded_frame(pixels: StoredPixels, frame: int) -> bytes | None:
-    """Read a compressed frame; None unless it says itself that it is as large as the DICOM header says.
+def _coded_frame(pixels: StoredPixels, frame: int) -> tuple[bytes, CodedSize | None]:
+    """Read a compressed frame, and what it says of its size; None for RLE, which does not say.
 
-    A decoder takes memory for what the frame says, and would believe it.
+    Raises
+    ------
+    StudyError
+        Unless it says itself that it is as large as the DICOM header says: a decoder takes memory for what the frame
+        says, and would believe it.
     """
     try:
         with pixels.path.open("rb") as file:
             file.seek(pixels.offset)
             data = get_frame(file, frame, number_of_frames=pixels.frames)
-    except Exception:  # damaged fragments make pydicom raise what it likes
-        return None
+    except Exception as error:  # damaged fragments make pydicom raise what it likes
+        raise _damaged(pixels) from error
     if pixels.transfer_syntax == RLELossless:
-        fits = fits_rle(data, pixels.rows * pixels.columns, pixels.bits_allocated // 8)
-    else:
-        fits = coded_size(data) == CodedSize(pixels.rows, pixels.columns, 1)
-    return data if fits else None
+        if not fits_rle(data, pixels.rows * pixels.columns, pixels.bits_allocated // 8):
+            raise _damaged(pixels)
+        return data, None
+    size = coded_size(data)
+    if size is None or size.bits > pixels.bits_allocated:
+        raise _damaged(pixels)
+    if (size.rows, size.columns, size.samples) != (pixels.rows, pixels.columns, 1):
+        raise _damaged(pixels)
+    return data, size
+
+
+def _damaged(pixels: StoredPixels) -> StudyError:
+    name = quoted(pixels.path.name)
+    return StudyError(f"the pixels of file {name} cannot be decoded; export the study again", "damaged")

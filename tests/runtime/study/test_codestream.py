@@ -1,7 +1,9 @@
 """A compressed frame's own size is compared with the header's before anything is decoded."""
 
 import resource
+import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,14 +52,17 @@ def encoded(name: str, image: Image) -> bytes:
 @pytest.mark.parametrize("shape", [(64, 96), (1, 1000), (513, 2)])
 def test_every_kind_of_codestream_states_its_size(name: str, shape: tuple[int, int]) -> None:
     image = np.resize(IMAGE, shape)
-    assert coded_size(encoded(name, image)) == CodedSize(*shape, 1)
+    assert coded_size(encoded(name, image)) == CodedSize(*shape, 1, 12 if name == "JPEG 12 bit" else 16)
 
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_what_is_cut_or_damaged_states_nothing_or_another_size_but_raises_nothing(name: str) -> None:
     data = encoded(name, IMAGE)
-    for end in range(min(len(data), 400)):
-        assert coded_size(data[:end]) in (None, CodedSize(64, 96, 1))
+    for end in (*range(400), *range(len(data) - 20, len(data) - 1)):
+        assert coded_size(data[:end]) is None
+        assert coded_size(data[:end] + bytes(len(data) - end)) is None
+    assert coded_size(data + bytes(1)) == coded_size(data)
+    assert coded_size(data) is not None
     random = np.random.default_rng(1)
     for _ in range(500):
         damaged = bytearray(data)
@@ -96,6 +101,55 @@ def test_frames_of_another_size_are_not_decoded(name: str, tmp_path: Path) -> No
     with pytest.raises(StudyError, match="cannot be decoded; export the study again"):
         slices[0].read()
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20 * 1024
+
+
+def test_two_sizes_in_one_jpeg_are_no_size_and_a_decoy_in_a_file_of_boxes_is_none_of_its_own(tmp_path: Path) -> None:
+    """Decoders take the last start of frame, and the codestream of its own box."""
+    large = np.zeros((6000, 6000), np.uint16)
+    start = b"\xff\xc3" + struct.pack(">HBHHB", 11, 16, 64, 96, 1) + b"\1\x11\0"
+    for name in ("JPEG lossless", "JPEG-LS"):
+        data = encoded(name, large)
+        for filler in (b"", b"\xff", b"\xff\xd0"):
+            assert coded_size(data[:2] + filler + start + data[2:]) is None
+        assert coded_size(data[:2] + start + data) is None
+    boxes, small = encoded("JPEG 2000 in a file", large), encoded("JPEG 2000", IMAGE)
+    first = 12 + struct.unpack_from(">L", boxes, 12)[0]
+    decoy = struct.pack(">L4s", 8 + len(small), b"uuid") + small
+    forged = boxes[:first] + decoy + boxes[first:]
+    assert coded_size(forged) == CodedSize(6000, 6000, 1, 16)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(StudyError, match="cannot be decoded"):
+        write_study(tmp_path, JPEG2000Lossless, forged)[0].read()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20 * 1024
+    own = encoded("JPEG 2000 in a file", IMAGE)
+    assert coded_size(own[:first] + decoy + own[first:]) == CodedSize(64, 96, 1, 16)
+
+
+@pytest.mark.parametrize("name", ["JPEG lossless", "JPEG-LS", "JPEG 2000", "JPEG 2000 in a file", "HTJ2K"])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("end", [b"", b"\xff\xd9", bytes(1000)], ids=["cut", "a forged end", "zeros"])
+def test_what_a_frame_lost_is_not_made_up(name: str, share: float, end: bytes, tmp_path: Path) -> None:
+    """libjpeg behind pydicom goes on and gives noise, without a word."""
+    data = encoded(name, IMAGE)
+    slices = write_study(tmp_path, ENCODERS[name][0], data[: int(len(data) * share)] + end)
+    with pytest.raises(StudyError, match="cannot be decoded"):
+        slices[0].read()
+
+
+def test_a_lossless_frame_with_values_that_its_own_bits_do_not_hold_is_damaged(tmp_path: Path) -> None:
+    data = bytes(imagecodecs.ljpeg_encode(IMAGE, bitspersample=12))
+    damaged = data[:3000] + bytes(512) + data[3512:]
+    np.testing.assert_array_equal(write_study(tmp_path / "a", JPEGLosslessSV1, data)[0].read(), IMAGE)
+    with pytest.raises(StudyError, match="cannot be decoded"):
+        write_study(tmp_path / "b", JPEGLosslessSV1, damaged)[0].read()
+
+
+@pytest.mark.parametrize("name", ["JPEG lossless", "JPEG-LS", "JPEG 2000"])
+def test_frames_of_more_bits_than_the_header_allocates_are_not_decoded(name: str, tmp_path: Path) -> None:
+    slices = write_study(tmp_path, ENCODERS[name][0], encoded(name, IMAGE))
+    pixels = replace(slices[0].pixels, bits_allocated=8, bits_stored=8)
+    with pytest.raises(StudyError, match="cannot be decoded"):
+        replace(slices[0], pixels=pixels).read()
 
 
 def rle(image: Image) -> bytes:
