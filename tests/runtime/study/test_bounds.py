@@ -1,7 +1,6 @@
 """Numbers of headers that size or place something: a sentence or an ordinary result comes of each."""
 
 import resource
-import time
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from support import reviews
 
 def outcome(folder: Path) -> tuple[Finding, ...] | str:
     """Prepare a study; return its findings, or the sentence why not."""
-    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     found: tuple[Finding, ...] | str
     try:
         ((study,), _) = read_studies(folder, folder)
@@ -29,7 +28,6 @@ def outcome(folder: Path) -> tuple[Finding, ...] | str:
     except StudyError as error:
         found = str(error)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300 * 1024
-    assert time.monotonic() - started < 20
     return found
 
 
@@ -132,13 +130,24 @@ def test_frames_that_no_file_holds_are_refused_before_memory_is_taken(frames: in
     assert isinstance(outcome(tmp_path), str)
 
 
+def test_descriptions_of_frames_that_are_not_there_are_not_looked_at(tmp_path: Path) -> None:
+    """A file of 0.8 MB took 20 s."""
+    (path,) = MockStudy(breast_phantom(), enhanced=True).write(tmp_path)
+    header = dcmread(path)
+    header.PerFrameFunctionalGroupsSequence = [Dataset()] * 60_000
+    header.save_as(path)
+    ((study,), _) = read_studies(tmp_path, tmp_path)
+    assert len(study.series[0].slices) == header.NumberOfFrames
+    assert "describes 60000" in study.series[0].slices[0].damage
+
+
 @pytest.mark.parametrize(
     ("bound", "inside", "outside"),
     [
         (PIXEL_SPACING, [0.02, 0.7, 20.0], [0.019, 20.1, float("inf"), float("nan")]),
         (POSITION, [-5000.0, 0.0], [-5001.0]),
         (SLICE_STEP, [0.6, 5.0], [0.01]),
-        (FRAMES, [1, 4800], [0, 50_001]),
+        (FRAMES, [1, 4800], [0, 20_001]),
     ],
 )
 def test_a_bound_says_which_value_is_none(bound: Bound, inside: list[float], outside: list[float]) -> None:
