@@ -10,6 +10,7 @@ from fcdd_benchmarks.latency.report import LatencyReport
 from fcdd_benchmarks.report.document import Report, ReportError, report_from_json
 from fcdd_benchmarks.study.report import StudyReport
 from fcdd_runtime.files import sha256_of
+from fcdd_runtime.outside_text import read_outside_bytes
 
 KINDS: dict[str, type[Report]] = {
     "accuracy": AccuracyReport,
@@ -39,7 +40,7 @@ def read_report(path: Path) -> WrittenReport:
     """
     file = path / "report.json" if path.is_dir() else path
     try:
-        contents = file.read_bytes()
+        contents = read_outside_bytes(file)
         return WrittenReport(report_from_json(contents, KINDS), sha256_of(contents))
     except OSError as error:
         raise ReportError(f"{file} cannot be read; give a folder that fcdd-bench wrote") from error

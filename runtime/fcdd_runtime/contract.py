@@ -31,6 +31,10 @@ GOLDEN_PARAMETER = "golden"
 LARGEST_IMAGE = 4096
 """Rows or columns of a network's image; the published networks take 224."""
 LARGEST_BATCH = 4096
+MAX_CONTRACT_BYTES = 2**20
+"""Of its JSON; ours have some kilobytes."""
+_SHOWN_CHARACTERS = 100
+"""Of a value in a message."""
 
 Precision = Literal["fp32", "fp16", "int8"]
 Target = Literal["tensorrt", "tensorrt-rtx", "onnxruntime", "python"]
@@ -212,14 +216,14 @@ class ModelContract:
             unknown or mistyped.
         """
         try:
-            document = json_from_outside(text)
+            document = json_from_outside(text, MAX_CONTRACT_BYTES)
         except ValueError as error:
             raise ContractError(f"the model's contract is not JSON ({error}); export the model again") from error
         version = document.get("schema_version") if isinstance(document, dict) else None
         if version not in (_UNHASHED_VERSION, SCHEMA_VERSION):
             raise ContractError(
-                f"the model's contract has schema version {version}, this program reads {_UNHASHED_VERSION} and "
-                f"{SCHEMA_VERSION}; export the model with the same release as the runtime"
+                f"the model's contract has schema version {_shown(version)}, this program reads {_UNHASHED_VERSION} "
+                f"and {SCHEMA_VERSION}; export the model with the same release as the runtime"
             )
         if version == SCHEMA_VERSION and document.pop(_HASH_ENTRY, None) != _digest(document):
             raise ContractError(
@@ -251,7 +255,7 @@ def read_contract(folder: Path) -> ModelContract:
     """
     path = folder / CONTRACT_FILE
     try:
-        text = read_outside_text(path)
+        text = read_outside_text(path, MAX_CONTRACT_BYTES)
     except (OSError, ValueError) as error:
         raise ContractError(
             f"{folder} has no readable {CONTRACT_FILE}; give a model folder written by fcdd-export"
@@ -315,34 +319,42 @@ def from_plain(kind: Any, value: Any) -> Any:
         return None if value is None else from_plain(arguments[0], value)
     if origin is Literal:
         if value not in arguments:
-            raise ValueError(f"{value!r} is none of {arguments}")
+            raise ValueError(f"{_shown(value)} is none of {arguments}")
         return value
     if origin is tuple:
         return _tuple_from_plain(arguments, value)
     if origin is dict:
+        if not isinstance(value, dict):
+            raise TypeError(f"{_shown(value)} is no object")
         return {str(key): from_plain(arguments[1], entry) for key, entry in value.items()}
     if kind is float and type(value) is int:
         return float(value)
     if kind is float and type(value) is float and not math.isfinite(value):
         raise ValueError(f"{value} is not finite")
     if type(value) is not kind:
-        raise TypeError(f"{value!r} is no {kind.__name__}")
+        raise TypeError(f"{_shown(value)} is no {kind.__name__}")
     return value
+
+
+def _shown(value: Any) -> str:
+    """Write a value for a message, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
 
 
 def _dataclass_from_plain(kind: Any, value: Any) -> Any:
     if not isinstance(value, dict):
-        raise TypeError(f"{value!r} is no set of {kind.__name__} entries")
+        raise TypeError(f"{_shown(value)} is no set of {kind.__name__} entries")
     hints = typing.get_type_hints(kind)
     if unknown := sorted(set(value) - set(hints)):
-        raise ValueError(f"unknown entries {unknown}")
+        raise ValueError(f"unknown entries {_shown(unknown)}")
     return kind(**{name: from_plain(hints[name], entry) for name, entry in value.items()})
 
 
 def _tuple_from_plain(arguments: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
-        raise TypeError(f"{value!r} is no list")
+        raise TypeError(f"{_shown(value)} is no list")
     kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
     if len(kinds) != len(value):
-        raise ValueError(f"{value!r} does not have {len(kinds)} entries")
+        raise ValueError(f"{_shown(value)} does not have {len(kinds)} entries")
     return tuple(from_plain(kind, entry) for kind, entry in zip(kinds, value, strict=True))

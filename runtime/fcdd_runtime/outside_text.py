@@ -15,8 +15,12 @@ MAX_DIGITS = 18
 """Of a whole number: as many as 64 bits hold."""
 
 
-def read_outside_text(path: Path) -> str:
-    """Read a text file in UTF-8.
+def read_outside_text(path: Path, most: int = MAX_BYTES) -> str:
+    """Read a text file in UTF-8, with or without its mark.
+
+    Parameters
+    ----------
+    most : bytes that it may have
 
     Raises
     ------
@@ -25,21 +29,32 @@ def read_outside_text(path: Path) -> str:
     ValueError
         If it is not UTF-8, or too large.
     """
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"it has more than {MAX_BYTES >> 20} MB")
-    return path.read_text(encoding="utf-8")
+    return read_outside_bytes(path, most).decode("utf-8-sig")
 
 
-def json_from_outside(text: str | bytes) -> Any:
+def read_outside_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
+    """Read a file as `read_outside_text` does, but as it is."""
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"it has more than {most >> 10} kB")
+    return content
+
+
+def json_from_outside(text: str | bytes, most: int = MAX_BYTES) -> Any:
     """Parse JSON. Numbers may be infinite, as the published training code writes one; who needs finite ones checks.
+
+    Parameters
+    ----------
+    most : characters that it may have; as objects they take up to fifty times as many bytes
 
     Raises
     ------
     ValueError
         If it is none, or too large, too deeply nested, or a whole number is too large.
     """
-    if len(text) > MAX_BYTES:
-        raise ValueError(f"it has more than {MAX_BYTES >> 20} MB")
+    if len(text) > most:
+        raise ValueError(f"it has more than {most >> 10} kB")
     try:
         value = json.loads(text, parse_int=_whole_number)
     except RecursionError as error:

@@ -11,16 +11,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from result_builders import make_contract
 
+from fcdd_benchmarks.accuracy.labelled_images import read_labelled_images
+from fcdd_benchmarks.kinds import read_report
 from fcdd_benchmarks.report.document import report_from_json
 from fcdd_export.networks.operating_point import read_operating_point
-from fcdd_export.networks.recipe import read_recipe
+from fcdd_export.networks.recipe import MAX_RECIPE_BYTES, read_recipe
 from fcdd_export.networks.snapshot import load_snapshot
+from fcdd_runtime.backends.copies import check_config
 from fcdd_runtime.backends.golden import MAX_GOLDEN_BYTES, golden_from_bytes
 from fcdd_runtime.backends.tensorrt.identity import EngineIdentity
 from fcdd_runtime.contract import ModelContract, read_contract
 from fcdd_runtime.errors import ContractError, FcddError, SnapshotError
+from fcdd_runtime.images.references import folder_references
 from fcdd_runtime.outside_text import MAX_BYTES
 from support import WriteSnapshot
 
@@ -36,6 +41,8 @@ TEXTS = {
     "not finite": '{"threshold": NaN, "schema_version": Infinity}',
     "no text": "\x00\x01",
     "an array": "[]",
+    "many entries": json.dumps({"schema_version": 1} | {f"entry{number}": 0 for number in range(5000)}),
+    "many bytes": "[" + "{}," * 600_000 + "0]",
     "half of it": make_contract().to_json()[:700],
 }
 
@@ -110,6 +117,46 @@ def test_sizes_of_a_contract_have_bounds(entry: str, value: Any) -> None:
     del document["sha256"]
     with pytest.raises(ContractError, match="out of range|post_contrast_phase is in"):
         ModelContract.from_json(json.dumps(document))
+
+
+@pytest.mark.parametrize("value", [[1], "x", 1, "y" * 10**5, [0] * 10**5])
+@pytest.mark.parametrize("entry", ["versions", "resize", "inputs", "map_shape", "precision", "engine_source"])
+def test_an_entry_of_another_kind_is_said_shortly(entry: str, value: Any) -> None:
+    document = json.loads(make_contract().to_json()) | {"schema_version": 1, entry: value}
+    del document["sha256"]
+    with pytest.raises(ContractError, match="export the model again") as caught:
+        ModelContract.from_json(json.dumps(document))
+    assert len(str(caught.value)) < 400
+
+
+def test_unknown_entries_of_a_recipe_are_named_shortly(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text("\n".join(f"entry{number} = 0" for number in range(3000)))
+    with pytest.raises(ContractError, match="unknown entries .'entry0'") as caught:
+        read_recipe(path)
+    assert len(str(caught.value)) < 300
+    path.write_text("# " + "x" * MAX_RECIPE_BYTES)
+    with pytest.raises(ContractError, match="more than 64 kB"):
+        read_recipe(path)
+    path.write_text("post_contrast_phase = 2")
+    assert read_recipe(path).post_contrast_phase == 2
+
+
+@pytest.mark.parametrize("name", ["report.json", "references.csv", "groups.csv", "config.pbtxt"])
+def test_files_that_are_too_large_are_not_read_whatever_they_are(name: str, tmp_path: Path) -> None:
+    for folder in ("normal", "anomalous"):
+        (tmp_path / folder).mkdir()
+        Image.new("L", (8, 8)).save(tmp_path / folder / "0.png")
+    with (tmp_path / name).open("wb") as file:
+        file.truncate(2**40)
+    readers: dict[str, Callable[[], Any]] = {
+        "report.json": lambda: read_report(tmp_path),
+        "references.csv": lambda: folder_references(tmp_path / name, tmp_path),
+        "groups.csv": lambda: read_labelled_images(tmp_path, None, None),
+        "config.pbtxt": lambda: check_config(tmp_path, make_contract()),
+    }
+    with pytest.raises(FcddError, match="cannot be|no report"):
+        readers[name]()
 
 
 def test_golden_vectors_that_unpack_to_more_are_refused_before_that() -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from fcdd_export.gate.roc import Groups, Labels
 from fcdd_runtime.errors import ImageError
 from fcdd_runtime.images.mip_files import find_images, read_image
 from fcdd_runtime.images.network_input import GreyImage
+from fcdd_runtime.outside_text import read_outside_text
 
 CLASSES = ("normal", "anomalous")
 MASKS_FOLDER = "masks"
@@ -99,10 +101,9 @@ def _read_mask(path: Path, image: GreyImage) -> Mask:
 
 def _read_groups(path: Path, names: tuple[str, ...]) -> Groups:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
+        rows = list(csv.DictReader(io.StringIO(read_outside_text(path))))
         group_of = {row["image"].replace("\\", "/"): row["group"] for row in rows}
-    except (KeyError, AttributeError, UnicodeDecodeError, csv.Error) as error:
+    except (KeyError, AttributeError, ValueError, csv.Error) as error:
         raise ImageError(f"{path} cannot be used; write a CSV file with the columns image,group") from error
     if len(group_of) != len(rows):
         raise ImageError(f"{path} names an image twice; give every image one row")

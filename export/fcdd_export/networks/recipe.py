@@ -12,6 +12,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+MAX_RECIPE_BYTES = 64 * 2**10
+"""A recipe has seven entries; Python's reader takes a second for a megabyte."""
+
 
 def read_recipe(path: Path) -> MipRecipe:
     """Read a recipe; entries left out keep their defaults.
@@ -22,7 +25,7 @@ def read_recipe(path: Path) -> MipRecipe:
         If the file is no readable TOML, or an entry is unknown, mistyped or out of range.
     """
     try:
-        values = bounded(tomllib.loads(read_outside_text(path)))
+        values = bounded(tomllib.loads(read_outside_text(path, MAX_RECIPE_BYTES)))
     except (OSError, RecursionError, ValueError) as error:  # a TOMLDecodeError is a ValueError
         raise ContractError(f"{path} is no readable TOML file ({one_line(error)})") from error
     return recipe_from_plain(values)

@@ -7,8 +7,11 @@ from google.protobuf import text_encoding
 
 from fcdd_runtime.contract import CONTRACT_FILE, CONTRACT_PARAMETER, GOLDEN_FILE, ModelContract
 from fcdd_runtime.errors import ContractError
+from fcdd_runtime.outside_text import read_outside_text
 
 CONFIG_FILE = "config.pbtxt"
+MAX_CONFIG_BYTES = 100 * 2**20
+"""Golden vectors of the largest size in base64, and the rest."""
 
 
 def check_config(folder: Path, contract: ModelContract) -> None:
@@ -23,13 +26,13 @@ def check_config(folder: Path, contract: ModelContract) -> None:
         If the copy cannot be read, or is another contract.
     """
     try:
-        text = (folder / CONFIG_FILE).read_text(encoding="utf-8")
+        text = read_outside_text(folder / CONFIG_FILE, MAX_CONFIG_BYTES)
         contract_text, golden = ((folder / name).read_bytes() for name in (CONTRACT_FILE, GOLDEN_FILE))
     except FileNotFoundError:
         if (folder / CONFIG_FILE).exists():
             raise ContractError(f"{folder} lacks {GOLDEN_FILE}; export the model again") from None
         return  # a model that was never meant for a server
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ContractError(f"the files of {folder} cannot be read; export the model again") from error
     if b64encode(golden).decode() not in text:
         raise ContractError(

@@ -16,6 +16,8 @@ from fcdd_runtime.study.dicom_bytes import is_dicom
 SUFFIXES = frozenset({".png", ".tif", ".tiff"})
 MAX_PIXELS = 4096 * 4096
 """Of one image. MIPs have some hundred rows and columns; as RGB so many take 50 MB."""
+MAX_IMAGES = 100_000
+"""Of one folder: their maps are kept until all are scored, 3 kB each."""
 BITS_PER_SAMPLE = 258
 """TIFF tag."""
 
@@ -26,7 +28,8 @@ def find_images(folder: Path) -> list[Path]:
     Raises
     ------
     ImageError
-        If there is none, or a folder cannot be read: its images would be missing without a word.
+        If there is none, or there are too many, or a folder cannot be read: its images would be missing without a
+        word.
     """
 
     def refuse(error: OSError) -> None:
@@ -37,6 +40,10 @@ def find_images(folder: Path) -> list[Path]:
     if not paths:
         raise ImageError(
             f"input {quoted(folder.name)} holds no PNG or TIFF image; give a folder of 8-bit grey MIP images"
+        )
+    if len(paths) > MAX_IMAGES:
+        raise ImageError(
+            f"input {quoted(folder.name)} holds more than {MAX_IMAGES:,} images; give them in several parts"
         )
     return sorted(paths, key=lambda path: path.relative_to(folder).as_posix())
 

@@ -1,6 +1,7 @@
 """Reference images of networks that compare two: recorded ones, as `--reference` names them."""
 
 import csv
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -8,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from fcdd_runtime.errors import ImageError
 from fcdd_runtime.images.mip_files import find_images, read_image
 from fcdd_runtime.images.network_input import GreyImage
+from fcdd_runtime.outside_text import read_outside_text
 from fcdd_runtime.redaction import quoted
 
 COLUMNS = ["image", "reference"]
@@ -94,9 +96,9 @@ def _is_table(path: Path) -> bool:
 def _read_table(path: Path) -> dict[str, str]:
     """Return image -> reference, both with forward slashes."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            header, *lines = [line for line in csv.reader(file, strict=True) if line] or [[]]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        table = io.StringIO(read_outside_text(path))
+        header, *lines = [line for line in csv.reader(table, strict=True) if line] or [[]]
+    except (OSError, ValueError, csv.Error) as error:
         raise ImageError("the table of references cannot be read; give a CSV file in UTF-8") from error
     if header != COLUMNS or not all(len(line) == 2 and all(line) for line in lines):
         raise ImageError(f"the table of references needs the header {','.join(COLUMNS)} and two entries in every row")

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from fcdd_runtime.errors import ImageError
+from fcdd_runtime.images import mip_files
 from fcdd_runtime.images.mip_files import find_images, is_image_folder, read_image
 
 GREY = np.arange(48, dtype=np.uint8).reshape(6, 8)
@@ -104,3 +105,13 @@ def test_names_are_sorted_as_text(tmp_path: Path) -> None:
     for name in ("a/1.png", "a-b/1.png"):
         save(Image.fromarray(GREY), tmp_path / name)
     assert [path.relative_to(tmp_path).as_posix() for path in find_images(tmp_path)] == ["a-b/1.png", "a/1.png"]
+
+
+def test_a_folder_holds_so_many_images_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mip_files, "MAX_IMAGES", 3)
+    for number in range(3):
+        save(Image.fromarray(GREY), tmp_path / f"{number}.png")
+    assert len(find_images(tmp_path)) == 3
+    save(Image.fromarray(GREY), tmp_path / "3.png")
+    with pytest.raises(ImageError, match="holds more than 3 images; give them in several parts"):
+        find_images(tmp_path)

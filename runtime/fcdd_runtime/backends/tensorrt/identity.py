@@ -13,7 +13,7 @@ from fcdd_runtime.backends.tensorrt.library import PACKAGES, Flavour
 from fcdd_runtime.contract import ModelContract, from_plain
 from fcdd_runtime.errors import ContractError, EngineMismatchError
 from fcdd_runtime.files import sha256_of
-from fcdd_runtime.outside_text import json_from_outside
+from fcdd_runtime.outside_text import json_from_outside, read_outside_text
 
 IDENTITY_SCHEMA_VERSION = 1
 PLAN_FILE = "model.plan"
@@ -102,8 +102,8 @@ def read_engine(folder: Path, contract: ModelContract) -> tuple[EngineIdentity, 
     path = folder / contract.artefact
     try:
         plan = path.read_bytes()
-        text = (path.parent / IDENTITY_FILE).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_outside_text(path.parent / IDENTITY_FILE)
+    except (OSError, ValueError) as error:
         raise ContractError(
             f"{folder} lacks {path.name} or {IDENTITY_FILE} beside it; build the engine again"
         ) from error
