@@ -35,5 +35,7 @@ SLICE_STEP = Bound("slices at a distance", 0.02, 100.0, "mm", "from microscopy t
 FRAMES = Bound("a number of frames", 1, 20_000, "", "12 phases of 400 slices are 4,800; each takes 13 kB")
 RESCALE_SLOPE = Bound("a rescale slope", 1e-12, 1e12, "", "float32 holds what comes of it; maps have 1e-6 to 1e6")
 RESCALE_INTERCEPT = Bound("a rescale intercept", -1e12, 1e12, "", "as the slope")
+MAX_VOXELS = 2**30
+"""Of one phase. 400 slices of 1024 x 1024 pixels are a third of that; so many take 10 s to decode on two cores."""
 MAX_FILES = 200_000
 """Of one input. An archive is given study by study."""

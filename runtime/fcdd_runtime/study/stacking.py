@@ -1,5 +1,6 @@
 """Slices of one phase -> a Volume on a regular grid, or one sentence that says why not."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -49,6 +50,12 @@ def volume_from_slices(slices: Sequence[Slice], name: str) -> Volume:
     if len(sizes) != 1:
         listed = " and ".join(f"{rows} x {columns}" for rows, columns in sizes)
         raise StudyError(f"{name} mixes matrix sizes ({listed} pixels); export the study again", "no-volume")
+    if len(slices) * math.prod(sizes[0]) > bounds.MAX_VOXELS:
+        raise StudyError(
+            f"{name} has {len(slices)} slices of {sizes[0][0]} x {sizes[0][1]} pixels, more than a breast volume has; "
+            "export the study again",
+            "no-volume",
+        )
 
     placed = [(image_slice, plane) for image_slice in slices if (plane := image_slice.plane) is not None]
     first = placed[0][1]

@@ -13,6 +13,7 @@ from result_builders import make_contract
 from fcdd_runtime.errors import StudyError
 from fcdd_runtime.findings import Finding
 from fcdd_runtime.score_study import prepare
+from fcdd_runtime.study import bounds
 from fcdd_runtime.study.bounds import FRAMES, PIXEL_SPACING, POSITION, SLICE_STEP, Bound
 from fcdd_runtime.study.read import read_studies
 from support import reviews
@@ -139,6 +140,15 @@ def test_descriptions_of_frames_that_are_not_there_are_not_looked_at(tmp_path: P
     ((study,), _) = read_studies(tmp_path, tmp_path)
     assert len(study.series[0].slices) == header.NumberOfFrames
     assert "describes 60000" in study.series[0].slices[0].damage
+
+
+def test_a_phase_has_so_many_voxels_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blank slices of 4096 x 4096 pixels compress to kilobytes, and take 0.1 s each to decode."""
+    MockStudy(breast_phantom()).write(tmp_path)
+    monkeypatch.setattr(bounds, "MAX_VOXELS", 10 * 64 * 96)
+    assert not isinstance(outcome(tmp_path), str)
+    monkeypatch.setattr(bounds, "MAX_VOXELS", 10 * 64 * 96 - 1)
+    assert "has 10 slices of 64 x 96 pixels, more than a breast volume has" in outcome(tmp_path)
 
 
 @pytest.mark.parametrize(
