@@ -64,7 +64,8 @@ class ExportRequest:
     precisions: tuple[Precision, ...]
     target: Target
     verification: VerificationImages
-    recipe: MipRecipe
+    recipe: MipRecipe | None
+    """None: nobody said how DICOM becomes images, so the defaults are assumed, and the contract says so."""
     operating_point: OperatingPoint | None
     name: str
     """Models are named `NAME_PRECISION`."""
@@ -222,7 +223,7 @@ def _contract(request: ExportRequest, precision: Precision, reference: Outputs, 
         objective=snapshot.objective,
         inputs=spec.inputs,
         resize=snapshot.resize,
-        recipe=request.recipe,
+        recipe=request.recipe or MipRecipe(),
         map_shape=MAP_SHAPE,
         map_kind=spec.map_kind,
         upsampling=upsampling,
@@ -238,8 +239,19 @@ def _contract(request: ExportRequest, precision: Precision, reference: Outputs, 
         artefact_sha256="",
         engine_source=None,
         versions=package_versions(),
-        notes=(f"Drift beyond the limits was accepted ({'; '.join(proof.accepted)}): {request.accept_drift}",)
-        if proof.accepted
-        else (),
+        notes=_notes(request, proof),
         grey=grey_range(request.verification.images),
     )
+
+
+def _notes(request: ExportRequest, proof: Proof) -> tuple[str, ...]:
+    """Say what a user of the model must know."""
+    notes = []
+    if request.recipe is None:
+        notes.append(
+            "Recipe assumed: nobody said how DICOM became this network's training images; compare with them "
+            "(fcdd-bench recipe), and export with --recipe"
+        )
+    if proof.accepted:
+        notes.append(f"Drift beyond the limits was accepted ({'; '.join(proof.accepted)}): {request.accept_drift}")
+    return tuple(notes)

@@ -23,7 +23,7 @@ from fcdd_export.networks.snapshot import (
 )
 from fcdd_runtime.backends.gpu import find_gpu
 from fcdd_runtime.backends.tensorrt.library import installed_flavours
-from fcdd_runtime.contract import MipRecipe, Target
+from fcdd_runtime.contract import Target
 from fcdd_runtime.errors import ImageError, SnapshotError
 
 BUNDLED_SNAPSHOT = Path("examples/phantom/snapshot")
@@ -59,7 +59,7 @@ def request_of(folder: Path | None, command: str, options: Mapping[str, Any]) ->
         options["verify_references"],
         NETWORKS[trained.net].inputs,
     )
-    recipe = read_recipe(options["recipe"]) if options["recipe"] else MipRecipe()
+    recipe = read_recipe(options["recipe"]) if options["recipe"] else trained.recipe
     point = options["operating_point"]
     operating_point = read_operating_point(point) if point else trained.operating_point
     name, reason = options["name"], options["accept_drift"]

@@ -55,7 +55,11 @@ class Resize:
 
 @dataclass(frozen=True)
 class MipRecipe:
-    """How a DICOM study becomes breast images. Never published with the network, so the exporting site states it."""
+    """How a DICOM study becomes breast images. Never published with the network, so the exporting site states it.
+
+    A default is what a contract, recipe file or snapshot means that lacks the entry: what releases did that did not
+    know it. So the default of an entry never changes.
+    """
 
     post_contrast_phase: int = 1
     """Which phase after contrast the pre-contrast phase is subtracted from; 1 is the first after contrast."""
@@ -64,7 +68,15 @@ class MipRecipe:
     window_low: float = 0.0
     """Subtraction value (rescaled scanner units) that becomes grey 0; lower values clip."""
     window_high_quantile: float = 0.998
-    """Quantile (0..1) of the subtraction values in all breast images of a study that becomes grey 255."""
+    """Quantile (0..1) of the subtraction values in all breast images of a study that becomes grey 255. Air that is
+    cleared counts as `window_low`."""
+    crop: Literal["field", "breast"] = "field"
+    """Where a breast image ends in front and on the lateral side: with the field of view, or `crop_margin_mm` in front
+    of that breast's foremost skin and beside its outermost."""
+    crop_margin_mm: float = 10.0
+    """Air that `breast` leaves around the skin where the field of view reaches so far, mm."""
+    air: Literal["keep", "clear"] = "keep"
+    """Whether what lies in front of the skin and beside it is shown, or is black (`window_low`)."""
     posterior_margin_mm: float = 30.0
     """How far behind the skin over the sternum a breast image reaches, mm."""
     mirror_left: bool = False
@@ -284,9 +296,11 @@ def _check_recipe(recipe: MipRecipe) -> None:
         not 1 <= recipe.post_contrast_phase <= 1000
         or not 0 < recipe.window_high_quantile <= 1
         or not 0 <= recipe.posterior_margin_mm <= 1000
+        or not 0 <= recipe.crop_margin_mm <= 1000
     ):
         raise ValueError(
-            "post_contrast_phase is in 1 to 1000, window_high_quantile in (0, 1], posterior_margin_mm in 0 to 1000"
+            "post_contrast_phase is in 1 to 1000, window_high_quantile in (0, 1], posterior_margin_mm and "
+            "crop_margin_mm in 0 to 1000"
         )
 
 

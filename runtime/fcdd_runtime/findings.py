@@ -89,6 +89,10 @@ KINDS: dict[str, Kind] = {
     "not-all-scored": Kind("review", "a volume of the same protocol lies elsewhere and was not scored", "look at it"),
     "side-unclear": Kind("review", "headers and image disagree about which breasts are shown", "check the sides"),
     "no-sternum": Kind("review", "no sternum was found, the image was halved", "check the two images"),
+    "no-skin": Kind("review", "the skin of a breast was not found, its image was not cropped", "look at the image"),
+    "air-enhances": Kind(
+        "review", "what was taken for air beside a breast enhances; its image was not cropped", "look at the image"
+    ),
     "no-breast": Kind("review", "one side of the field of view shows no breast", "check that there is none"),
     "no-enhancement": Kind("review", "a breast hardly enhances", "look at the subtraction"),
     "oblique": Kind("review", "the acquisition is turned against the patient's axes", "compare with the MIP"),

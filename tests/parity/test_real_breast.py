@@ -162,10 +162,32 @@ def test_two_differently_shaped_breasts_are_parted_at_the_sternum_and_cut_behind
 def test_a_breast_that_is_taken_away_leaves_no_breast_there(empty: str) -> None:
     phases = split(ROOT)
     projection = project(phases.pre, phases.post)
-    air = float(projection.pre_mean[:30].mean())
     columns = slice(0, 89) if empty == "R" else slice(89, None)
-    projection.pre_mean[:84, columns] = air
+    for image in (projection.pre_mean, projection.pre_maximum):
+        image[:84, columns] = float(image[:30].mean())
     images, choice = split_breasts(projection, MipRecipe())
     assert [image.laterality for image in images] == [{"R": "L", "L": "R"}[empty]]
     assert choice.empty_side == empty
     assert choice.midline_x_mm == pytest.approx(7, abs=15)
+
+
+def test_cropped_images_end_at_the_skin_and_lead_back_to_the_same_voxels() -> None:
+    phases = split(ROOT)
+    projection = project(phases.pre, phases.post)
+    whole, _ = split_breasts(projection, MipRecipe())
+    cropped, choice = split_breasts(projection, MipRecipe(crop="breast", air="clear"))
+    assert choice.findings == ()
+    for image, field in zip(cropped, whole, strict=True):
+        rows, columns = image.pixels.shape
+        assert rows * columns < 0.55 * field.pixels.size  # more than half of the field of view is air
+        skin = ~image.air
+        outer = skin if image.laterality == "R" else skin[:, ::-1]
+        # The margin of 10 mm less the guard of 5 mm is 2 pixels of 2 mm, and one for the skin's blur.
+        assert 1 <= skin.any(axis=1).argmax() <= 3
+        assert outer[: rows // 2].any(axis=0).argmax() >= 3  # the chest reaches further than the breast
+        assert image.enhancement.max() == field.enhancement.max()
+        for row, column in np.argwhere(skin)[::97].tolist():
+            place = image.first_row + row, image.first_column - field.first_column + column
+            assert image.voxel(row, column) == field.voxel(*place)
+            assert image.patient_mm(row, column) == field.patient_mm(*place)
+            assert image.enhancement[row, column] == field.enhancement[place]

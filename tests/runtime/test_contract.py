@@ -1,4 +1,5 @@
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,21 @@ def test_a_contract_of_an_earlier_release_is_read_with_what_it_was_run_with() ->
     contract = ModelContract.from_json(json.dumps(document))
     assert contract == make_contract(grey=None)
     assert ModelContract.from_json(contract.to_json()) == contract
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_recipe_of_before_crops_means_the_whole_field_with_its_air(version: int) -> None:
+    document = json.loads(make_contract().to_json())
+    for name in ("crop", "crop_margin_mm", "air"):
+        del document["recipe"][name]
+    del document["sha256"]
+    document["schema_version"] = version
+    if version == 2:
+        text = json.dumps(document, sort_keys=True, separators=(",", ":"))
+        document["sha256"] = hashlib.sha256(text.encode()).hexdigest()
+    recipe = ModelContract.from_json(json.dumps(document)).recipe
+    assert (recipe.crop, recipe.air) == ("field", "keep")
+    assert recipe_from_plain({"post_contrast_phase": 2}) == MipRecipe(post_contrast_phase=2, crop="field", air="keep")
 
 
 EDITS: list[tuple[str, Any]] = [

@@ -13,7 +13,7 @@ else:
     import tomli as tomllib
 
 MAX_RECIPE_BYTES = 64 * 2**10
-"""A recipe has seven entries; Python's reader takes a second for a megabyte."""
+"""A recipe has ten entries; Python's reader takes a second for a megabyte."""
 
 
 def read_recipe(path: Path) -> MipRecipe:

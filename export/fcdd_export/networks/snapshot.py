@@ -14,9 +14,10 @@ from torch import Tensor
 
 from fcdd_export.networks.operating_point import is_finite, read_json, read_operating_point
 from fcdd_export.networks.published import PublishedNetwork
+from fcdd_export.networks.recipe import read_recipe
 from fcdd_export.networks.registry import NETWORKS, published_network
 from fcdd_export.networks.served import IMAGE_SIZE
-from fcdd_runtime.contract import OperatingPoint, Resize
+from fcdd_runtime.contract import MipRecipe, OperatingPoint, Resize
 from fcdd_runtime.errors import SnapshotError
 from fcdd_runtime.outside_text import MAX_BYTES, json_from_outside
 
@@ -24,6 +25,7 @@ CONFIG_FILE = "config.txt"
 WEIGHTS_FILE = "snapshot.pt"
 NORMALIZATION_FILE = "normalization.json"
 OPERATING_POINT_FILE = "operating_point.json"
+RECIPE_FILE = "recipe.toml"
 
 _LEGACY_MAGIC = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
 """What torch wrote first before it wrote zip archives."""
@@ -67,6 +69,8 @@ class Snapshot:
     """Contents of normalization.json beside the snapshot, if it is there."""
     operating_point: OperatingPoint | None
     """Contents of operating_point.json beside the snapshot, if it is there."""
+    recipe: MipRecipe | None = None
+    """Contents of recipe.toml beside the snapshot, if it is there."""
 
 
 def load_snapshot(folder: Path) -> Snapshot:
@@ -77,11 +81,17 @@ def load_snapshot(folder: Path) -> Snapshot:
     SnapshotError
         If a file is missing, damaged or holds more than tensors, or the network is none that we take, or its
         weights do not fit it.
+    ContractError
+        If there is a recipe that cannot be used.
     """
     if not folder.is_dir():
         raise SnapshotError(f"{folder} is no folder; give the folder that holds {CONFIG_FILE} and {WEIGHTS_FILE}")
     config = _read_config(folder / CONFIG_FILE)
-    weights, point = _existing(folder / WEIGHTS_FILE), folder / OPERATING_POINT_FILE
+    weights, point, recipe = (
+        _existing(folder / WEIGHTS_FILE),
+        folder / OPERATING_POINT_FILE,
+        folder / RECIPE_FILE,
+    )
     network = _network(config, _read_state_dict(weights))
     preproc = config.get("preproc") or ""
     if not isinstance(preproc, str) or preproc not in RESIZES:
@@ -107,6 +117,7 @@ def load_snapshot(folder: Path) -> Snapshot:
         sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
         normalization=normalization,
         operating_point=read_operating_point(point) if point.exists() else None,
+        recipe=read_recipe(recipe) if recipe.exists() else None,
     )
 
 

@@ -91,6 +91,7 @@ def _facts(contract: ModelContract, record: ExportRecord) -> dict[str, str]:
         "Precision, target": f"{contract.precision}, {contract.target}",
         "Normalisation": f"mean {_listed(contract.mean)}, std {_listed(contract.std)}",
         "Operating point": operating_point,
+        "Recipe": ", ".join(f"{name} {value}" for name, value in dataclasses.asdict(contract.recipe).items()),
         "Notes": "; ".join(contract.notes) or "none",
         "Snapshot SHA-256": f"`{contract.snapshot_sha256}`",
         "Artefact SHA-256": f"`{contract.artefact_sha256}` ({contract.artefact})",

@@ -22,6 +22,8 @@ class Projection:
     """Voxel index along the projected axis that the maximum came from; of equal ones the nearest to the feet."""
     pre_mean: FloatArray
     """Mean of the pre-contrast phase along the same axis, float32: the anatomy."""
+    pre_maximum: FloatArray
+    """Maximum of the pre-contrast phase along the same axis, float32: shows what fills a few slices only."""
     grid: Grid
     """Of the two volumes."""
     sources: tuple[SliceSource, ...]
@@ -91,11 +93,12 @@ def project(pre: Volume, post: Volume) -> Projection:
         largest = subtract_across_slices(pre, post, from_foot)
     else:
         largest = subtract_within_slices(pre, post, axes[0], from_foot)
-    maximum, depth, pre_mean = (_turn_to_patient(image, grid, axes) for image in largest)
+    maximum, depth, pre_mean, pre_maximum = (_turn_to_patient(image, grid, axes) for image in largest)
     return Projection(
         maximum=maximum.astype(np.float32),
         depth=depth.astype(np.intp),
         pre_mean=pre_mean.astype(np.float32),
+        pre_maximum=pre_maximum.astype(np.float32),
         grid=grid,
         sources=post.sources,
         axes=axes,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from fcdd_runtime.breasts.crop import Part, crop_parts, window_high
 from fcdd_runtime.breasts.projection import Projection
 from fcdd_runtime.breasts.sternum import find_deepest_skin_row, find_lone_breast, find_sternum
 from fcdd_runtime.breasts.which_sides import MIN_BILATERAL_MM, Side, check_two_sides, find_only_side
@@ -40,10 +41,17 @@ class BreastImage:
     """`R` or `L`: the patient's side."""
     pixels: npt.NDArray[np.uint8]
     """(rows, columns), 0..255: anterior up; patient right at the left, or medial at the left where mirrored."""
+    enhancement: FloatArray
+    """What `pixels` show, before windowing: post - pre, float32, of the same shape, rescaled scanner units. Air that
+    the recipe clears has the window's low end."""
+    air: npt.NDArray[np.bool_]
+    """Which pixels were cleared; none where the recipe keeps air."""
     projection: Projection
     """What the image was cut from."""
+    first_row: int
+    """Row of the projection at which the breast's box begins."""
     first_column: int
-    """Column of the projection at which the breast's box begins; the box begins at row 0."""
+    """Column of the projection at which it begins."""
     mirrored: bool
 
     @property
@@ -51,51 +59,32 @@ class BreastImage:
         """Distance of neighbouring rows and of neighbouring columns, mm."""
         return self.projection.pixel_mm
 
-    @property
-    def enhancement(self) -> FloatArray:
-        """What `pixels` show, before windowing: post - pre, float32, of the same shape, rescaled scanner units."""
-        columns = slice(self.first_column, self.first_column + self.pixels.shape[1])
-        return self.projection.maximum[: len(self.pixels), columns][:, :: -1 if self.mirrored else 1]
-
     def voxel(self, row: int, column: int) -> tuple[int, int, int]:
         """Return the voxel (slice, row, column; from 0) that a pixel came from."""
-        return self.projection.voxel(row, self._projection_column(column))
+        return self.projection.voxel(*self._projection_pixel(row, column))
 
     def patient_mm(self, row: int, column: int) -> tuple[float, float, float]:
         """Return the centre of that voxel in LPS, mm."""
-        return self.projection.patient_mm(row, self._projection_column(column))
+        return self.projection.patient_mm(*self._projection_pixel(row, column))
 
     def source(self, row: int, column: int) -> SliceSource:
         """Return the post-contrast slice that this voxel lies in."""
-        return self.projection.source(row, self._projection_column(column))
+        return self.projection.source(*self._projection_pixel(row, column))
 
-    def _projection_column(self, column: int) -> int:
-        return self.first_column + (self.pixels.shape[1] - 1 - column if self.mirrored else column)
-
-
-@dataclass(frozen=True)
-class _Part:
-    """The part of a projection that shows one breast; it begins at row 0."""
-
-    laterality: str
-    projection: Projection
-    first_column: int
-    end_column: int
-    end_row: int
-
-    @property
-    def maximum(self) -> FloatArray:
-        return self.projection.maximum[: self.end_row, self.first_column : self.end_column]
+    def _projection_pixel(self, row: int, column: int) -> tuple[int, int]:
+        return self.first_row + row, self.first_column + (
+            self.pixels.shape[1] - 1 - column if self.mirrored else column
+        )
 
 
 def split_breasts(
     projection: Projection, recipe: MipRecipe, laterality: str = ""
 ) -> tuple[tuple[BreastImage, ...], SplitChoice]:
-    """Cut a projection at the midline and behind the chest wall, and window it to 8 bits.
+    """Cut a projection at the midline and behind the chest wall, crop it as the recipe says, and window it to 8 bits.
 
-    The midline is the valley of the skin over the sternum, in the pre-contrast mean; the images reach from the front
-    of the projection to `posterior_margin_mm` behind the skin there. Without a convincing valley the image is cut
-    into halves at its centre, over its whole depth. A projection of one breast is cut behind the chest wall only.
+    The midline is the valley of the skin over the sternum, before contrast; the images reach to
+    `posterior_margin_mm` behind the skin there. Without a convincing valley the image is cut into halves at its
+    centre, over its whole depth. A projection of one breast is cut behind the chest wall only.
 
     Parameters
     ----------
@@ -116,7 +105,10 @@ def split_breasts(
         raise StudyError(
             "the projection is one column wide and cannot be split; give a bilateral axial field of view", "no-image"
         )
-    sternum = find_sternum(projection.pre_mean, projection.pixel_mm)
+    # The maximum shows skin that lies in front in a few slices, as that of small breasts does; where breasts touch each
+    # other in some slices, only the mean shows the valley.
+    by_maximum = find_sternum(projection.pre_maximum, projection.pixel_mm)
+    sternum = by_maximum or find_sternum(projection.pre_mean, projection.pixel_mm)
     side, findings = find_only_side(projection, sternum, laterality)
     lone, empty_side = None, ""
     # Where the field of view lies says nothing against both breasts; what the headers say may be the one that is left.
@@ -126,13 +118,12 @@ def split_breasts(
     if sternum is not None:
         middle, end_row = sternum.midline, _posterior_cut(projection, sternum.skin_row, recipe)
         midline_mm = projection.x_mm(middle - 0.5)
-        parts = [_Part("R", projection, 0, middle, end_row), _Part("L", projection, middle, columns, end_row)]
+        parts = _halves(projection, middle, end_row)
     elif lone is not None:
         middle, end_row = lone.midline, _posterior_cut(projection, lone.skin_row, recipe)
         midline_mm = projection.x_mm(middle - 0.5)
-        columns_shown = (0, middle) if lone.laterality == "R" else (middle, columns)
-        parts = [_Part(lone.laterality, projection, *columns_shown, end_row)]
         empty_side = "L" if lone.laterality == "R" else "R"
+        parts = [part for part in _halves(projection, middle, end_row) if part.laterality == lone.laterality]
         code = "one-breast" if laterality == lone.laterality else "no-breast"
         sentence = f"No breast is shown on the {_SIDES[empty_side]} side, which was not scored."
         # What was unclear is settled; headers that name the breast that there is contradict nothing.
@@ -147,15 +138,17 @@ def split_breasts(
     else:
         middle = columns // 2
         midline_mm = projection.x_mm(middle - 0.5)
-        parts = [_Part("R", projection, 0, middle, rows), _Part("L", projection, middle, columns, rows)]
+        parts = _halves(projection, middle, rows)
         findings += (Finding("no-sternum", _HALVED),)
     method, confidence = ("image centre", 0.0) if sternum is None else ("sternum", sternum.confidence)
     if side is not None:
         method, confidence = side.method, side.confidence
         parts = [part for part in parts if part.laterality == side.laterality]
+    parts, doubts = crop_parts(parts, recipe)
     images = _window(parts, recipe)
-    findings += _check_images(images, recipe)
-    return images, SplitChoice(method, confidence, midline_mm, findings, empty_side)
+    return images, SplitChoice(
+        method, confidence, midline_mm, findings + doubts + _check_images(images, recipe), empty_side
+    )
 
 
 def separate_breasts(
@@ -175,19 +168,29 @@ def separate_breasts(
     confidence, contradicted = check_two_sides(right, left, lateralities)
     midline_mm = (right.x_mm(right.maximum.shape[1] - 0.5) + left.x_mm(-0.5)) / 2
     parts = [_whole("R", right, midline_mm, recipe), _whole("L", left, midline_mm, recipe)]
+    parts, doubts = crop_parts(parts, recipe)
     images = _window(parts, recipe)
-    findings = contradicted + _check_cut(parts) + _check_images(images, recipe)
+    findings = contradicted + _check_cut(parts) + doubts + _check_images(images, recipe)
     return images, SplitChoice("separate series", confidence, midline_mm, findings)
 
 
-def _whole(laterality: str, projection: Projection, midline_x_mm: float, recipe: MipRecipe) -> _Part:
+def _halves(projection: Projection, middle: int, end_row: int) -> list[Part]:
+    """Part a projection at a column, in front of a row."""
+    rows = slice(0, end_row)
+    return [
+        Part("R", projection, rows, slice(0, middle)),
+        Part("L", projection, rows, slice(middle, projection.maximum.shape[1])),
+    ]
+
+
+def _whole(laterality: str, projection: Projection, midline_x_mm: float, recipe: MipRecipe) -> Part:
     """Take a projection of one breast, cut behind the skin over the sternum where that can be seen at its edge."""
     rows, columns = projection.maximum.shape
     away = np.abs(np.array([projection.x_mm(column) for column in range(columns)]) - midline_x_mm)
     near = (away <= STERNUM_REACH_MM) & (away.min() <= MAX_BESIDE_MM)
     skin_row = find_deepest_skin_row(projection.pre_mean, projection.pixel_mm, near)
     end_row = rows if skin_row is None else _posterior_cut(projection, skin_row, recipe)
-    return _Part(laterality, projection, 0, columns, end_row)
+    return Part(laterality, projection, slice(0, end_row), slice(0, columns))
 
 
 def _posterior_cut(projection: Projection, skin_row: int, recipe: MipRecipe) -> int:
@@ -196,13 +199,12 @@ def _posterior_cut(projection: Projection, skin_row: int, recipe: MipRecipe) -> 
     return min(max(1, skin_row + margin), len(projection.maximum))
 
 
-def _window(parts: Sequence[_Part], recipe: MipRecipe) -> tuple[BreastImage, ...]:
+def _window(parts: Sequence[Part], recipe: MipRecipe) -> tuple[BreastImage, ...]:
     """Map `window_low` to 0, and the recipe's quantile of the values in all parts to 255.
 
     Linearly, rounded half up, clipped.
     """
-    values = np.concatenate([part.maximum.ravel() for part in parts]).astype(np.float64)
-    high = float(np.quantile(values, recipe.window_high_quantile))
+    high = window_high(parts, recipe)
     if high <= recipe.window_low:
         raise StudyError(
             f"nothing enhances: the post-contrast phase is nowhere more than {recipe.window_low:g} brighter than the "
@@ -211,14 +213,28 @@ def _window(parts: Sequence[_Part], recipe: MipRecipe) -> tuple[BreastImage, ...
         )
     images = []
     for part in parts:
-        grey = np.floor((part.maximum.astype(np.float64) - recipe.window_low) / (high - recipe.window_low) * 255 + 0.5)
+        enhancement = part.enhancement(recipe.window_low)
+        grey = np.floor((enhancement.astype(np.float64) - recipe.window_low) / (high - recipe.window_low) * 255 + 0.5)
+        pixels = np.clip(grey, 0, 255).astype(np.uint8)
+        air = np.zeros(pixels.shape, dtype=np.bool_) if part.air is None else part.air
         mirrored = recipe.mirrors(part.laterality)
-        pixels = np.clip(grey, 0, 255).astype(np.uint8)[:, :: -1 if mirrored else 1]
-        images.append(BreastImage(part.laterality, pixels, part.projection, part.first_column, mirrored))
+        columns = slice(None, None, -1 if mirrored else 1)
+        images.append(
+            BreastImage(
+                laterality=part.laterality,
+                pixels=pixels[:, columns],
+                enhancement=enhancement[:, columns],
+                air=air[:, columns],
+                projection=part.projection,
+                first_row=part.rows.start,
+                first_column=part.columns.start,
+                mirrored=mirrored,
+            )
+        )
     return tuple(images)
 
 
-def _check_cut(parts: Sequence[_Part]) -> tuple[Finding, ...]:
+def _check_cut(parts: Sequence[Part]) -> tuple[Finding, ...]:
     """Warn of projections of one breast that are not cut behind the chest wall."""
     return tuple(
         Finding(
@@ -227,7 +243,7 @@ def _check_cut(parts: Sequence[_Part]) -> tuple[Finding, ...]:
             "over the sternum is not in its field of view.",
         )
         for part in parts
-        if part.end_row == len(part.projection.maximum)
+        if part.rows.stop == len(part.projection.maximum)
     )
 
 

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from fcdd_runtime.breasts.skin import front_surface, stands_out
 from fcdd_runtime.volumes.body_mask import body_mask, without_islands
 from fcdd_runtime.volumes.volume import FloatArray
 
-SKIN_MM = 10.0
-"""A column's surface is where body begins that goes on for this long, so that ghosts and noise in air are passed."""
 SMOOTHING_MM = 9.0
 """Width of the moving average over the surface profile."""
 CENTRAL_SHARE = 0.5
@@ -19,8 +18,6 @@ MIN_CONFIDENCE = 0.15
 """A shallower valley, in mm or against the height of the lower breast, is taken for none."""
 MIN_PEAK_DISTANCE_MM = 20.0
 """How far, at least, each breast's most anterior point lies beside the valley."""
-MIN_CONTRAST = 2.0
-"""How much brighter than air the body is at least, mean against mean; noise alone has less."""
 FLOOR_SHARE = 0.1
 """The floor of the valley reaches up to this share of its depth."""
 
@@ -73,19 +70,19 @@ class _Profile:
     left_edge: int
 
 
-def find_sternum(pre_mean: FloatArray, pixel_mm: tuple[float, float]) -> Sternum | None:
-    """Find the sternum in the head-foot mean of the pre-contrast phase.
+def find_sternum(pre: FloatArray, pixel_mm: tuple[float, float]) -> Sternum | None:
+    """Find the sternum in the head-foot mean, or maximum, of the pre-contrast phase.
 
     Parameters
     ----------
-    pre_mean : (rows, columns), anterior to posterior and patient right to left
+    pre : (rows, columns), anterior to posterior and patient right to left
     pixel_mm : distance of neighbouring rows and of neighbouring columns
 
     Returns
     -------
     None if there is no convincing valley.
     """
-    profile = _profile(pre_mean, pixel_mm)
+    profile = _profile(pre, pixel_mm)
     if profile is None:
         return None
     height_mm, right_edge, left_edge = profile.height_mm, profile.right_edge, profile.left_edge
@@ -153,9 +150,9 @@ def find_deepest_skin_row(
     columns : (columns,), which to look in
     """
     body = without_islands(body_mask(pre_mean))
-    if not columns.any() or not _stands_out(pre_mean, body):
+    if not columns.any() or not stands_out(pre_mean, body):
         return None
-    surface = _front_surface(body, pixel_mm[0])[columns]
+    surface = front_surface(body, pixel_mm[0])[columns]
     inside = surface[surface < len(pre_mean)]
     return int(inside.max()) if 2 * len(inside) > len(surface) else None
 
@@ -163,9 +160,9 @@ def find_deepest_skin_row(
 def _profile(pre_mean: FloatArray, pixel_mm: tuple[float, float]) -> _Profile | None:
     """Return the body's front surface; None if there is no body to speak of."""
     body = without_islands(body_mask(pre_mean))
-    if not _stands_out(pre_mean, body):
+    if not stands_out(pre_mean, body):
         return None
-    surface = _front_surface(body, pixel_mm[0])
+    surface = front_surface(body, pixel_mm[0])
     inside = np.flatnonzero(surface < len(pre_mean))
     if len(inside) < 3:
         return None
@@ -173,22 +170,6 @@ def _profile(pre_mean: FloatArray, pixel_mm: tuple[float, float]) -> _Profile | 
     padded = np.pad((len(pre_mean) - surface) * pixel_mm[0], half, mode="edge")
     height_mm = np.convolve(padded, np.full(2 * half + 1, 1 / (2 * half + 1)), mode="valid")
     return _Profile(surface, height_mm, int(inside[0]), int(inside[-1]))
-
-
-def _stands_out(pre_mean: FloatArray, body: npt.NDArray[np.bool_]) -> bool:
-    if body.all() or not body.any():
-        return False
-    return float(pre_mean[body].mean()) > MIN_CONTRAST * float(pre_mean[~body].mean())
-
-
-def _front_surface(body: npt.NDArray[np.bool_], row_mm: float) -> npt.NDArray[np.intp]:
-    """Return each column's first row of lasting body; the number of rows where there is none."""
-    rows = len(body)
-    length = min(max(1, round(SKIN_MM / row_mm)), rows)
-    total = np.concatenate([np.zeros((1, body.shape[1]), dtype=np.intp), np.cumsum(body, axis=0)])
-    lasting = total[length:] - total[:-length] >= 0.8 * length
-    starts = body[: len(lasting)] & lasting
-    return np.where(starts.any(axis=0), starts.argmax(axis=0), rows)
 
 
 def _confidence(height_mm: _Heights, peaks: tuple[int, int], depth: float, body: tuple[int, int]) -> float:

@@ -1,4 +1,4 @@
-"""The largest difference of two phases along one of their axes, the place where it lies, and the first phase's mean."""
+"""The largest difference of two phases along one of their axes, where it lies, and mean and maximum of the first."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -27,6 +27,8 @@ class LargestDifference(NamedTuple):
     """Index along the projected axis that it comes from; of equal differences the one nearest to the feet wins."""
     pre_mean: ProjectedImage
     """Mean of pre along the projected axis, in rescaled scanner units."""
+    pre_maximum: ProjectedImage
+    """Maximum of pre along the projected axis, in rescaled scanner units."""
 
 
 def subtract_across_slices(pre: Volume, post: Volume, from_foot: bool) -> LargestDifference:
@@ -69,7 +71,7 @@ def subtract_within_slices(pre: Volume, post: Volume, axis: int, from_foot: bool
         place = enhancement.argmax(axis=1)
         difference = enhancement[np.arange(len(place)), place]
         place = place if from_foot else before.shape[1] - 1 - place
-        lines.append((difference, place, before.mean(axis=1, dtype=np.float64)))
+        lines.append((difference, place, before.mean(axis=1, dtype=np.float64), before.max(axis=1)))
     return LargestDifference(*(np.stack(values) for values in zip(*lines, strict=True)))
 
 
@@ -90,16 +92,18 @@ def _subtract_short_integers(pre: Volume, post: Volume, indices: range) -> Large
         return None
     keys = np.maximum.reduce([part[0] for part in parts])
     pre_sum = np.add.reduce([part[1] for part in parts])
+    pre_maximum = np.maximum.reduce([part[2] for part in parts])
     from_end = keys & ((1 << _PLACE_BITS) - 1)
-    return LargestDifference(keys >> _PLACE_BITS, np.asarray(indices)[count - 1 - from_end], pre_sum / count)
+    place = np.asarray(indices)[count - 1 - from_end]
+    return LargestDifference(keys >> _PLACE_BITS, place, pre_sum / count, pre_maximum)
 
 
 def _find_largest_keys(
     pre: Volume, post: Volume, indices: range, places: Iterator[int]
-) -> tuple[ProjectedImage, ProjectedImage] | None:
-    """Return the largest keys over some places, and the sum of pre there, int32; None as above."""
+) -> tuple[ProjectedImage, ProjectedImage, ProjectedImage] | None:
+    """Return the largest keys over some places, and sum and maximum of pre there, int32; None as above."""
     largest = np.full(post.grid.shape[1:], np.iinfo(np.int32).min, dtype=np.int32)
-    key, pre_sum = np.empty_like(largest), np.zeros_like(largest)
+    key, pre_sum, pre_maximum = np.empty_like(largest), np.zeros_like(largest), largest.copy()
     for place in places:
         try:
             before, after = pre.read_pixels(indices[place]), post.read_pixels(indices[place])
@@ -114,7 +118,8 @@ def _find_largest_keys(
         np.bitwise_or(key, len(indices) - 1 - place, out=key)
         np.maximum(largest, key, out=largest)
         np.add(pre_sum, before, out=pre_sum)
-    return largest, pre_sum
+        np.maximum(pre_maximum, before, out=pre_maximum)
+    return largest, pre_sum, pre_maximum
 
 
 def _subtract_any(pre: Volume, post: Volume, indices: range) -> LargestDifference:
@@ -122,7 +127,7 @@ def _subtract_any(pre: Volume, post: Volume, indices: range) -> LargestDifferenc
     count, *shape = post.grid.shape
     maximum = np.full(shape, -np.inf, dtype=np.float32)
     place = np.zeros(shape, dtype=np.int32)
-    pre_sum = np.zeros(shape, dtype=np.float64)
+    pre_sum, pre_maximum = np.zeros(shape, dtype=np.float64), np.full_like(maximum, -np.inf)
     enhancement, higher = np.empty_like(maximum), np.empty(shape, dtype=np.bool_)
     for index, before, after in _read_ahead(pre, post, indices):
         np.subtract(after, before, out=enhancement)
@@ -130,7 +135,8 @@ def _subtract_any(pre: Volume, post: Volume, indices: range) -> LargestDifferenc
         np.maximum(maximum, enhancement, out=maximum)
         np.copyto(place, index, where=higher)
         pre_sum += before
-    return LargestDifference(maximum, place, pre_sum / count)
+        np.maximum(pre_maximum, before, out=pre_maximum)
+    return LargestDifference(maximum, place, pre_sum / count, pre_maximum)
 
 
 def _read_ahead(pre: Volume, post: Volume, indices: range) -> Iterator[tuple[int, FloatArray, FloatArray]]:

@@ -15,6 +15,7 @@ def find_peak(heatmap: Heatmaps, breast: BreastImage, contract: ModelContract) -
     A map cell sees many pixels, so its own position is coarse: the peak is the pixel that enhances most within one map
     cell (`jump` network pixels) of the heatmap's maximum, and the voxel which that pixel shows. Enhancement is taken
     before windowing, which clips the brightest pixels to one grey; of equal pixels the nearest to the maximum counts.
+    Air that was cleared is no place to look at: where the cell holds nothing else, the nearest pixel outside it counts.
 
     Parameters
     ----------
@@ -28,8 +29,14 @@ def find_peak(heatmap: Heatmaps, breast: BreastImage, contract: ModelContract) -
     # The map cell in the breast image: within it, and never empty.
     top, left = (min(max(round(value), 0), side - 1) for value, side in zip(first, shape, strict=True))
     bottom, right = (min(max(round(value), 0), side - 1) + 1 for value, side in zip(last, shape, strict=True))
-    window = breast.enhancement[top:bottom, left:right]
-    highest = np.argwhere(window == window.max()) + np.array([top, left])
+    shown = ~breast.air
+    if shown[top:bottom, left:right].any():
+        cell = np.zeros(shape, dtype=np.bool_)
+        cell[top:bottom, left:right] = True
+        cell &= shown
+        highest = np.argwhere(cell & (breast.enhancement == breast.enhancement[cell].max()))
+    else:
+        highest = np.argwhere(shown)
     centre = image_position((row, column), shape, contract.resize)
     nearest = highest[int(np.argmin(np.linalg.norm((highest - centre) * breast.pixel_mm, axis=1)))]
     image_pixel = int(nearest[0]), int(nearest[1])

@@ -86,6 +86,8 @@ def _image_facts(result: StudyResult) -> dict[str, str]:
         "Phases": f"{phases.count} found, told apart by {phases.method}",
         "Image": "post-contrast minus pre-contrast, signed; axial maximum intensity projection, anterior up",
         "Seen by the network": seen,
+        "Crop": f"{recipe.crop_margin_mm:g} mm beyond the skin" if recipe.crop == "breast" else "field of view",
+        "Air": "black" if recipe.air == "clear" else "as acquired",
         "Grey window": f"{recipe.window_low:g} to the {100 * recipe.window_high_quantile:g} % quantile of the study",
         "Left and right": f"{split.method}, confidence {100 * split.confidence:.0f} %",
         **({f"{SIDES[split.empty_side]} side": "no breast here"} if split.empty_side else {}),

@@ -15,12 +15,13 @@ def body_mask(image: FloatArray) -> npt.NDArray[np.bool_]:
     return np.asarray(root > _otsu(root))
 
 
-def without_islands(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Keep the largest region and those of at least `ISLAND_SHARE` of it: others are markers, ghosts or noise in air.
+def without_islands(mask: npt.NDArray[np.bool_], share: float = ISLAND_SHARE) -> npt.NDArray[np.bool_]:
+    """Keep the largest region and those of at least `share` of it: others are markers, ghosts or noise in air.
 
     Parameters
     ----------
     mask : (rows, columns); pixels that share a side are of one region
+    share : 0..1; 1 keeps the largest alone
     """
     # Runs of pixels in a row are joined where they touch one of the row before.
     edges = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
@@ -45,7 +46,7 @@ def without_islands(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     roots = np.array([root(run) for run in region], dtype=np.intp)
     sizes = np.bincount(roots, weights=ends - starts, minlength=len(roots))
     kept = np.zeros_like(mask)
-    for run in np.flatnonzero(sizes[roots] >= ISLAND_SHARE * sizes.max(initial=1)):
+    for run in np.flatnonzero(sizes[roots] >= share * sizes.max(initial=1)):
         kept[rows[run], start[run] : end[run]] = True
     return kept
 

@@ -39,11 +39,18 @@ def phantom_projection() -> Projection:
     return projection_of(PHANTOM.voxels[0], PHANTOM.voxels[1])
 
 
-def breasts_of(mock: MockStudy, folder: Path, *further: MockStudy) -> tuple[tuple[BreastImage, ...], SplitChoice]:
+CROPPED = MipRecipe(crop="breast", air="clear")
+BOTH_CROPS = pytest.mark.parametrize("recipe", [MipRecipe(), CROPPED], ids=["field", "breast"])
+
+
+def breasts_of(
+    mock: MockStudy, folder: Path, *further: MockStudy, recipe: MipRecipe | None = None
+) -> tuple[tuple[BreastImage, ...], SplitChoice]:
+    recipe = recipe or MipRecipe()
     for number, series in enumerate((mock, *further)):
         series.write(folder / str(number))
     (study,), _ = read_studies(folder, folder)
-    return breast_images(split_phases(study, MipRecipe()), MipRecipe())
+    return breast_images(split_phases(study, recipe), recipe)
 
 
 def lateralities(images: tuple[BreastImage, ...]) -> list[str]:
@@ -84,9 +91,10 @@ def test_right_lies_at_smaller_patient_x() -> None:
     assert right.patient_mm(0, 0)[0] < right.patient_mm(0, 1)[0]
 
 
+@BOTH_CROPS
 @pytest.mark.parametrize("mirror_left", [False, True])
-def test_a_pixel_leads_back_to_the_voxel_it_shows(mirror_left: bool) -> None:
-    recipe = MipRecipe(mirror_left=mirror_left, window_high_quantile=1.0)
+def test_a_pixel_leads_back_to_the_voxel_it_shows(mirror_left: bool, recipe: MipRecipe) -> None:
+    recipe = replace(recipe, mirror_left=mirror_left, window_high_quantile=1.0)
     (right, left), _ = split_breasts(phantom_projection(), recipe)
     row, column = brightest(left)
     assert left.voxel(row, column) == PHANTOM.bright
@@ -94,8 +102,10 @@ def test_a_pixel_leads_back_to_the_voxel_it_shows(mirror_left: bool) -> None:
     assert left.source(row, column).sop_instance_uid == f"1.2.{PHANTOM.bright[0]}"
     difference = (PHANTOM.voxels[1] - PHANTOM.voxels[0]).astype(float)
     for image in (right, left):
-        shown = np.array([[difference[image.voxel(r, c)] for c in range(image.pixels.shape[1])] for r in range(5)])
-        np.testing.assert_array_equal(image.pixels[:5], np.floor(shown / difference.max() * 255 + 0.5))
+        rows, columns = image.pixels.shape
+        shown = np.array([[difference[image.voxel(r, c)] for c in range(columns)] for r in range(rows)])
+        shown[image.air] = 0
+        np.testing.assert_array_equal(image.pixels, np.floor(shown / difference.max() * 255 + 0.5))
 
 
 def test_mirroring_flips_the_left_image_only() -> None:
@@ -165,34 +175,41 @@ AXIAL_FLIPS = [("zyx", "".join(flips)) for flips in product(["", "z"], ["", "y"]
 OTHERS = [("zxy", ""), ("zxy", "xy"), ("xzy", "z"), ("xzy", "x"), ("xyz", "zy"), ("yzx", "z"), ("yzx", "yx")]
 
 
+@BOTH_CROPS
 @pytest.mark.parametrize("enhanced", [False, True])
 @pytest.mark.parametrize(("axes", "backwards"), AXIAL_FLIPS + OTHERS)
 def test_an_acquisition_turned_or_flipped_gives_the_same_images_sides_and_peak(
-    tmp_path: Path, axes: str, backwards: str, enhanced: bool
+    tmp_path: Path, axes: str, backwards: str, enhanced: bool, recipe: MipRecipe
 ) -> None:
     phantom = with_bright(PHANTOM, 2000)
-    straight, straight_choice = breasts_of(MockStudy(phantom), tmp_path / "straight")
+    straight, straight_choice = breasts_of(MockStudy(phantom), tmp_path / "straight", recipe=recipe)
     mock = MockStudy(phantom, axes=axes, backwards=backwards, enhanced=enhanced, rescale=True)
-    turned, choice = breasts_of(mock, tmp_path / "turned")
+    turned, choice = breasts_of(mock, tmp_path / "turned", recipe=recipe)
     assert choice.method == straight_choice.method == "sternum"
     assert choice.midline_x_mm == pytest.approx(straight_choice.midline_x_mm)
     for breast, other in zip(turned, straight, strict=True):
         assert breast.laterality == other.laterality
         np.testing.assert_array_equal(breast.pixels, other.pixels)
         assert breast.patient_mm(*brightest(breast)) == pytest.approx(other.patient_mm(*brightest(other)), abs=1e-5)
+    assert turned[1].patient_mm(*most_enhancing(turned[1])) == pytest.approx(phantom.bright_mm, abs=1e-5)
 
 
+@BOTH_CROPS
 @pytest.mark.parametrize("degrees", [-12.0, 12.0])
-def test_an_oblique_acquisition_finds_the_bright_voxel_and_its_side(tmp_path: Path, degrees: float) -> None:
+def test_an_oblique_acquisition_finds_the_bright_voxel_and_its_side(
+    tmp_path: Path, degrees: float, recipe: MipRecipe
+) -> None:
     phantom = with_bright(PHANTOM, 2000)
-    images, choice = breasts_of(MockStudy(phantom, turned_degrees=degrees), tmp_path)
+    images, choice = breasts_of(MockStudy(phantom, turned_degrees=degrees), tmp_path, recipe=recipe)
     x, y, z = phantom.bright_mm
     cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
     left = images[1]
     expected = (cos * x - sin * y, sin * x + cos * y, z)
     projection = left.projection
     row, column = np.unravel_index(int(projection.maximum.argmax()), projection.maximum.shape)
-    assert left.patient_mm(int(row), int(column) - left.first_column) == pytest.approx(expected, abs=1e-5)
+    assert left.patient_mm(int(row) - left.first_row, int(column) - left.first_column) == pytest.approx(
+        expected, abs=1e-5
+    )
     assert choice.method == "sternum"
 
 

@@ -12,8 +12,9 @@ from result_builders import make_contract
 
 from fcdd_runtime.backends.fake import FakeBackend
 from fcdd_runtime.contract import MipRecipe
+from fcdd_runtime.phases.choose import split_phases
 from fcdd_runtime.result import BreastResult
-from fcdd_runtime.score_study import score_study
+from fcdd_runtime.score_study import breast_images, score_study
 from fcdd_runtime.study.read import read_studies
 
 AXIAL = [("zyx", "".join(flips)) for flips in product(["", "z"], ["", "y"], ["", "x"])]
@@ -39,8 +40,9 @@ def scored_left_breast(folder: Path, cell: tuple[int, int], recipe: MipRecipe) -
 def cell_of(phantom: Phantom, folder: Path, recipe: MipRecipe) -> tuple[int, int]:
     """Return the map cell that sees the bright voxel, by the position of its pixel in the left breast's image."""
     probe = scored_left_breast(folder, (14, 14), recipe)
-    first_column = phantom.voxels.shape[3] - probe.image.shape[1]
-    pixel = phantom.bright[1], phantom.bright[2] - first_column
+    (study,), _ = read_studies(folder, folder)
+    (_, left), _ = breast_images(split_phases(study, recipe), recipe)
+    pixel = phantom.bright[1] - left.first_row, phantom.bright[2] - left.first_column
     row, column = (int((place + 0.5) * 28 / side) for place, side in zip(pixel, probe.image.shape, strict=True))
     return row, column
 
@@ -50,12 +52,15 @@ def file_with_the_brightest_pixel(folder: Path) -> str:
     return str(max(headers, key=lambda header: int(header.pixel_array.max())).SOPInstanceUID)
 
 
-@pytest.mark.parametrize("quantile", [0.998, 0.5])
+RECIPES = [MipRecipe(), MipRecipe(window_high_quantile=0.5), MipRecipe(crop="breast", air="clear")]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize(("axes", "backwards"), AXIAL + OTHERS)
 def test_the_peak_is_the_bright_voxel_and_the_slice_that_holds_it(
-    tmp_path: Path, axes: str, backwards: str, quantile: float
+    tmp_path: Path, axes: str, backwards: str, recipe: MipRecipe
 ) -> None:
-    phantom, recipe = phantom_with_bright_voxel(), MipRecipe(window_high_quantile=quantile)
+    phantom = phantom_with_bright_voxel()
     MockStudy(phantom, axes=axes, backwards=backwards).write(tmp_path)
     peak = scored_left_breast(tmp_path, cell_of(phantom, tmp_path, recipe), recipe).peak
     assert peak.patient_mm == pytest.approx(phantom.bright_mm, abs=1e-5)
@@ -90,3 +95,14 @@ def test_of_equally_bright_pixels_the_nearest_to_the_map_cell_counts(tmp_path: P
     MockStudy(phantom).write(tmp_path)
     peak = scored_left_breast(tmp_path, cell_of(phantom, tmp_path, recipe), recipe).peak
     assert peak.patient_mm == pytest.approx(phantom.bright_mm, abs=1e-5)
+
+
+def test_a_peak_over_cleared_air_is_the_nearest_pixel_of_the_breast(tmp_path: Path) -> None:
+    phantom, recipe = phantom_with_bright_voxel(), MipRecipe(crop="breast", crop_margin_mm=25.0, air="clear")
+    MockStudy(phantom).write(tmp_path)
+    (study,), _ = read_studies(tmp_path, tmp_path)
+    (_, left), _ = breast_images(split_phases(study, recipe), recipe)
+    assert left.air[0].all()
+    row, column = scored_left_breast(tmp_path, (0, 14), recipe).peak.image_pixel
+    assert not left.air[row, column]
+    assert left.air[row - 1, column] or left.air[row, column - 1] or left.air[row, column + 1]
