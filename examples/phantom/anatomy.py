@@ -4,10 +4,11 @@ All lengths are mm in body coordinates: x to the patient's left of the sternum, 
 z to the head from the breasts' middle. A body is placed in patient coordinates by `Body.origin_mm`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from phantom.difficulties import Difficulties, harder_side
 from phantom.fields import FloatArray, stream
 
 
@@ -22,7 +23,9 @@ class Breast:
     half_size: tuple[float, float]
     """Half its width (x) and half its height (z) at the chest, mm."""
     protrusion: float
-    """How far it hangs from the chest, mm."""
+    """How far it hangs from the chest, mm; 0: there is no breast."""
+    steepness: float = 0.75
+    """Exponent of its profile: the smaller, the steeper its sides."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +46,17 @@ class Body:
     """Relative signal increase of vessels and heart."""
     heart_front: float
     """y of the heart's foremost point, mm."""
+    sternum_fat: float = 0.0
+    """Height of the fat over the sternum, mm."""
 
 
-def sample_body(seed: int) -> Body:
-    """Draw a patient's proportions; the same seed gives the same patient."""
+def sample_body(seed: int, difficulties: Difficulties | None = None) -> Body:
+    """Draw a patient's proportions; the same arguments give the same patient."""
+    body = _ordinary_body(seed)
+    return _harder(body, seed, difficulties) if difficulties else body
+
+
+def _ordinary_body(seed: int) -> Body:
     rng = stream(seed, "body")
     protrusion, half_width = rng.uniform(48, 82), rng.uniform(60, 72)
     breasts = tuple(_sample_breast(rng, laterality, protrusion, half_width) for laterality in "RL")
@@ -61,6 +71,40 @@ def sample_body(seed: int) -> Body:
     )
 
 
+def _harder(body: Body, seed: int, difficulties: Difficulties) -> Body:
+    """Change a body's proportions as far as the difficulties say."""
+    small, pendulous, sternum = (difficulties.get(name, 0.0) for name in ("small", "pendulous", "sternum"))
+    breasts = []
+    for breast in body.breasts:
+        protrusion = breast.protrusion * (1 - 0.5 * small) * (1 + 0.35 * pendulous)
+        width, height = (size * (1 - 0.3 * small) * (1 - 0.45 * pendulous) for size in breast.half_size)
+        if breast.laterality == harder_side(seed, "unequal"):
+            protrusion *= 1 - 0.6 * difficulties.get("unequal", 0.0)
+        if breast.laterality == harder_side(seed, "missing") and difficulties.get("missing", 0.0) > 0:
+            protrusion = 0.0
+        gap = abs(breast.centre[0]) - breast.half_size[0]
+        side = 1 if breast.laterality == "L" else -1
+        breasts.append(
+            replace(
+                breast,
+                centre=(side * (width + gap), breast.centre[1]),
+                half_size=(width, height),
+                protrusion=protrusion,
+                steepness=breast.steepness * (1 - 0.6 * pendulous),
+            )
+        )
+    lower = min(breast.protrusion for breast in breasts)
+    background = difficulties.get("background", 0.0)
+    return replace(
+        body,
+        breasts=(breasts[0], breasts[1]),
+        sternum_fat=0.5 * sternum * lower,
+        background_enhancement=max(body.background_enhancement, 0.3 + 0.6 * background)
+        if background
+        else body.background_enhancement,
+    )
+
+
 def chest_surface(body: Body, x: FloatArray) -> FloatArray:
     """Return y of the chest's skin as it would be without breasts, same shape as `x`, mm."""
     return body.chest_curve * x * x
@@ -68,7 +112,10 @@ def chest_surface(body: Body, x: FloatArray) -> FloatArray:
 
 def skin_surface(body: Body, x: FloatArray, z: FloatArray) -> FloatArray:
     """Return y of the skin, mm, at body coordinates that broadcast together."""
-    return chest_surface(body, x) - sum(breast.protrusion * _mound(breast, x, z) for breast in body.breasts)
+    surface = chest_surface(body, x) - sum(breast.protrusion * _mound(breast, x, z) for breast in body.breasts)
+    if body.sternum_fat:
+        surface = np.minimum(surface, chest_surface(body, x) - body.sternum_fat * np.exp(-((x / 45) ** 2)) + 0 * z)
+    return surface
 
 
 def muscle_surface(body: Body, x: FloatArray, z: FloatArray) -> FloatArray:
@@ -99,5 +146,5 @@ def _sample_breast(rng: np.random.Generator, laterality: str, protrusion: float,
 def _mound(breast: Breast, x: FloatArray, z: FloatArray) -> FloatArray:
     """Return the height of a breast over the chest as a share of its protrusion, 0..1."""
     r2 = ((x - breast.centre[0]) / breast.half_size[0]) ** 2 + ((z - breast.centre[1]) / breast.half_size[1]) ** 2
-    height: FloatArray = (np.clip(1 - r2, 0, 1) ** 0.75).astype(np.float32)
+    height: FloatArray = (np.clip(1 - r2, 0, 1) ** breast.steepness).astype(np.float32)
     return height

@@ -1,7 +1,11 @@
 """Many phantoms -> breast images with their truth, by the same steps that a real study takes in the runtime."""
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +16,12 @@ from fcdd_runtime.contract import MipRecipe, Resize
 from fcdd_runtime.images.network_input import stack_images
 from fcdd_runtime.volumes.volume import SliceSource, Volume, volume_from_array
 from phantom.dicom import phantom_uid
+from phantom.difficulties import Difficulties, sample_difficulties
 from phantom.draw import Phantom, draw_phantom
 from phantom.lesions import Lesion
 
-RECIPE = MipRecipe()
+RECIPE = MipRecipe(crop="breast", air="clear")
+"""What the bundled network was trained on."""
 RESIZE = Resize("squash", 224, 224)
 
 
@@ -30,9 +36,9 @@ class Split:
 
 
 SPLITS = {
-    "train": Split(first_seed=100_000, studies=800, lesion_share=0.75),
-    "validation": Split(first_seed=200_000, studies=200, lesion_share=0.5),
-    "test": Split(first_seed=300_000, studies=200, lesion_share=0.5),
+    "train": Split(first_seed=1_000_000, studies=1200, lesion_share=0.75),
+    "validation": Split(first_seed=1_100_000, studies=300, lesion_share=0.5),
+    "test": Split(first_seed=1_200_000, studies=300, lesion_share=0.5),
 }
 
 
@@ -46,15 +52,37 @@ class Example:
     """Those in this breast."""
 
 
-def examples_of(split: Split) -> Iterator[Example]:
-    """Draw a split's studies in order, and yield the breasts of each."""
-    for number in range(split.studies):
-        lesions = int((number + 1) * split.lesion_share) - int(number * split.lesion_share)
-        yield from breasts_of(draw_phantom(split.first_seed + number, lesions=lesions, phases=2))
+def examples_of(split: Split, difficulties: Difficulties | None = None) -> Iterator[Example]:
+    """Draw a split's studies, with one process a core, and yield the breasts of each in order.
+
+    Parameters
+    ----------
+    difficulties : of every study; by default each draws its own
+    """
+    studies = [
+        (split.first_seed + number, int((number + 1) * split.lesion_share) - int(number * split.lesion_share))
+        for number in range(split.studies)
+    ]
+    for examples in in_processes(partial(_drawn, difficulties=difficulties), studies):
+        yield from examples
+
+
+def in_processes(
+    draw: Callable[[tuple[int, int]], Sequence[Example]], studies: Sequence[tuple[int, int]]
+) -> Iterator[Sequence[Example]]:
+    """Draw studies, given as seed and number of lesions, with one process a core, in their order."""
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
+        yield from pool.map(draw, studies, chunksize=8)
+
+
+def _drawn(study: tuple[int, int], difficulties: Difficulties | None) -> tuple[Example, ...]:
+    seed, lesions = study
+    hard = sample_difficulties(seed) if difficulties is None else difficulties
+    return breasts_of(draw_phantom(seed, lesions=lesions, phases=2, difficulties=hard))
 
 
 def breasts_of(phantom: Phantom) -> tuple[Example, ...]:
-    """Subtract, project and split a drawn study as the runtime does with the default recipe."""
+    """Subtract, project and split a drawn study as the runtime does with the bundled network's recipe."""
     pre, post = phantom_volume(phantom, 0), phantom_volume(phantom, RECIPE.post_contrast_phase)
     images, _ = split_breasts(project(pre, post), RECIPE)
     return tuple(

@@ -103,8 +103,9 @@ def _set_pixel_format(dataset: Dataset, phantom: Phantom) -> None:
     dataset.SamplesPerPixel = 1
     dataset.PhotometricInterpretation = "MONOCHROME2"
     dataset.Rows, dataset.Columns = phantom.grid.shape[1:]
-    dataset.BitsAllocated = dataset.BitsStored = 16
-    dataset.HighBit = 15
+    dataset.BitsAllocated = 16
+    dataset.BitsStored = 12 if phantom.bare else 16
+    dataset.HighBit = dataset.BitsStored - 1
     dataset.PixelRepresentation = 0
     brightest = max(int(volume.max()) for volume in phantom.volumes)
     dataset.WindowCenter, dataset.WindowWidth = max(brightest // 4, 1), max(brightest // 2, 1)
@@ -126,11 +127,12 @@ def _write_slice(shared: Dataset, phantom: Phantom, phase: int, index: int, fold
 
 
 def _set_time(dataset: Dataset, phantom: Phantom, phase: int) -> None:
-    moment = _START + timedelta(seconds=phantom.times_s[phase])
-    dataset.AcquisitionDate = dataset.ContentDate = moment.strftime("%Y%m%d")
-    dataset.AcquisitionTime = dataset.ContentTime = moment.strftime("%H%M%S.%f")
-    dataset.TemporalPositionIdentifier = phase + 1
     dataset.AcquisitionNumber = phase + 1
+    if not phantom.bare:
+        moment = _START + timedelta(seconds=phantom.times_s[phase])
+        dataset.AcquisitionDate = dataset.ContentDate = moment.strftime("%Y%m%d")
+        dataset.AcquisitionTime = dataset.ContentTime = moment.strftime("%H%M%S.%f")
+        dataset.TemporalPositionIdentifier = phase + 1
     if phase:
         dataset.ContrastBolusAgent = "drawn contrast agent"
 

@@ -1,9 +1,7 @@
 """Breasts with known truth as a folder that `fcdd-bench accuracy` reads: normal/, anomalous/, masks/, groups.csv."""
 
 import csv
-import os
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from phantom.dataset import Example, breasts_of
+from phantom.dataset import Example, breasts_of, in_processes
+from phantom.difficulties import sample_difficulties
 from phantom.draw import draw_phantom
 
 FIRST_SEED = 600_000
@@ -74,14 +73,13 @@ def lesion_mask(example: Example) -> npt.NDArray[np.bool_]:
 
 def _examples(studies: list[tuple[int, int]]) -> Iterator[Example]:
     """Draw studies in their order, and yield all breasts of those without a lesion and the diseased ones of others."""
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        for drawn in pool.map(_drawn, studies, chunksize=8):
-            yield from drawn
+    for drawn in in_processes(_drawn, studies):
+        yield from drawn
 
 
 def _drawn(study: tuple[int, int]) -> list[Example]:
     seed, lesions = study
-    breasts = breasts_of(draw_phantom(seed, lesions=lesions, phases=2))
+    breasts = breasts_of(draw_phantom(seed, lesions=lesions, phases=2, difficulties=sample_difficulties(seed)))
     return [example for example in breasts if bool(example.lesions) == bool(lesions)]
 
 

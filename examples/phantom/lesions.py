@@ -1,6 +1,7 @@
 """Lesions: where they lie, how they look, and how they are drawn."""
 
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 
@@ -9,6 +10,8 @@ from phantom.fields import FloatArray, smooth_noise, soft_step, stream
 from phantom.tissue import Canvas, Kinetics
 
 SMALLEST_MM, LARGEST_MM = 3.0, 10.0
+TRIES = 200
+"""Places that are tried for a mass before a smaller one is."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +26,10 @@ class Lesion:
     """`L` or `R`."""
 
 
-def place_lesions(seed: int, body: Body, count: int) -> tuple[Lesion, ...]:
-    """Choose centres inside the gland and radii of 3 to 10 mm."""
+def place_lesions(seed: int, body: Body, number: int) -> tuple[Lesion, ...]:
+    """Choose centres inside the gland and radii of 3 to 10 mm, smaller ones where there is no room for them."""
     rng = stream(seed, "lesions")
-    return tuple(_place_lesion(rng, body) for _ in range(count))
+    return tuple(_place_lesion(rng, body) for _ in range(number))
 
 
 def paint_lesions(
@@ -48,28 +51,39 @@ def paint_foci(canvas: Canvas, seed: int, body: Body) -> None:
     """Draw the harmless spots of 1 to 2 mm radius that normal breasts have, up to four a breast."""
     rng = stream(seed, "foci")
     for breast in body.breasts:
-        for _ in range(rng.integers(0, 5)):
-            _paint_mass(canvas, rng, _point_in_gland(rng, body, breast, 2), rng.uniform(1, 2.2), rng.uniform(0.4, 1.6))
+        for _ in range(rng.integers(0, 5) if breast.protrusion else 0):
+            place, _ = _place_in_gland(rng, body, breast, 2)
+            _paint_mass(canvas, rng, place, rng.uniform(1, 2.2), rng.uniform(0.4, 1.6))
 
 
 def _place_lesion(rng: np.random.Generator, body: Body) -> Lesion:
     breast = body.breasts[rng.integers(2)]
+    if not breast.protrusion:
+        breast = max(body.breasts, key=lambda other: other.protrusion)
     radius = float(rng.uniform(SMALLEST_MM, LARGEST_MM))
-    x, y, z = _point_in_gland(rng, body, breast, radius)
+    (x, y, z), radius = _place_in_gland(rng, body, breast, radius)
     centre = (x + body.origin_mm[0], y + body.origin_mm[1], z + body.origin_mm[2])
     return Lesion(centre, radius, breast.laterality)
 
 
-def _point_in_gland(rng: np.random.Generator, body: Body, breast: Breast, radius: float) -> tuple[float, float, float]:
-    """Return a point whose sphere of `radius` lies between the skin and the muscle of `breast`."""
-    while True:
+def _place_in_gland(
+    rng: np.random.Generator, body: Body, breast: Breast, radius: float
+) -> tuple[tuple[float, float, float], float]:
+    """Return a point whose sphere of `radius` lies between the skin and the muscle of `breast`, and the radius.
+
+    Where no place is found, a smaller radius is tried.
+    """
+    for attempt in count():
+        if attempt and attempt % TRIES == 0:
+            radius *= 0.9
         across, along = rng.uniform(-0.8, 0.8, 2)
         x = float(breast.centre[0] + across * breast.half_size[0])
         z = float(breast.centre[1] + along * breast.half_size[1])
         skin, muscle = tissue_range(body, x, z)
         front, back = skin + 8 + 1.3 * radius, muscle - 3 - 1.3 * radius
         if front < back and across**2 + along**2 < 0.64:
-            return x, float(rng.uniform(front, back)), z
+            return (x, float(rng.uniform(front, back)), z), radius
+    raise AssertionError("unreachable")
 
 
 def _paint_mass(

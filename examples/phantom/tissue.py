@@ -7,7 +7,11 @@ import numpy as np
 
 from fcdd_runtime.volumes.volume import Grid
 from phantom.anatomy import Body, Breast, muscle_surface, skin_surface, tissue_range
+from phantom.difficulties import Difficulties
 from phantom.fields import FloatArray, smooth_noise, soft_step, stamp_tube, stream
+
+LATE_UPTAKE = 0.95
+"""Relative increase of all tissue at full contrast, for a body that enhances as a whole: 75 % after four minutes."""
 
 Region = tuple[slice, slice, slice]
 _ALL: Region = (slice(None), slice(None), slice(None))
@@ -82,19 +86,29 @@ def blank_canvas(grid: Grid, body: Body) -> Canvas:
     return Canvas(grid, shaped, np.zeros(grid.shape, np.float32), uptake)
 
 
-def paint_tissues(canvas: Canvas, seed: int, body: Body) -> None:
-    """Draw fat, gland, chest, heart, vessels, nipples and skin, each over what was there before."""
+def paint_tissues(canvas: Canvas, seed: int, body: Body, difficulties: Difficulties) -> None:
+    """Draw fat, gland, chest, heart, vessels, nipples, skin, arms and capsules, each over what was there before."""
     z, y, x = canvas.axes
     depth = _depth_under_skin(canvas, body)
     behind_muscle = y - muscle_surface(body, x, z)
     canvas.blend(_ALL, soft_step(depth, 1.8), 70, 0.04, Kinetics.PERSISTENT)
+    if fat := difficulties.get("fat"):
+        _paint_unsuppressed_fat(canvas, seed, depth, fat)
     _paint_gland(canvas, seed, body, depth, behind_muscle)
     _paint_thorax(canvas, body, behind_muscle)
     _paint_vessels(canvas, seed, body)
+    if net := difficulties.get("vessels"):
+        _paint_net(canvas, seed, body, net)
     _paint_nipples(canvas, seed, body)
     shell = soft_step(depth, 1.8) * soft_step(2 - depth, 1.8)
     canvas.blend(_ALL, shell, 120, 0.25, Kinetics.PERSISTENT)
+    if arms := difficulties.get("arms"):
+        _paint_arms(canvas, seed, body, arms)
     canvas.blend(_ALL, soft_step(y + 75 * (x / 168) ** 4 - 168, 1.8), 0, 0, Kinetics.PERSISTENT)
+    if uptake := difficulties.get("uptake"):
+        canvas.uptake[Kinetics.PERSISTENT] += np.float32(LATE_UPTAKE * uptake) * canvas.signal
+    if capsules := difficulties.get("capsules"):
+        _paint_capsules(canvas, seed, body, capsules)
 
 
 def _depth_under_skin(canvas: Canvas, body: Body) -> FloatArray:
@@ -151,7 +165,7 @@ def _paint_vessels(canvas: Canvas, seed: int, body: Body) -> None:
         ends = np.array([[side * rng.uniform(22, 30), 16, height] for height in (-80, 0, 80)])
         stamp_tube(fill, _voxel_path(canvas, ends), rng.uniform(0.8, 1.3), step)
     for breast in body.breasts:
-        for _ in range(rng.integers(1, 6)):
+        for _ in range(rng.integers(1, 6) if breast.protrusion else 0):
             stamp_tube(fill, _voxel_path(canvas, _breast_vessel(rng, body, breast)), rng.uniform(0.5, 1.3), step)
     canvas.blend(_ALL, fill, 100, body.vessel_enhancement, Kinetics.WASHOUT)
 
@@ -186,8 +200,62 @@ def _paint_nipples(canvas: Canvas, seed: int, body: Body) -> None:
     """Draw the nipples, which enhance in normal breasts too."""
     rng = stream(seed, "nipples")
     for breast in body.breasts:
+        if not breast.protrusion:
+            continue
         x, z = breast.centre
         tip = (x, tissue_range(body, x, z)[0] + 1.5, z)
         region = canvas.region(tip, 9)
         weight = soft_step(4.5 - canvas.distance(tip, region), 1.8)
         canvas.blend(region, weight, 120, rng.uniform(0.1, 0.7), Kinetics.PLATEAU)
+
+
+def _paint_unsuppressed_fat(canvas: Canvas, seed: int, depth: FloatArray, strength: float) -> None:
+    """Draw bright fat in patches over the sternum and beside the arms."""
+    _, y, x = canvas.axes
+    rng = stream(seed, "unsuppressed fat")
+    patches = soft_step(smooth_noise(rng, canvas.grid.shape, (3, 5, 7)) + 0.4, 0.8)
+    near = np.maximum(soft_step(35 - np.abs(x), 30), soft_step(np.abs(x) - 105, 30)) * soft_step(45 - y, 20)
+    weight = patches * near * soft_step(depth, 1.8)
+    canvas.blend(_ALL, weight, 70 + 230 * strength, 0, Kinetics.PERSISTENT)
+
+
+def _paint_net(canvas: Canvas, seed: int, body: Body, strength: float) -> None:
+    """Draw a dense net of thin vessels, most of them close under the skin."""
+    rng = stream(seed, "net of vessels")
+    fill = np.zeros(canvas.grid.shape, np.float32)
+    step = (canvas.grid.step_mm[0][2], canvas.grid.step_mm[1][1], canvas.grid.step_mm[2][0])
+    for breast in body.breasts:
+        for _ in range(round(18 * strength * rng.uniform(0.6, 1.2)) if breast.protrusion else 0):
+            points = _breast_vessel(rng, body, breast)
+            if rng.random() < 0.7:
+                for point in points:
+                    point[1] = tissue_range(body, float(point[0]), float(point[2]))[0] + rng.uniform(4, 9)
+            stamp_tube(fill, _voxel_path(canvas, points), rng.uniform(0.4, 1.6), step)
+    canvas.blend(_ALL, fill, 100, body.vessel_enhancement, Kinetics.WASHOUT)
+
+
+def _paint_arms(canvas: Canvas, seed: int, body: Body, strength: float) -> None:
+    """Draw upper arms that lie beside the breasts towards the head, nearer to them the stronger they are asked for."""
+    z, y, x = canvas.axes
+    rng = stream(seed, "arms")
+    for side in (-1, 1):
+        across, front = side * (168 - 25 * strength + rng.uniform(-4, 4)), rng.uniform(0, 25)
+        r = np.sqrt(((x - across) / 24) ** 2 + ((y - front) / 30) ** 2 + (np.maximum(20 - z, 0) / 40) ** 2)
+        canvas.blend(_ALL, soft_step((1 - r) * 24, 1.8), 75, 0.05, Kinetics.PERSISTENT)
+        canvas.blend(_ALL, soft_step((0.7 - r) * 24, 3), 105, 0.15, Kinetics.PERSISTENT)
+        vessel = soft_step(3 - np.hypot(x - across + side * 6, y - front) - 0.0 * z - np.maximum(20 - z, 0), 1.8)
+        canvas.blend(_ALL, vessel, 100, body.vessel_enhancement, Kinetics.WASHOUT)
+
+
+def _paint_capsules(canvas: Canvas, seed: int, body: Body, strength: float) -> None:
+    """Draw oil capsules, bright before and after contrast, taped to the skin or lying in the coil."""
+    rng = stream(seed, "capsules")
+    for breast in body.breasts:
+        for _ in range(1 + round(2 * strength)):
+            x = breast.centre[0] + rng.uniform(-0.5, 0.5) * breast.half_size[0]
+            z = breast.centre[1] + rng.uniform(-0.5, 0.5) * breast.half_size[1]
+            away = rng.uniform(5, 5 + 30 * strength)
+            centre = (x, tissue_range(body, x, z)[0] - away, z)
+            region = canvas.region(centre, 9)
+            weight = soft_step(rng.uniform(3, 5) - canvas.distance(centre, region), 1.8)
+            canvas.blend(region, weight, 280, 0, Kinetics.PERSISTENT)

@@ -147,8 +147,10 @@ def _train_epoch(
     network.train()
     batches = order[: len(order) // batch_size * batch_size].reshape(-1, batch_size)
     losses = []
-    for batch in batches:
-        output = network(normalised(data.images[batch], data.statistics))
+    for number, batch in enumerate(batches):
+        images = data.images[batch]
+        # A mirrored breast is one of the other side.
+        output = network(normalised(images[..., ::-1].copy() if number % 2 else images, data.statistics))
         loss = fcdd_loss(output, torch.from_numpy(data.labels[batch]))
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
