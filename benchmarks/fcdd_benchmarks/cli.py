@@ -16,6 +16,7 @@ from fcdd_benchmarks.kinds import read_report
 from fcdd_benchmarks.report.page import write_report
 from fcdd_runtime.commands import PathOption, ending_in_order, reporting_errors
 from fcdd_runtime.errors import GateError, MissingExtraError
+from fcdd_runtime.files import replaced_file
 
 FOLDER = PathOption(file_okay=False)
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -202,6 +203,24 @@ def export(networks: tuple[str, ...], out: Path, **options: Any) -> None:
 
         report = measure_exports(ExportOptions(networks=named_networks(networks), **options))
         click.echo(write_report(report, export_page(report), out))
+
+
+@main.command()
+@click.option("--studies", required=True, type=FOLDER, help="Folder with a folder or zip for each study.")
+@click.option("--images", required=True, type=FOLDER, help="MIP images that the site trained on, STUDY_R.png or so.")
+@click.option("--pairs", type=PathOption(), help="CSV file image,study,side, where names do not tell.")
+@OUT
+@reporting_errors
+def recipe(studies: Path, images: Path, pairs: Path | None, out: Path) -> None:
+    """Find how a site made MIP images of its studies, for `fcdd-export --recipe`."""
+    with _measuring("bench"):
+        from fcdd_benchmarks.recipe.measure import measure_recipe, recipe_toml  # noqa: PLC0415
+        from fcdd_benchmarks.recipe.page import recipe_page  # noqa: PLC0415
+
+        report, worst = measure_recipe(studies, images, pairs, _command_line())
+        click.echo(write_report(report, recipe_page(report, worst), out))
+        with replaced_file(out / "recipe.toml") as path:
+            path.write_text(recipe_toml(report), encoding="utf-8")
 
 
 @contextmanager

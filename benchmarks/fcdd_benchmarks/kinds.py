@@ -7,6 +7,7 @@ from fcdd_benchmarks.accuracy.report import AccuracyReport
 from fcdd_benchmarks.compare.report import CompareReport
 from fcdd_benchmarks.export_cost.report import ExportReport
 from fcdd_benchmarks.latency.report import LatencyReport
+from fcdd_benchmarks.recipe.report import RecipeReport
 from fcdd_benchmarks.report.document import Report, ReportError, report_from_json
 from fcdd_benchmarks.study.report import StudyReport
 from fcdd_runtime.files import sha256_of
@@ -17,6 +18,7 @@ KINDS: dict[str, type[Report]] = {
     "compare": CompareReport,
     "export": ExportReport,
     "latency": LatencyReport,
+    "recipe": RecipeReport,
     "study": StudyReport,
 }
 

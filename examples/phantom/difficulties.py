@@ -28,7 +28,7 @@ DIFFICULTIES = {
 }
 """What each of them is."""
 
-_OFTEN = 0.3
+_OFTEN = 0.25
 _SELDOM = {"missing": 0.04}
 """How often each occurs among studies that are drawn at random."""
 

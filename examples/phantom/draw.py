@@ -10,11 +10,13 @@ from phantom.anatomy import Body, sample_body
 from phantom.difficulties import Difficulties, check_difficulties, harder_side
 from phantom.fields import FloatArray, smooth_noise, stream
 from phantom.lesions import Lesion, paint_foci, paint_lesions, place_lesions
-from phantom.tissue import Canvas, Kinetics, blank_canvas, paint_tissues
+from phantom.tissue import Canvas, Kinetics, blank_canvas, paint_capsules, paint_tissues
 
 SHAPE = (48, 192, 192)
 STEP_MM = (3.0, 1.75, 1.75)
 FIRST_POST_S, PHASE_S = 75.0, 80.0
+LATE_UPTAKE = 0.95
+"""Relative increase of all tissue at full contrast, for a body that enhances as a whole: 75 % after four minutes."""
 MORE_AIR_MM = 75.0
 """How much further in front of the breasts the field of view begins, at most."""
 MOST_MOTION_MM = 2.0
@@ -75,6 +77,10 @@ def draw_phantom(
     paint_tissues(canvas, seed, body, hard)
     paint_foci(canvas, seed, body)
     paint_lesions(canvas, seed, body, placed, enhancement)
+    if uptake := hard.get("uptake"):
+        canvas.uptake[Kinetics.PERSISTENT] += np.float32(LATE_UPTAKE * uptake) * canvas.signal
+    if capsules := hard.get("capsules"):
+        paint_capsules(canvas, seed, body, capsules)
     gain = _receive_gain(seed)
     volumes = tuple(_acquire(seed, phase, canvas, gain, hard) for phase in range(phases))
     bare = "bare" in hard

@@ -1,7 +1,7 @@
 """Lesions: where they lie, how they look, and how they are drawn."""
 
+import itertools
 from dataclasses import dataclass
-from itertools import count
 
 import numpy as np
 
@@ -26,10 +26,10 @@ class Lesion:
     """`L` or `R`."""
 
 
-def place_lesions(seed: int, body: Body, number: int) -> tuple[Lesion, ...]:
+def place_lesions(seed: int, body: Body, count: int) -> tuple[Lesion, ...]:
     """Choose centres inside the gland and radii of 3 to 10 mm, smaller ones where there is no room for them."""
     rng = stream(seed, "lesions")
-    return tuple(_place_lesion(rng, body) for _ in range(number))
+    return tuple(_place_lesion(rng, body) for _ in range(count))
 
 
 def paint_lesions(
@@ -73,7 +73,7 @@ def _place_in_gland(
 
     Where no place is found, a smaller radius is tried.
     """
-    for attempt in count():
+    for attempt in itertools.count():
         if attempt and attempt % TRIES == 0:
             radius *= 0.9
         across, along = rng.uniform(-0.8, 0.8, 2)

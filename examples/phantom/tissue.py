@@ -10,9 +10,6 @@ from phantom.anatomy import Body, Breast, muscle_surface, skin_surface, tissue_r
 from phantom.difficulties import Difficulties
 from phantom.fields import FloatArray, smooth_noise, soft_step, stamp_tube, stream
 
-LATE_UPTAKE = 0.95
-"""Relative increase of all tissue at full contrast, for a body that enhances as a whole: 75 % after four minutes."""
-
 Region = tuple[slice, slice, slice]
 _ALL: Region = (slice(None), slice(None), slice(None))
 
@@ -87,7 +84,7 @@ def blank_canvas(grid: Grid, body: Body) -> Canvas:
 
 
 def paint_tissues(canvas: Canvas, seed: int, body: Body, difficulties: Difficulties) -> None:
-    """Draw fat, gland, chest, heart, vessels, nipples, skin, arms and capsules, each over what was there before."""
+    """Draw fat, gland, chest, heart, vessels, nipples, skin and arms, each over what was there before."""
     z, y, x = canvas.axes
     depth = _depth_under_skin(canvas, body)
     behind_muscle = y - muscle_surface(body, x, z)
@@ -105,10 +102,6 @@ def paint_tissues(canvas: Canvas, seed: int, body: Body, difficulties: Difficult
     if arms := difficulties.get("arms"):
         _paint_arms(canvas, seed, body, arms)
     canvas.blend(_ALL, soft_step(y + 75 * (x / 168) ** 4 - 168, 1.8), 0, 0, Kinetics.PERSISTENT)
-    if uptake := difficulties.get("uptake"):
-        canvas.uptake[Kinetics.PERSISTENT] += np.float32(LATE_UPTAKE * uptake) * canvas.signal
-    if capsules := difficulties.get("capsules"):
-        _paint_capsules(canvas, seed, body, capsules)
 
 
 def _depth_under_skin(canvas: Canvas, body: Body) -> FloatArray:
@@ -247,7 +240,7 @@ def _paint_arms(canvas: Canvas, seed: int, body: Body, strength: float) -> None:
         canvas.blend(_ALL, vessel, 100, body.vessel_enhancement, Kinetics.WASHOUT)
 
 
-def _paint_capsules(canvas: Canvas, seed: int, body: Body, strength: float) -> None:
+def paint_capsules(canvas: Canvas, seed: int, body: Body, strength: float) -> None:
     """Draw oil capsules, bright before and after contrast, taped to the skin or lying in the coil."""
     rng = stream(seed, "capsules")
     for breast in body.breasts:

@@ -18,8 +18,9 @@ from fcdd_runtime.volumes.volume import FloatArray
 
 SMALLEST_MM = 5.0
 """Width of the smallest thing that is looked for in what was taken for air."""
-MAX_AIR = 1 / 3
-"""Share of the window that air stays below, averaged over as much: 0.04 to 0.18 on drawn and real examinations."""
+BRIGHT_QUANTILE, BRIGHT_SHARE = 0.998, 1 / 3
+"""Air stays below this share of this quantile of what the images show, averaged over as much, whatever their window:
+0.04 to 0.18 on drawn and real examinations."""
 
 MAX_MARKERS_MM2 = 400.0
 """More than this beside a breast that is bright and no body is more than markers."""
@@ -59,14 +60,14 @@ def crop_parts(parts: Sequence[Part], recipe: MipRecipe) -> tuple[list[Part], tu
     fitted = [
         part if outline is None else _fit(part, outline, recipe) for part, outline in zip(parts, outlines, strict=True)
     ]
-    high = window_high(fitted, recipe)
+    bright = BRIGHT_SHARE * window_high(fitted, replace(recipe, window_high_quantile=BRIGHT_QUANTILE))
     chosen, findings = [], []
     for part, outline, fit in zip(parts, outlines, fitted, strict=True):
         side = _SIDES[part.laterality]
         if outline is None:
             findings.append(Finding("no-skin", f"The skin of the {side} breast was not found; its image is whole."))
             chosen.append(part)
-        elif _enhances(part, outline.silent, recipe.window_low, high):
+        elif _enhances(part, outline.silent, bright):
             sentence = f"What was taken for air beside the {side} breast enhances; its image is whole."
             findings.append(Finding("air-enhances", sentence))
             chosen.append(part)
@@ -119,14 +120,14 @@ def _fit(part: Part, outline: _Outline, recipe: MipRecipe) -> Part:
     return replace(part, rows=rows, columns=columns, air=air if recipe.air == "clear" else None)
 
 
-def _enhances(part: Part, air: npt.NDArray[np.bool_], low: float, high: float) -> bool:
-    """Whether something as large as a small lesion is too bright, in a window, for the air that it was taken for."""
+def _enhances(part: Part, air: npt.NDArray[np.bool_], bright: float) -> bool:
+    """Whether something as large as a small lesion is brighter than that in what was taken for air."""
     step_rows, step_columns = (max(1, round(SMALLEST_MM / size)) for size in part.projection.pixel_mm)
     rows, columns = part.maximum.shape
     if rows < step_rows or columns < step_columns:
         return False
     total = np.zeros((rows + 1, columns + 1))
-    total[1:, 1:] = np.where(air, part.maximum - low, 0).cumsum(axis=0, dtype=np.float64).cumsum(axis=1)
+    total[1:, 1:] = np.where(air, part.maximum, 0).cumsum(axis=0, dtype=np.float64).cumsum(axis=1)
     boxes = total[step_rows:] - total[:-step_rows]
     boxes = boxes[:, step_columns:] - boxes[:, :-step_columns]
-    return bool(boxes.max() > MAX_AIR * (high - low) * step_rows * step_columns)
+    return bool(boxes.max() > bright * step_rows * step_columns)

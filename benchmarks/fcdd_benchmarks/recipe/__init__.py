@@ -1,0 +1,1 @@
+"""Which recipe makes the images that a site trained on, out of its own studies."""
