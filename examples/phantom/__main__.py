@@ -10,10 +10,12 @@ from PIL import Image
 
 from fcdd_runtime.backends import open_folder
 from fcdd_runtime.commands import reporting_errors
-from phantom.dataset import SPLITS, Split, examples_of, labels_of, network_images
+from phantom.dataset import SPLITS, Split, examples_of, training_images
 from phantom.dicom import write_phantom
+from phantom.difficulties import DIFFICULTIES, check_difficulties
 from phantom.draw import Phantom, draw_phantom
-from phantom.evaluate import evaluation, findings_of, operating_point
+from phantom.evaluate import evaluation, figures, findings_of, operating_point
+from phantom.gallery import gallery_page
 from phantom.labelled import FIRST_SEED, LabelledSet, write_labelled
 
 _FOLDER = Path(__file__).parent
@@ -29,11 +31,18 @@ def main() -> None:
 @main.command()
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=1, show_default=True)
 @click.option("--lesions", type=click.IntRange(0, 10), default=1, show_default=True)
+@click.option(
+    "--with",
+    "wanted",
+    multiple=True,
+    metavar="NAME[=STRENGTH]",
+    help=f"A difficulty and how strong it is, 0 to 1; repeatable: {', '.join(DIFFICULTIES)}.",
+)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write to.")
 @reporting_errors
-def draw(seed: int, lesions: int, out: Path) -> None:
+def draw(seed: int, lesions: int, wanted: tuple[str, ...], out: Path) -> None:
     """Draw a study: DICOM files in OUT/dicom, and where the lesions are in OUT/truth.json."""
-    phantom = draw_phantom(seed, lesions)
+    phantom = draw_phantom(seed, lesions, difficulties=_difficulties(wanted))
     files = write_phantom(phantom, out / "dicom")
     _write_json(out / "truth.json", _truth(phantom))
     click.echo(f"{len(files)} files in {out / 'dicom'}, {len(phantom.volumes)} phases")
@@ -85,14 +94,13 @@ def train(out: Path) -> None:
     from phantom import train as training  # noqa: PLC0415 (torch is needed here only)
 
     options = training.TrainingOptions()
-    examples = list(examples_of(SPLITS["train"]))
-    pixels, labels = network_images(examples), labels_of(examples)
+    pixels, labels = training_images(SPLITS["train"])
     statistics = training.pixel_statistics(pixels[~labels])
     network = training.train(pixels, labels, options)
     training.write_snapshot(network, statistics, options, out)
-    validation = list(examples_of(SPLITS["validation"]))
-    scores = training.scores_of(network, network_images(validation), statistics)
-    _write_json(out / "operating_point.json", operating_point(scores, labels_of(validation)))
+    pixels, labels = training_images(SPLITS["validation"])
+    scores = training.scores_of(network, pixels, statistics)
+    _write_json(out / "operating_point.json", operating_point(scores, labels))
 
 
 @main.command()
@@ -100,12 +108,37 @@ def train(out: Path) -> None:
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="JSON file to write; else printed only.")
 @reporting_errors
 def evaluate(model: Path, out: Path | None) -> None:
-    """Evaluate an exported model on the test studies, which were used for nothing else."""
+    """Evaluate an exported model on test studies, which were used for nothing else, and for each difficulty alone."""
+    alone: dict[str, dict[str, float]] = {"none": {}} | {name: {name: 1.0} for name in DIFFICULTIES}
     with open_folder(model) as backend:
-        report = evaluation(findings_of(list(examples_of(SPLITS["test"])), backend), backend.contract)
+        report = evaluation(findings_of(examples_of(SPLITS["test"]), backend), backend.contract)
+        report["one_difficulty"] = {
+            name: figures(findings_of(examples_of(SPLITS["one difficulty"], hard), backend), backend.contract)
+            for name, hard in alone.items()
+        }
     click.echo(json.dumps(report, indent=2))
     if out is not None:
         _write_json(out, report)
+
+
+@main.command()
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=3, show_default=True)
+@click.option("--real", type=click.Path(path_type=Path, exists=True), help="A real examination to show beside them.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default="phantoms.html", show_default=True)
+@reporting_errors
+def gallery(seed: int, real: Path | None, out: Path) -> None:
+    """Show each difficulty in a row on one page: the patient, the subtraction, and what a network gets to see."""
+    out.write_text(gallery_page(seed, real), encoding="utf-8")
+    click.echo(str(out))
+
+
+def _difficulties(wanted: tuple[str, ...]) -> dict[str, float]:
+    try:
+        strengths = {name: float(strength or 1) for name, _, strength in (one.partition("=") for one in wanted)}
+        check_difficulties(strengths)
+    except ValueError as error:
+        raise click.UsageError(f"--with: {error}") from error
+    return strengths
 
 
 def _truth(phantom: Phantom) -> dict[str, Any]:

@@ -36,10 +36,12 @@ class Split:
 
 
 SPLITS = {
-    "train": Split(first_seed=1_000_000, studies=1200, lesion_share=0.75),
+    "train": Split(first_seed=1_000_000, studies=2400, lesion_share=0.75),
     "validation": Split(first_seed=1_100_000, studies=300, lesion_share=0.5),
     "test": Split(first_seed=1_200_000, studies=300, lesion_share=0.5),
+    "one difficulty": Split(first_seed=1_300_000, studies=100, lesion_share=0.5),
 }
+"""The studies of the last are drawn once for each difficulty, with that alone, as strong as it can be."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,18 @@ def phantom_volume(phantom: Phantom, phase: int) -> Volume:
         SliceSource(phantom_uid(phantom.seed, "image", phase, index), None) for index in range(phantom.grid.shape[0])
     )
     return volume_from_array(phantom.volumes[phase], phantom.grid, sources)
+
+
+def training_images(split: Split) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    """Draw a split, and keep no more of it than a network is trained on.
+
+    Returns
+    -------
+    images : uint8 (N, 1, 224, 224)
+    labels : bool (N,), whether there is a lesion
+    """
+    drawn = [(network_images([example])[0], bool(example.lesions)) for example in examples_of(split)]
+    return np.stack([image for image, _ in drawn]), np.array([label for _, label in drawn])
 
 
 def network_images(examples: Sequence[Example]) -> npt.NDArray[np.uint8]:

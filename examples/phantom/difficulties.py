@@ -21,14 +21,14 @@ DIFFICULTIES = {
     "background": "strong background enhancement of the gland",
     "vessels": "a net of vessels under the skin",
     "wave": "a wave artefact over one side, another one in each phase",
-    "motion": "the body moves between the phases, up to 2 mm",
+    "motion": "the body moves between the phases, up to 1.5 mm along each axis",
     "capsules": "marker capsules in front of the breasts",
     "arms": "arms beside the breasts, with vessels",
     "bare": "values of 12 bits that clip, and files without times",
 }
 """What each of them is."""
 
-_OFTEN = 0.25
+_OFTEN = 0.2
 _SELDOM = {"missing": 0.04}
 """How often each occurs among studies that are drawn at random."""
 

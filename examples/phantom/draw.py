@@ -19,7 +19,7 @@ LATE_UPTAKE = 0.95
 """Relative increase of all tissue at full contrast, for a body that enhances as a whole: 75 % after four minutes."""
 MORE_AIR_MM = 75.0
 """How much further in front of the breasts the field of view begins, at most."""
-MOST_MOTION_MM = 2.0
+MOST_MOTION_MM = 1.5
 LARGEST_OF_12_BITS = 4095
 
 
@@ -103,8 +103,9 @@ def _grid(seed: int, body: Body, air: float) -> Grid:
 
     The more `air`, the further in front of the breasts it begins.
     """
+    front = max(96, max(breast.protrusion for breast in body.breasts) + 7)
     middle = np.array(body.origin_mm) + stream(seed, "grid").uniform(-4, 4, 3)
-    x, y, z = middle - [(SHAPE[2] - 1) / 2 * STEP_MM[2], 96 + MORE_AIR_MM * air, (SHAPE[0] - 1) / 2 * STEP_MM[0]]
+    x, y, z = middle - [(SHAPE[2] - 1) / 2 * STEP_MM[2], front + MORE_AIR_MM * air, (SHAPE[0] - 1) / 2 * STEP_MM[0]]
     origin = (round(float(x), 3), round(float(y), 3), round(float(z), 3))
     return Grid(SHAPE, origin, ((0.0, 0.0, STEP_MM[0]), (0.0, STEP_MM[1], 0.0), (STEP_MM[2], 0.0, 0.0)))
 

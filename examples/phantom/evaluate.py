@@ -1,6 +1,6 @@
 """How good an exported model is on drawn breasts that it has never seen, measured through the runtime itself."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any
@@ -36,6 +36,11 @@ class Finding:
     """Position of the heatmap's peak, LPS, mm."""
 
     @property
+    def small(self) -> bool:
+        """Whether its lesions are small."""
+        return bool(self.example.lesions) and self.example.lesions[0].radius_mm < SMALL_MM
+
+    @property
     def localised(self) -> bool:
         """Whether the peak lies within the radius plus 5 mm of a lesion's centre."""
         return any(
@@ -44,9 +49,9 @@ class Finding:
         )
 
 
-def findings_of(examples: Sequence[Example], backend: Backend) -> list[Finding]:
+def findings_of(examples: Iterable[Example], backend: Backend) -> list[Finding]:
     """Score breasts and trace each heatmap's peak, by the same steps as `fcdd_runtime.score_study`."""
-    contract = backend.contract
+    contract, examples = backend.contract, list(examples)
     scores, maps = infer_images([example.image.pixels for example in examples], backend)
     heatmaps = upsample(maps, contract.upsampling, contract.resize.size)
     return [
@@ -72,7 +77,6 @@ def evaluation(findings: Sequence[Finding], contract: ModelContract) -> dict[str
     report: dict[str, Any] = {
         "model": {"name": contract.name, "precision": contract.precision, "snapshot_sha256": contract.snapshot_sha256},
         "seeds": {name: _seeds(split) for name, split in SPLITS.items()},
-        "auc": asdict(auc_with_interval(scores, labels)),
         "normalization": {"mean": contract.mean[0], "std": contract.std[0]},
         "versions": {name: metadata.version(name) for name in ("numpy", "pillow", "torch", "onnxruntime")},
     }
@@ -82,14 +86,25 @@ def evaluation(findings: Sequence[Finding], contract: ModelContract) -> dict[str
             "test_sensitivity": sensitivity_at(scores, labels, threshold),
             "test_specificity": specificity_at(scores, labels, threshold),
         }
-        report["localisation"] = _localisation(findings, threshold)
+    return report | figures(findings, contract)
+
+
+def figures(findings: Sequence[Finding], contract: ModelContract) -> dict[str, Any]:
+    """Return detection, of all lesions and of small ones, and localisation where there is an operating point."""
+    scores, labels = np.array([finding.score for finding in findings]), labels_of([f.example for f in findings])
+    small = np.array([not finding.example.lesions or finding.small for finding in findings])
+    report: dict[str, Any] = {"auc": asdict(auc_with_interval(scores, labels))}
+    if labels[small].any():
+        report["auc_of_small_lesions"] = asdict(auc_with_interval(scores[small], labels[small]))
+    if contract.operating_point is not None:
+        report["localisation"] = _localisation(findings, contract.operating_point.threshold)
     return report
 
 
 def _localisation(findings: Sequence[Finding], threshold: float) -> dict[str, Any]:
     """Count the lesion breasts that are flagged, and those of them whose peak lies in the lesion, by lesion size."""
     lesions = [finding for finding in findings if finding.example.lesions]
-    small = [finding for finding in lesions if finding.example.lesions[0].radius_mm < SMALL_MM]
+    small = [finding for finding in lesions if finding.small]
     return {
         "tolerance_mm": TOLERANCE_MM,
         "all": _counts(lesions, threshold),

@@ -1,6 +1,5 @@
 """Lesions: where they lie, how they look, and how they are drawn."""
 
-import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,8 +72,10 @@ def _place_in_gland(
 
     Where no place is found, a smaller radius is tried.
     """
-    for attempt in itertools.count():
-        if attempt and attempt % TRIES == 0:
+    tries = 0
+    while True:
+        tries += 1
+        if tries % TRIES == 0:
             radius *= 0.9
         across, along = rng.uniform(-0.8, 0.8, 2)
         x = float(breast.centre[0] + across * breast.half_size[0])
@@ -83,7 +84,6 @@ def _place_in_gland(
         front, back = skin + 8 + 1.3 * radius, muscle - 3 - 1.3 * radius
         if front < back and across**2 + along**2 < 0.64:
             return (x, float(rng.uniform(front, back)), z), radius
-    raise AssertionError("unreachable")
 
 
 def _paint_mass(

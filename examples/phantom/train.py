@@ -7,7 +7,7 @@ and 3; Ruff et al., ICLR 2021).
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from fcdd_export.networks.registry import published_network
 from fcdd_export.networks.served import pseudo_huber
+from phantom.dataset import RECIPE
 
 NET = "FCDD_CNN224"
 
@@ -25,11 +26,11 @@ NET = "FCDD_CNN224"
 class TrainingOptions:
     """What the training was run with; recorded in the snapshot's config.txt."""
 
-    epochs: int = 14
+    epochs: int = 12
     batch_size: int = 32
     learning_rate: float = 1e-3
     """Of Adam, in the first epoch."""
-    decay: float = 0.8
+    decay: float = 0.78
     """Factor on the learning rate from one epoch to the next."""
     weight_decay: float = 1e-6
     seed: int = 0
@@ -120,7 +121,7 @@ def scores_of(network: nn.Module, images: npt.NDArray[np.uint8], statistics: Sta
 
 
 def write_snapshot(network: nn.Module, statistics: Statistics, options: TrainingOptions, folder: Path) -> None:
-    """Write snapshot.pt, config.txt and normalization.json into `folder`; the optimiser's state is left empty."""
+    """Write snapshot.pt, config.txt, normalization.json and recipe.toml; the optimiser's state is left empty."""
     folder.mkdir(parents=True, exist_ok=True)
     state = {
         "net": {name: entry.contiguous() for name, entry in network.state_dict().items()},
@@ -134,6 +135,8 @@ def write_snapshot(network: nn.Module, statistics: Statistics, options: Training
     (folder / "config.txt").write_text(f"{text}\n\n{config}\n\n", encoding="utf-8")
     channels = {"mean": [statistics.mean] * 3, "std": [statistics.std] * 3}
     (folder / "normalization.json").write_text(json.dumps(channels, indent=2) + "\n", encoding="utf-8")
+    entries = [f"{name} = {json.dumps(value)}" for name, value in asdict(RECIPE).items()]
+    (folder / "recipe.toml").write_text("\n".join(entries) + "\n", encoding="utf-8")
 
 
 def _train_epoch(

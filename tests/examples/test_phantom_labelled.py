@@ -36,8 +36,9 @@ def test_a_mask_has_the_area_of_the_lesion_and_its_place() -> None:
 
 
 def test_no_breast_was_used_for_training_setting_or_testing_the_network() -> None:
-    used = [*SPLITS.values(), IMAGES, NORMALS]
-    assert all(split.first_seed + split.studies <= FIRST_SEED for split in used)
+    used = [range(split.first_seed, split.first_seed + split.studies) for split in (*SPLITS.values(), IMAGES, NORMALS)]
+    labelled = range(FIRST_SEED, FIRST_SEED + 100_000)
+    assert not any(seeds.start < labelled.stop and labelled.start < seeds.stop for seeds in used)
 
 
 def test_breasts_beside_a_lesion_are_no_normals() -> None:

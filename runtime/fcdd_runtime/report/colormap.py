@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 Scale = Literal["global", "local"]
+SCALES: tuple[Scale, ...] = ("global", "local")
 """`global`: the contract's reference range, so that colours compare between exams; `local`: each heatmap's own."""
 
 Colormap = Literal["inferno", "jet"]

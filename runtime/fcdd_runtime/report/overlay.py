@@ -13,6 +13,7 @@ from fcdd_runtime.contract import ModelContract, Resize
 from fcdd_runtime.images.heatmap import scaled_for_display
 from fcdd_runtime.images.network_input import crop_offset, resized_shape
 from fcdd_runtime.report.colormap import DEFAULT_LOOK, Look, color_table
+from fcdd_runtime.report.rings import rings_mm
 from fcdd_runtime.report.words import SIDES, state_of
 from fcdd_runtime.result import BreastResult, StudyResult
 from fcdd_runtime.software import INTENDED_USE
@@ -25,6 +26,8 @@ OPACITY = 0.5
 """How much of the picture the hottest colours cover at first, 0..1."""
 _OPAQUE_FROM = 0.5
 """Normalised heat from which a colour has that full opacity; colder colours let the anatomy through."""
+RING = (16, 21, 27)
+"""Colour of lines within the hottest colour, which is light."""
 _MINIMUM_SIDE = 512
 """A written picture is enlarged by a whole number until its longer side has this many pixels."""
 
@@ -42,10 +45,13 @@ def overlay_image(breast: BreastResult, result: StudyResult, look: Look = DEFAUL
     caption_height = round(width / 8)
     page = Image.new("RGB", (width, height + caption_height))
     page.paste(blended.resize((width, height), Image.Resampling.BICUBIC))
+    drawing, finest = ImageDraw.Draw(page), min(breast.pixel_mm)
+    for (top, left), (bottom, right) in (rings_mm(breast, result.contract, look.scale) / finest * enlargement).tolist():
+        drawing.line((left, top, right, bottom), RING, max(1, width // 400))
     state = state_of(breast.flagged, to_review=bool(result.review)).in_line
     # Viewers show the picture without the report, so a doubt has to stand out in it.
     shown = state.upper() if result.review else state
-    ImageDraw.Draw(page).multiline_text(
+    drawing.multiline_text(
         (width / 40, height + caption_height / 2),
         f"{SIDES[breast.laterality]} breast   score {breast.score:.4g}   {shown}\n{INTENDED_USE}",
         (214, 222, 232),

@@ -12,9 +12,10 @@ from PIL import Image
 from fcdd_runtime.contract import ModelContract, OperatingPoint
 from fcdd_runtime.findings import KINDS
 from fcdd_runtime.images.heatmap import display_range
-from fcdd_runtime.report.colormap import DEFAULT_LOOK, Look, color_table
+from fcdd_runtime.report.colormap import DEFAULT_LOOK, SCALES, Look, color_table
 from fcdd_runtime.report.overlay import OPACITY, display_image, heat_layer, peak_mm, seen_part
 from fcdd_runtime.report.pages import RESULT_PAGES, data_uri
+from fcdd_runtime.report.rings import Segments, rings_mm
 from fcdd_runtime.report.words import SIDES
 from fcdd_runtime.result import BreastResult, StudyResult
 
@@ -70,16 +71,23 @@ def _view(breast: BreastResult, contract: ModelContract, look: Look) -> dict[str
         "width_mm": width,
         "height_mm": height,
         "peak_mm": (from_left, below_top),
-        "seen": None if (top, left, bottom, right) == (0, 0, 1, 1) else seen,
+        "seen": seen,
+        "rings": {scale: _path(rings_mm(breast, contract, scale)) for scale in SCALES},
+        "highest": float(breast.heatmap.max()),
     }
+
+
+def _path(segments: Segments) -> str:
+    """Return line segments in mm as an SVG path."""
+    return "".join(f"M{x0:.2f} {y0:.2f}L{x1:.2f} {y1:.2f}" for (y0, x0), (y1, x1) in segments.tolist())
 
 
 def _image_facts(result: StudyResult) -> dict[str, str]:
     phases, split, recipe = result.phases, result.split, result.contract.recipe
     if result.contract.resize.rule == "squash":
-        seen = "the whole breast image"
+        seen = "the whole breast image, inside the dashed frame"
     else:
-        seen = "the centre of the breast image, inside the dashed frame where it does not cover all"
+        seen = "the centre of the breast image, inside the dashed frame"
     return {
         "Pre-contrast": phases.pre,
         "Post-contrast": phases.post,

@@ -283,7 +283,9 @@ def test_a_center_crop_shows_no_heat_where_the_network_did_not_look(tmp_path: Pa
     rows = np.flatnonzero(alpha.any(axis=1))
     assert (rows[0], rows[-1]) == (math.ceil(first - 0.5), math.ceil(last - 0.5) - 1)
     assert set(np.unique(alpha)) == {0, 255}
-    frames = PageParser(page_of(make_study(breast, contract=contract), tmp_path)).attributes("rect")
+    frames = PageParser(page_of(make_study(breast, contract=contract), tmp_path)).attributes(
+        "rect", **{"class": "seen"}
+    )
     assert [float(frames[0][name] or "nan") for name in ("x", "y", "width", "height")] == pytest.approx(
         [200 / 256 * 16, first, 200 / 256 * SIZE, last - first], abs=0.01
     )
@@ -500,10 +502,29 @@ def test_a_unilateral_study_shows_one_breast(tmp_path: Path) -> None:
     assert "Right breast" not in parser.text()
 
 
+def test_a_frame_shows_what_the_network_saw_where_that_is_all_too(tmp_path: Path) -> None:
+    breast = make_breast(image=np.zeros((100, 80), np.uint8), pixel_mm=(2.0, 0.5))
+    [frame] = PageParser(page_of(make_study(breast), tmp_path)).attributes("rect", **{"class": "seen"})
+    assert [float(frame[name] or "nan") for name in ("x", "y", "width", "height")] == [0, 0, 40, 200]
+
+
+def test_heat_beyond_the_colours_has_lines_in_the_page_and_in_the_written_overlay(tmp_path: Path) -> None:
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    heat = (100 - np.hypot(rows - 112, columns - 112)).clip(0).astype(np.float32)
+    breast = make_breast(image=np.zeros((100, 100), np.uint8), heatmap=heat)
+    study = make_study(breast, contract=make_contract(display=Display(1.0, (0.0, 60.0))))
+    paths = PageParser(page_of(study, tmp_path)).attributes("path")
+    lines = {found["class"]: found["d"] or "" for found in paths if (found.get("class") or "").startswith("ring")}
+    assert lines["ring global"].count("M") > 50
+    assert lines["ring local"] == ""  # the local scale ends at the highest
+    picture = np.asarray(overlay_image(breast, study)).astype(int)
+    assert (np.abs(picture - np.array([16, 21, 27])).sum(axis=-1) == 0).sum() > 100
+
+
 def test_the_peak_is_marked_at_its_pixel_in_millimetres(tmp_path: Path) -> None:
     breast = make_breast(image=np.zeros((100, 80), np.uint8), pixel_mm=(2.0, 0.5))
     parser = PageParser(page_of(make_study(breast), tmp_path))
-    assert parser.attributes("svg")[0]["viewbox"] == "0 0 40.00 200.00"
+    assert parser.attributes("svg", **{"class": "mark"})[0]["viewbox"] == "0 0 40.00 200.00"
     assert parser.attributes("g")[0]["transform"] == "translate(35.25 101.00)"
 
 
