@@ -98,7 +98,7 @@ def _harder(body: Body, seed: int, difficulties: Difficulties) -> Body:
     return replace(
         body,
         breasts=(breasts[0], breasts[1]),
-        sternum_fat=0.5 * sternum * lower,
+        sternum_fat=0.3 * sternum * lower,
         background_enhancement=max(body.background_enhancement, 0.25 + 0.4 * background)
         if background
         else body.background_enhancement,

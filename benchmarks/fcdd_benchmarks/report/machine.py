@@ -15,6 +15,13 @@ GPU_FACTS = ("name", "driver_version", "memory.total", "clocks.sm", "power.draw"
 """As `nvidia-smi --query-gpu` names them."""
 
 
+VECTOR_FLAGS = (
+    *("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_int8", "amx_bf16"),
+    *("asimd", "asimddp", "i8mm", "bf16", "sve"),
+)
+"""As /proc/cpuinfo names them, on x86-64 and on Arm."""
+
+
 @dataclass(frozen=True)
 class Machine:
     """A machine while it measured."""
@@ -32,12 +39,16 @@ class Machine:
     """By package; `not installed` where it is not."""
     gpus: tuple[dict[str, str], ...]
     """`GPU_FACTS` of each."""
+    vector_instructions: str = ""
+    """Those that matter to networks, such as `avx2 avx512f avx512_vnni`: the same model name has more or fewer of them
+    in front of it on another host. Empty in reports of earlier releases, and where Linux names none."""
 
     def rows(self) -> tuple[tuple[str, str], ...]:
         """Return pairs of words for a table."""
         versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
         return (
             ("Processor", f"{self.processor}, {self.cores} cores"),
+            *((("Vector instructions", self.vector_instructions),) if self.vector_instructions else ()),
             ("Frequency governor", self.governor or "not readable"),
             ("Memory", f"{self.memory_gb:g} GB"),
             ("GPU", "; ".join(", ".join(gpu.values()) for gpu in self.gpus) or "none"),
@@ -61,7 +72,16 @@ def this_machine(packages: Iterable[str]) -> Machine:
         python=platform.python_version(),
         versions={name: _version(name) for name in packages},
         gpus=_gpus(),
+        vector_instructions=_vector_instructions(),
     )
+
+
+def _vector_instructions() -> str:
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        name, _, flags = line.partition(":")
+        if name.strip() in ("flags", "Features"):
+            return " ".join(flag for flag in VECTOR_FLAGS if flag in flags.split())
+    return ""
 
 
 def _version(name: str) -> str:
