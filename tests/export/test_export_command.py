@@ -16,6 +16,7 @@ import torch
 from click.testing import CliRunner, Result
 from google.protobuf import text_format
 from PIL import Image
+from result_builders import make_study
 from tritonclient.grpc import model_config_pb2
 
 import fcdd_export.convert
@@ -27,6 +28,7 @@ from fcdd_export.graphs.precisions import PRECISIONS
 from fcdd_export.networks.snapshot import load_snapshot
 from fcdd_runtime.backends.golden import read_golden
 from fcdd_runtime.contract import MipRecipe, OperatingPoint, read_contract
+from fcdd_runtime.report.study_page import study_page
 from support import PublishedCase, WriteSnapshot
 
 DESCRIPTIONS = {"config.pbtxt", "contract.json", "golden.npz", "export_report.json", "export_report.md"}
@@ -90,6 +92,39 @@ def test_the_contract_says_what_went_into_the_model(snapshot: Path, tmp_path: Pa
     assert (contract.precision, contract.max_batch_size, contract.mean) == ("fp16", 16, (0.2, 0.2, 0.2))
     assert contract.snapshot_sha256 == load_snapshot(snapshot).sha256
     assert set(contract.versions) == {"fcdd-edge", "torch", "onnx", "onnxruntime", "numpy"}
+
+
+def test_an_export_without_a_recipe_says_that_it_is_assumed(snapshot: Path, tmp_path: Path) -> None:
+    repo = tmp_path / "repo"
+    assert run(snapshot, "--repo", repo).exit_code == 0
+    contract = read_contract(repo / "fcdd_fp16")
+    assert contract.recipe == MipRecipe(crop="field", air="keep")
+    assert [note.startswith("Recipe assumed: ") for note in contract.notes] == [True]
+    assert "Recipe assumed: " in (repo / "fcdd_fp16" / "export_report.md").read_text()
+    # The study's report shows the notes of the contract.
+    result = make_study(contract=replace(contract, notes=contract.notes))
+    assert "Model: Recipe assumed: " in study_page(result, "study")
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_a_recipe_beside_the_snapshot_holds_unless_another_is_given(
+    snapshot: Path, tmp_path: Path, given: bool
+) -> None:
+    (snapshot / "recipe.toml").write_text('crop = "breast"\nair = "clear"\n')
+    other = tmp_path / "other.toml"
+    other.write_text("posterior_margin_mm = 12.5\n")
+    options = ["--recipe", other] if given else []
+    assert run(snapshot, *options, "--repo", tmp_path / "repo").exit_code == 0
+    contract = read_contract(tmp_path / "repo" / "fcdd_fp16")
+    expected = MipRecipe(posterior_margin_mm=12.5) if given else MipRecipe(crop="breast", air="clear")
+    assert (contract.recipe, contract.notes) == (expected, ())
+    assert "crop " in (tmp_path / "repo" / "fcdd_fp16" / "export_report.md").read_text()
+
+
+@pytest.mark.parametrize("text", ['crop = "both"', "crop_margin_mm = -1", 'air = "white"', "crop = 1"])
+def test_a_recipe_beside_the_snapshot_that_cannot_be_used_is_refused(snapshot: Path, tmp_path: Path, text: str) -> None:
+    (snapshot / "recipe.toml").write_text(text)
+    assert_refused(run(snapshot, "--repo", tmp_path / "repo"), 2, "recipe", tmp_path / "repo")
 
 
 def test_the_configuration_batches_warms_up_and_holds_contract_and_golden_vectors(repository: Path) -> None:
