@@ -1,5 +1,6 @@
 """A real breast examination: the scanner's own projections judge ours, and what is missing is put to review."""
 
+import math
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -12,13 +13,17 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
+from fcdd_export.networks.snapshot import load_snapshot
+from fcdd_runtime.backends import open_folder
 from fcdd_runtime.breasts.projection import Projection, project
 from fcdd_runtime.breasts.split import split_breasts
-from fcdd_runtime.contract import MipRecipe
+from fcdd_runtime.contract import MipRecipe, ModelContract
+from fcdd_runtime.images.network_input import image_position, resize_image
 from fcdd_runtime.phases.choose import Phases, split_phases
 from fcdd_runtime.phases.manual import ManualPhases, manual_phases
+from fcdd_runtime.score_study import finish, infer, prepare
 from fcdd_runtime.study.read import Study, read_studies
-from support import REFERENCE_VARIABLE, assert_review, reviews
+from support import REFERENCE_VARIABLE, ExportSnapshot, assert_review, reviews
 
 ROOT = Path(os.environ.get(REFERENCE_VARIABLE, "")) / "real_breast"
 pytestmark = pytest.mark.skipif(
@@ -191,3 +196,44 @@ def test_cropped_images_end_at_the_skin_and_lead_back_to_the_same_voxels() -> No
             assert image.voxel(row, column) == field.voxel(*place)
             assert image.patient_mm(row, column) == field.patient_mm(*place)
             assert image.enhancement[row, column] == field.enhancement[place]
+
+
+BUNDLED = Path(__file__).parents[2] / "examples/phantom/snapshot"
+LARGEST_SHARE_OVER_AIR = 0.02
+
+
+def cells_that_see(pixels: npt.NDArray[np.bool_], contract: ModelContract) -> npt.NDArray[np.bool_]:
+    """Which cells of the map have nothing but such pixels, bool (size, size), in their receptive fields."""
+    upsampling = contract.upsampling
+    rows, columns = contract.map_shape
+    seen = np.zeros((rows, columns), np.bool_)
+    for row, column in np.ndindex(rows, columns):
+        fields = []
+        for cell in (row, column):
+            first = cell * upsampling.jump + upsampling.shift - (upsampling.extent - 1) / 2
+            fields.append(slice(max(0, math.floor(first)), math.ceil(first + upsampling.extent)))
+        seen[row, column] = pixels[fields[0], fields[1]].all()
+    return seen
+
+
+def test_the_bundled_network_is_silent_over_air_and_looks_at_breasts(export: ExportSnapshot, tmp_path: Path) -> None:
+    trained = load_snapshot(BUNDLED)
+    folder = export(BUNDLED, "bundled", "fp32", tmp_path, recipe=trained.recipe)
+    with open_folder(folder) as backend:
+        contract, prepared = backend.contract, prepare(study_in(ROOT), backend.contract)
+        result = finish(prepared, *infer(prepared, backend), contract)
+    over_air, over_breasts = [], []
+    for breast, found in zip(prepared.breasts, result.breasts, strict=True):
+        air = resize_image(np.where(breast.air, 255, 0).astype(np.uint8), contract.resize)
+        only_air, breast_cells = cells_that_see(air == 255, contract), ~cells_that_see(air > 0, contract)
+        over_air.append(found.anomaly_map[only_air])
+        over_breasts.append(found.anomaly_map[breast_cells])
+        row, column = found.peak.image_pixel
+        assert not breast.air[row, column]
+        # The heatmap's maximum itself, not only the pixel that is named for it, lies on the breast or at its skin.
+        at = image_position(found.peak.heatmap_pixel, breast.pixels.shape, contract.resize)
+        near = np.hypot(*(np.argwhere(~breast.air) - at).T * breast.pixel_mm[0]).min()
+        assert near <= 5
+    assert sum(len(cells) for cells in over_air) > 20
+    share = np.concatenate(over_air).mean() / np.concatenate(over_breasts).mean()
+    assert share <= LARGEST_SHARE_OVER_AIR

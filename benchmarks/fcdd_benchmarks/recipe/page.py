@@ -13,6 +13,8 @@ from fcdd_runtime.report.pages import data_uri
 
 HEIGHT = 260
 """Of a picture, pixels."""
+BRIGHTER = 8
+"""How many times a difference is shown."""
 _SCALED = {
     "squash": "as they are, or both sides scaled",
     "shorter_side_center_crop": "the shorter side scaled, and the centre taken",
@@ -51,7 +53,8 @@ def _shown(value: object) -> str:
 
 def _pictures(worst: Sequence[Compared]) -> Iterator[Plot]:
     for one in worst:
-        difference = np.abs(one.theirs.astype(np.int16) - one.ours).astype(np.uint8)
+        apart = np.abs(one.theirs.astype(np.int16) - one.ours)
+        difference = np.clip(BRIGHTER * apart, 0, 255).astype(np.uint8)
         pictures = [Image.fromarray(pixels) for pixels in (one.theirs, one.ours, difference)]
         width = round(one.theirs.shape[1] * HEIGHT / one.theirs.shape[0])
         inside = "".join(
@@ -63,5 +66,5 @@ def _pictures(worst: Sequence[Compared]) -> Iterator[Plot]:
         yield Plot(
             f"Image {one.number}: {one.similarity.difference:.2f} grey levels apart",
             f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{inside}</svg>'.encode(),
-            "The site's, ours, and their difference. Images are numbered from 1 in the order of their names.",
+            f"The site's, ours, and {BRIGHTER} times their difference. Numbers follow the order of names.",
         )

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from fcdd_runtime.breasts.crop import Part, crop_parts, window_high
 from fcdd_runtime.breasts.projection import Projection
-from fcdd_runtime.breasts.sternum import find_deepest_skin_row, find_lone_breast, find_sternum
+from fcdd_runtime.breasts.sternum import find_deepest_skin_row, find_lone_breast, find_sternum, skin_behind_contact
 from fcdd_runtime.breasts.which_sides import MIN_BILATERAL_MM, Side, check_two_sides, find_only_side
 from fcdd_runtime.contract import MipRecipe
 from fcdd_runtime.errors import StudyError
@@ -116,7 +116,8 @@ def split_breasts(
     if sternum is None and may_show_both and columns * projection.pixel_mm[1] >= MIN_BILATERAL_MM:
         lone = find_lone_breast(projection.pre_mean, projection.pixel_mm)
     if sternum is not None:
-        middle, end_row = sternum.midline, _posterior_cut(projection, sternum.skin_row, recipe)
+        skin_row = skin_behind_contact(sternum, projection.pre_mean, projection.pixel_mm)
+        middle, end_row = sternum.midline, _posterior_cut(projection, skin_row, recipe)
         midline_mm = projection.x_mm(middle - 0.5)
         parts = _halves(projection, middle, end_row)
     elif lone is not None:

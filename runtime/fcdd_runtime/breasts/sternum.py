@@ -21,6 +21,14 @@ MIN_PEAK_DISTANCE_MM = 20.0
 FLOOR_SHARE = 0.1
 """The floor of the valley reaches up to this share of its depth."""
 
+MOST_SLICES = 0.6
+"""Share of the chest's mean signal over the sternum that skin reaches which is there in most slices."""
+CHEST_MM, BESIDE_MM = 80.0, 6.0
+"""How far behind the skin, and beside the midline, the chest's signal is taken from."""
+CONTACT_MM = 10.0
+"""Skin that most slices show lies less than this behind the foremost (2 mm on a real examination, up to 4 mm on drawn
+ones), unless breasts touch each other in front of it."""
+
 LONE_ABOVE_MM, LONE_OFF_MM = 30.0, 40.0
 """A lone breast stands so far out of the other side, and lies so far off the middle. Breasts of one patient differ by
 less in height unless the smaller one leaves a valley over the sternum."""
@@ -104,6 +112,21 @@ def find_sternum(pre: FloatArray, pixel_mm: tuple[float, float]) -> Sternum | No
     last = int(walls[walls > valley].min(initial=len(height_mm))) - 1
     skin_row = int(np.median(profile.surface[first : last + 1]))
     return Sternum(midline=(first + last) // 2 + 1, skin_row=skin_row, confidence=confidence)
+
+
+def skin_behind_contact(sternum: Sternum, pre_mean: FloatArray, pixel_mm: tuple[float, float]) -> int:
+    """Return the row of the skin over the sternum, also where breasts touch each other in front of it in some slices.
+
+    Parameters
+    ----------
+    sternum : as it was found; in a maximum, breasts that touch in one slice are skin
+    pre_mean, pixel_mm : as in `find_sternum`
+    """
+    beside = max(1, round(BESIDE_MM / pixel_mm[1]))
+    profile = np.median(pre_mean[:, max(0, sternum.midline - beside) : sternum.midline + beside], axis=1)
+    chest = profile[sternum.skin_row : sternum.skin_row + max(1, round(CHEST_MM / pixel_mm[0]))]
+    row = int(np.argmax(profile >= MOST_SLICES * chest.max(initial=0.0)))
+    return row if (row - sternum.skin_row) * pixel_mm[0] > CONTACT_MM else sternum.skin_row
 
 
 def find_lone_breast(pre_mean: FloatArray, pixel_mm: tuple[float, float]) -> LoneBreast | None:

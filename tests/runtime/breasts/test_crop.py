@@ -94,6 +94,19 @@ def test_the_larger_breast_does_not_size_the_box_of_the_smaller() -> None:
     assert [image.first_row for image in images] == [20 + FRONT + 8 - 4, 20 + FRONT - 4]
 
 
+@pytest.mark.parametrize("slices", [1, 3, 5])
+def test_breasts_that_touch_each_other_in_some_slices_are_not_cut_off_behind(slices: int) -> None:
+    expected, _ = split(body(20))
+    voxels = body(20)
+    bridge = np.zeros(voxels.shape[2:], np.bool_)
+    bridge[20 + FRONT + 6 : 20 + SKIN, 30:70] = True
+    for phase, value in ((0, 200), (1, 260)):
+        voxels[phase, :slices, bridge.nonzero()[0], bridge.nonzero()[1]] = value
+    images, findings = split(voxels)
+    assert findings == ()
+    assert [box[1] for box in boxes(images)] == [box[1] for box in boxes(expected)]
+
+
 def with_noise(voxels: Voxels) -> None:
     voxels += np.abs(np.random.default_rng(1).normal(0, 12, voxels.shape))
 

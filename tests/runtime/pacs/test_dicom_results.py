@@ -9,7 +9,7 @@ import tempfile
 import warnings
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -369,9 +369,12 @@ ORIENTATIONS = [
 @pytest.mark.parametrize("mock", ORIENTATIONS, ids=lambda mock: f"{mock.axes}-{mock.backwards}-{mock.turned_degrees:g}")
 @pytest.mark.parametrize("resize", [Resize("squash", SIZE, SIZE), Resize("shorter_side_center_crop", SIZE, 256)])
 @pytest.mark.parametrize("mirror", [False, True], ids=["", "mirrored"])
-def test_the_map_lies_on_the_projection(mock: MockStudy, resize: Resize, mirror: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("crop", ["field", "breast"])
+def test_the_map_lies_on_the_projection(
+    mock: MockStudy, resize: Resize, mirror: bool, crop: Literal["field", "breast"], tmp_path: Path
+) -> None:
     """One peak defines the map's place; another one, traced by the projection itself, must be where the map says."""
-    contract = make_contract(resize=resize, recipe=MipRecipe(mirror_left=mirror))
+    contract = make_contract(resize=resize, recipe=MipRecipe(mirror_left=mirror, crop=crop))
     mock.write(tmp_path / "study")
     study = read_study(tmp_path / "study")
     result, other = (score_study(study, FakeBackend(contract, cell)) for cell in ((8, 7), (19, 22)))
