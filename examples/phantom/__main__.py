@@ -147,6 +147,8 @@ def _truth(phantom: Phantom) -> dict[str, Any]:
 
 def _write_images(split: Split, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
+    for earlier in out.glob("*_[LR]_*.png"):
+        earlier.unlink()
     for example in examples_of(split):
         kind = "lesion" if example.lesions else "normal"
         name = f"{example.seed}_{example.image.laterality}_{kind}.png"

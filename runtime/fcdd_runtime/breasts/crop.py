@@ -67,8 +67,8 @@ def crop_parts(parts: Sequence[Part], recipe: MipRecipe) -> tuple[list[Part], tu
         if outline is None:
             findings.append(Finding("no-skin", f"The skin of the {side} breast was not found; its image is whole."))
             chosen.append(part)
-        elif _enhances(part, outline.silent, bright):
-            sentence = f"What was taken for air beside the {side} breast enhances; its image is whole."
+        elif _enhances(part, _left_out(part, fit) & ~outline.markers, bright):
+            sentence = f"What was taken for air around the {side} breast enhances; its image is whole."
             findings.append(Finding("air-enhances", sentence))
             chosen.append(part)
         else:
@@ -89,8 +89,8 @@ class _Outline:
     foremost: int
     outermost: int
     air: npt.NDArray[np.bool_]
-    silent: npt.NDArray[np.bool_]
-    """Of the air, what has to be silent: all but the surroundings of a marker or two, which move between phases."""
+    markers: npt.NDArray[np.bool_]
+    """Surroundings of a marker or two, which may move between the phases."""
 
 
 def _outline(part: Part) -> _Outline | None:
@@ -104,7 +104,7 @@ def _outline(part: Part) -> _Outline | None:
     air, markers = air_around(body, pixel_mm)[part.rows], islands[part.rows]
     if markers.sum() * math.prod(pixel_mm) > MAX_MARKERS_MM2:
         markers[:] = False
-    return _Outline(*skin, air, air & ~widened(markers, pixel_mm))
+    return _Outline(*skin, air, widened(markers, pixel_mm))
 
 
 def _fit(part: Part, outline: _Outline, recipe: MipRecipe) -> Part:
@@ -120,14 +120,22 @@ def _fit(part: Part, outline: _Outline, recipe: MipRecipe) -> Part:
     return replace(part, rows=rows, columns=columns, air=air if recipe.air == "clear" else None)
 
 
-def _enhances(part: Part, air: npt.NDArray[np.bool_], bright: float) -> bool:
-    """Whether something as large as a small lesion is brighter than that in what was taken for air."""
+def _left_out(part: Part, fit: Part) -> npt.NDArray[np.bool_]:
+    """Return which pixels of a part its fit does not show: those outside of its box, and those that are cleared."""
+    left_out = np.ones(part.maximum.shape, dtype=np.bool_)
+    left, right = (column - part.columns.start for column in (fit.columns.start, fit.columns.stop))
+    left_out[fit.rows.start - part.rows.start :, left:right] = False if fit.air is None else fit.air
+    return left_out
+
+
+def _enhances(part: Part, left_out: npt.NDArray[np.bool_], bright: float) -> bool:
+    """Whether something as large as a small lesion is brighter than that in what is left out."""
     step_rows, step_columns = (max(1, round(SMALLEST_MM / size)) for size in part.projection.pixel_mm)
     rows, columns = part.maximum.shape
     if rows < step_rows or columns < step_columns:
         return False
     total = np.zeros((rows + 1, columns + 1))
-    total[1:, 1:] = np.where(air, part.maximum, 0).cumsum(axis=0, dtype=np.float64).cumsum(axis=1)
+    total[1:, 1:] = np.where(left_out, part.maximum, 0).cumsum(axis=0, dtype=np.float64).cumsum(axis=1)
     boxes = total[step_rows:] - total[:-step_rows]
     boxes = boxes[:, step_columns:] - boxes[:, :-step_columns]
     return bool(boxes.max() > bright * step_rows * step_columns)

@@ -9,6 +9,11 @@ from fcdd_runtime.volumes.volume import FloatArray
 
 SKIN_MM = 10.0
 """A column's surface is where body begins that goes on for this long, so that ghosts and noise in air are passed."""
+LASTING_SHARE = 0.8
+"""Share of such a run that is body."""
+ABOVE_NOISE, LEAST_SIGNAL = 4.0, 0.02
+"""Body is brighter than so many times the noise in air, and than this share of bright body, where the air is all 0. Of
+a real examination's air 99 % stays below three times its median."""
 MIN_CONTRAST = 2.0
 """How much brighter than air the body is at least, mean against mean; noise alone has less."""
 GUARD_MM = 5.0
@@ -30,7 +35,7 @@ def front_surface(body: Mask, row_mm: float) -> npt.NDArray[np.intp]:
     rows = len(body)
     length = min(max(1, round(SKIN_MM / row_mm)), rows)
     total = np.concatenate([np.zeros((1, body.shape[1]), dtype=np.intp), np.cumsum(body, axis=0)])
-    lasting = total[length:] - total[:-length] >= 0.8 * length
+    lasting = total[length:] - total[:-length] >= LASTING_SHARE * length
     starts = body[: len(lasting)] & lasting
     return np.where(starts.any(axis=0), starts.argmax(axis=0), rows)
 
@@ -39,20 +44,30 @@ def body_beside(projection: Projection, columns: slice) -> tuple[Mask, Mask] | N
     """Find which pixels of some columns show body before contrast.
 
     A mean along the body hides a breast that fills a few slices, a maximum hides fat beside bright skin; both are
-    judged against the whole projection and against these columns alone, where a weak coil leaves one side dark.
+    judged against the whole projection and against these columns alone, where a weak coil leaves one side dark. Where
+    a coil weakens towards the front, no threshold between bright and dark finds all of a breast, so whatever stands
+    out of the noise in air is body too.
 
     Returns
     -------
     body : (rows, columns); None if nothing stands out
-    islands : what else is as bright, such as marker capsules
+    islands : what else is bright, such as marker capsules
     """
     bright = np.zeros(projection.maximum.shape, dtype=np.bool_)[:, columns]
     body = bright.copy()
     for image in (projection.pre_mean, projection.pre_maximum):
         whole, beside = body_mask(image), body_mask(image[:, columns])
         bright |= whole[:, columns] | beside
-        body |= without_islands(whole)[:, columns] | without_islands(beside)
+        body |= without_islands(whole | _above_noise(image, whole))[:, columns] | without_islands(beside)
     return (body, bright & ~body) if stands_out(projection.pre_mean[:, columns], body) else None
+
+
+def _above_noise(image: FloatArray, bright: Mask) -> Mask:
+    """Return what is far brighter than most of what is dark in an image, which is air if there is air at all."""
+    if bright.all() or not bright.any():
+        return bright
+    dark, body = float(np.median(image[~bright])), float(np.median(image[bright]))
+    return np.asarray(image > max(ABOVE_NOISE * dark, LEAST_SIGNAL * body))
 
 
 def air_around(body: Mask, pixel_mm: tuple[float, float]) -> Mask:
@@ -73,21 +88,34 @@ def widened(mask: Mask, pixel_mm: tuple[float, float]) -> Mask:
 
 
 def outermost_skin(body: Mask, laterality: str, pixel_mm: tuple[float, float]) -> tuple[int, int] | None:
-    """Find how far one breast reaches, in pixels of what is given.
+    """Find how far the body reaches beside one breast, in pixels of what is given.
+
+    Skin is body that goes on for `SKIN_MM` to the back or to the side, so that the thin skin of a dark breast counts.
+    What lies apart counts too, as the front of a breast behind a dark band does: an arm makes a box larger.
 
     Parameters
     ----------
-    body : of this side, in front of the cut behind the chest wall; an arm that lies apart is no breast
+    body : of this side, in front of the cut behind the chest wall
     laterality : `R` or `L`: the breast's outer side is that of the first or of the last column
 
     Returns
     -------
-    row : of its foremost skin
-    column : of its outermost skin; None if there is no body that is as large as a breast
+    row : of the foremost skin
+    column : of the outermost skin; None if there is none
     """
-    breast = without_islands(body, 1.0)
-    from_side = breast.T if laterality == "R" else breast.T[::-1]
-    front, side = front_surface(breast, pixel_mm[0]).min(), front_surface(from_side, pixel_mm[1]).min()
-    if front == len(breast) or side == len(from_side):
+    lasting = _lasting(body, pixel_mm[0]) | _lasting(body.T, pixel_mm[1]).T
+    rows, columns = np.flatnonzero(lasting.any(axis=1)), np.flatnonzero(lasting.any(axis=0))
+    if not len(rows):
         return None
-    return int(front), int(side if laterality == "R" else len(from_side) - 1 - side)
+    return int(rows[0]), int(columns[0] if laterality == "R" else columns[-1])
+
+
+def _lasting(body: Mask, row_mm: float) -> Mask:
+    """Return which pixels of the body lie in a run of `SKIN_MM` down a column."""
+    length = min(max(1, round(SKIN_MM / row_mm)), len(body))
+    total = np.concatenate([np.zeros((1, body.shape[1]), dtype=np.intp), np.cumsum(body, axis=0)])
+    starts = total[length:] - total[:-length] >= LASTING_SHARE * length
+    inside = np.zeros_like(body)
+    for step in range(length):
+        inside[step : step + len(starts)] |= starts
+    return inside & body

@@ -87,6 +87,7 @@ def test_the_larger_breast_does_not_size_the_box_of_the_smaller() -> None:
     voxels = body(20)
     middle = 50
     smaller = np.roll(voxels[..., :middle], 8, axis=2)
+    smaller[:, :, :8] = 4
     smaller[:, :, 20 + SKIN - 6 :] = voxels[:, :, 20 + SKIN - 6 :, :middle]
     voxels[..., :middle] = smaller
     images, findings = split(voxels)
@@ -124,13 +125,7 @@ def with_capsules(voxels: Voxels) -> None:
             voxels[phase, 4:6, row : row + 3, column : column + 3] = 900
 
 
-def with_an_arm(voxels: Voxels) -> None:
-    """An arm beside the breast, apart from the body, with a vessel in it."""
-    voxels[:, 4:, 30:64, 0:6] = 200
-    voxels[1, 4:, 45:48, 2:4] = 500
-
-
-@pytest.mark.parametrize("disturb", [with_noise, with_coil_noise, with_capsules, with_an_arm])
+@pytest.mark.parametrize("disturb", [with_noise, with_coil_noise, with_capsules])
 def test_what_lies_around_the_body_does_not_move_the_boxes(disturb: object) -> None:
     expected, _ = split(body(40))
     voxels = body(40)
@@ -203,3 +198,67 @@ def test_the_pixel_under_a_position_is_the_same_with_both_crops() -> None:
         places.append((image.voxel(row, column), image.patient_mm(row, column), image.source(row, column)))
     assert places[0][0] == (7, 62, 70)
     assert places[0] == places[1] == places[2]
+
+
+LESION = (slice(40 + FRONT + 4, 40 + FRONT + 7), slice(70, 73))
+"""Some millimetres behind the left nipple."""
+
+
+def with_lesion(voxels: Voxels, place: tuple[slice, slice] = LESION) -> Voxels:
+    rows, columns = place
+    voxels[1, 4:6, rows, columns] = voxels[0, 4:6, rows, columns] + 300
+    return voxels
+
+
+def lost(voxels: Voxels, recipe: MipRecipe, place: tuple[slice, slice] = LESION) -> bool:
+    """Whether a pixel of a place is in no image, or cleared, without review."""
+    images, findings = split(voxels, recipe)
+    seen = np.zeros(voxels.shape[2:], np.bool_)
+    for image in images:
+        rows, columns = image.air.shape
+        seen[image.first_row : image.first_row + rows, image.first_column : image.first_column + columns] |= ~image.air
+    return not seen[place].all() and not reviews(findings)
+
+
+CLEARED = replace(RECIPE, air="clear")
+
+
+def test_the_front_of_a_breast_behind_a_dark_band_is_not_lost() -> None:
+    voxels = body(40)
+    voxels[:, :, 40 + FRONT + 16 : 40 + FRONT + 18, 50:] = 4  # such as a saturation band
+    assert not lost(with_lesion(voxels), CLEARED)
+
+
+@pytest.mark.parametrize("fat", [6, 10, 20, 40])
+def test_a_breast_of_dark_fat_with_bright_gland_is_not_lost(fat: int) -> None:
+    voxels = body(40)
+    front = voxels[:, :, : 40 + SKIN + 1]
+    front[front > 100] = fat
+    gland = slice(40 + FRONT + 5, 40 + SKIN - 6)
+    voxels[:, :, gland, 20:38] = voxels[:, :, gland, 62:80] = 140
+    place = (slice(40 + FRONT + 8, 40 + FRONT + 11), slice(68, 71))
+    assert not lost(with_lesion(voxels, place), CLEARED, place)
+
+
+@pytest.mark.parametrize("decay_mm", [25.0, 40.0, 60.0])
+def test_a_coil_that_weakens_to_the_front_loses_no_breast_and_no_lesion_that_it_dims(decay_mm: float) -> None:
+    voxels = with_lesion(body(40))
+    behind_mm = np.clip(40 + SKIN + 10 - np.arange(voxels.shape[2]), 0, None)[:, None] * DY
+    assert not lost(np.hypot(voxels * np.exp(-behind_mm / decay_mm), 1.0), CLEARED)
+
+
+@pytest.mark.parametrize("margin", [0.0, 2.5, 5.0])
+def test_what_enhances_in_front_of_a_narrow_margin_is_not_lost(margin: float) -> None:
+    rows, columns, voxels = slice(40 + FRONT - 2, 40 + FRONT + 1), slice(68, 73), body(40)
+    voxels[:, 4:6, rows, columns] = 10
+    voxels[1, 4:6, rows, columns] = 510
+    assert not lost(voxels, replace(CLEARED, crop_margin_mm=margin), (rows, columns))
+
+
+def test_tissue_beside_the_breast_is_in_its_image() -> None:
+    voxels = body(40)
+    fold = slice(40 + SKIN - 12, 40 + SKIN + 14)
+    voxels[:, :, fold, 89:] = 200
+    voxels[:, :, fold, 89] = 4
+    place = (slice(40 + SKIN - 8, 40 + SKIN - 5), slice(93, 96))
+    assert not lost(with_lesion(voxels, place), CLEARED, place)
