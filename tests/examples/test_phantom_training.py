@@ -16,6 +16,7 @@ from fcdd_runtime.contract import SCHEMA_VERSION, Display, EngineSource, MipReci
 from phantom import __main__ as command
 from phantom import draw_phantom
 from phantom.dataset import RESIZE, Split, breasts_of
+from phantom.difficulties import DIFFICULTIES
 from phantom.evaluate import evaluation, findings_of, operating_point
 from phantom.train import (
     NET,
@@ -128,9 +129,11 @@ def test_recorded_figures_are_of_the_bundled_snapshot_and_good_enough() -> None:
     report: dict[str, Any] = json.loads((SNAPSHOT / "evaluation.json").read_text(encoding="utf-8"))
     digest = hashlib.sha256((SNAPSHOT / "snapshot.pt").read_bytes()).hexdigest()
     assert report["model"]["snapshot_sha256"] == digest
-    assert (report["auc"]["normals"], report["auc"]["anomalies"]) == (300, 100)
+    assert (report["auc"]["normals"], report["auc"]["anomalies"]) == (441, 150)
     assert report["auc"]["auc"] >= 0.90
-    assert report["localisation"]["all"]["share"] >= 0.80
+    assert report["localisation"]["all"]["share"] >= 0.90
+    assert set(report["one_difficulty"]) == {"none", *DIFFICULTIES}
+    assert all(figures["auc"]["auc"] >= 0.85 for figures in report["one_difficulty"].values())
 
 
 def _contract() -> ModelContract:

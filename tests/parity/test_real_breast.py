@@ -225,9 +225,8 @@ def test_the_bundled_network_is_silent_over_air_and_looks_at_breasts(export: Exp
     over_air, over_breasts = [], []
     for breast, found in zip(prepared.breasts, result.breasts, strict=True):
         air = resize_image(np.where(breast.air, 255, 0).astype(np.uint8), contract.resize)
-        only_air, breast_cells = cells_that_see(air == 255, contract), ~cells_that_see(air > 0, contract)
-        over_air.append(found.anomaly_map[only_air])
-        over_breasts.append(found.anomaly_map[breast_cells])
+        over_air.append(found.anomaly_map[cells_that_see(air == 255, contract)])
+        over_breasts.append(found.anomaly_map[cells_that_see(air == 0, contract)])
         row, column = found.peak.image_pixel
         assert not breast.air[row, column]
         # The heatmap's maximum itself, not only the pixel that is named for it, lies on the breast or at its skin.
