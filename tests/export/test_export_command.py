@@ -308,7 +308,8 @@ def test_an_accepted_drift_is_published_with_its_reason_in_the_contract(
     result = run(snapshot, "--accept-drift", "trial on the bench", "--repo", tmp_path / "repo")
     assert result.exit_code == 0, result.output
     folder = tmp_path / "repo" / "fcdd_fp16"
-    [note] = read_contract(folder).notes
+    assumed, note = read_contract(folder).notes
+    assert assumed.startswith("Recipe assumed: ")
     assert note.endswith(": trial on the bench") and "scores by" in note
     assert "**Accepted beyond the limits:** scores by" in (folder / "export_report.md").read_text()
 
@@ -350,7 +351,12 @@ def test_int8_for_cpus_brings_the_graph_for_tensorrt_with_it(snapshot: Path, tmp
 def test_int8_that_only_cpus_stand_is_published_for_them_and_builds_no_engine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The bundled network's leaky ReLUs lose too much where half of the codes are for what is below 0."""
+    """The bundled network's leaky ReLUs lose far more where half of the codes are for what is below 0.
+
+    The gate refuses its form for CPUs too, by less; here it is let through, to see what follows from one form alone.
+    """
+    int8 = PRECISIONS["int8"]
+    monkeypatch.setitem(PRECISIONS, "int8", replace(int8, limits=replace(int8.limits, map_of_set=0.15)))
     monkeypatch.chdir(Path(__file__).parents[2])
     result = run("--precision", "int8", "--repo", tmp_path / "repo")
     assert result.exit_code == 0, result.output
