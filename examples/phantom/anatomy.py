@@ -114,7 +114,7 @@ def skin_surface(body: Body, x: FloatArray, z: FloatArray) -> FloatArray:
     """Return y of the skin, mm, at body coordinates that broadcast together."""
     surface = chest_surface(body, x) - sum(breast.protrusion * _mound(breast, x, z) for breast in body.breasts)
     if body.sternum_fat:
-        surface = np.minimum(surface, chest_surface(body, x) - body.sternum_fat * np.exp(-((x / 45) ** 2)) + 0 * z)
+        surface = np.minimum(surface, chest_surface(body, x) - body.sternum_fat * np.exp(-((x / 45) ** 2)))
     return surface
 
 

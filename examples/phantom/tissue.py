@@ -236,7 +236,7 @@ def _paint_arms(canvas: Canvas, seed: int, body: Body, strength: float) -> None:
         r = np.sqrt(((x - across) / 24) ** 2 + ((y - front) / 30) ** 2 + (np.maximum(20 - z, 0) / 40) ** 2)
         canvas.blend(_ALL, soft_step((1 - r) * 24, 1.8), 75, 0.05, Kinetics.PERSISTENT)
         canvas.blend(_ALL, soft_step((0.7 - r) * 24, 3), 105, 0.15, Kinetics.PERSISTENT)
-        vessel = soft_step(3 - np.hypot(x - across + side * 6, y - front) - 0.0 * z - np.maximum(20 - z, 0), 1.8)
+        vessel = soft_step(3 - np.hypot(x - across + side * 6, y - front) - np.maximum(20 - z, 0), 1.8)
         canvas.blend(_ALL, vessel, 100, body.vessel_enhancement, Kinetics.WASHOUT)
 
 

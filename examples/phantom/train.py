@@ -7,7 +7,7 @@ and 3; Ruff et al., ICLR 2021).
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from fcdd_export.networks.recipe import recipe_text
 from fcdd_export.networks.registry import published_network
 from fcdd_export.networks.served import pseudo_huber
 from phantom.dataset import RECIPE
@@ -151,8 +152,7 @@ def write_snapshot(network: nn.Module, statistics: Statistics, options: Training
     (folder / "config.txt").write_text(f"{text}\n\n{config}\n\n", encoding="utf-8")
     channels = {"mean": [statistics.mean] * 3, "std": [statistics.std] * 3}
     (folder / "normalization.json").write_text(json.dumps(channels, indent=2) + "\n", encoding="utf-8")
-    entries = [f"{name} = {json.dumps(value)}" for name, value in asdict(RECIPE).items()]
-    (folder / "recipe.toml").write_text("\n".join(entries) + "\n", encoding="utf-8")
+    (folder / "recipe.toml").write_text(recipe_text(RECIPE), encoding="utf-8")
 
 
 def _published_config(options: TrainingOptions) -> dict[str, object]:

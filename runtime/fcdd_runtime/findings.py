@@ -9,6 +9,9 @@ from typing import Literal
 
 Severity = Literal["error", "review", "note"]
 
+SIDES = {"R": "right", "L": "left"}
+"""How sentences name a laterality."""
+
 
 @dataclass(frozen=True)
 class Kind:

@@ -8,7 +8,7 @@ from fcdd_runtime.breasts.projection import Projection, project
 from fcdd_runtime.breasts.split import BreastImage, separate_breasts, split_breasts
 from fcdd_runtime.contract import MipRecipe, ModelContract
 from fcdd_runtime.errors import StudyError
-from fcdd_runtime.findings import Finding
+from fcdd_runtime.findings import SIDES, Finding
 from fcdd_runtime.images.grey_range import unlike_verified
 from fcdd_runtime.images.heatmap import upsample
 from fcdd_runtime.images.network_input import GreyImage, infer_images
@@ -20,8 +20,6 @@ from fcdd_runtime.result import BreastResult, PhaseChoice, SplitChoice, StudyRes
 from fcdd_runtime.study.patient import check_one_patient
 from fcdd_runtime.study.read import Study
 from fcdd_runtime.volumes.volume import noting_blank_rows
-
-_SIDES = {"R": "right", "L": "left"}
 
 
 @dataclass(frozen=True)
@@ -155,7 +153,7 @@ def check_grey(breasts: Sequence[BreastImage], contract: ModelContract) -> tuple
     return tuple(
         Finding(
             "unlike-verified",
-            f"The image of the {_SIDES[laterality]} breast is unlike those that the model was verified on: {words}.",
+            f"The image of the {SIDES[laterality]} breast is unlike those that the model was verified on: {words}.",
         )
         for laterality, words in unlike.items()
         if words

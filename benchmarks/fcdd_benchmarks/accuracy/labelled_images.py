@@ -1,7 +1,6 @@
 """Labelled MIP images on disk: folders `normal` and `anomalous`, and where there are some, lesion masks and groups."""
 
 import csv
-import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from fcdd_benchmarks.report.document import images_sha256
 from fcdd_export.gate.roc import Groups, Labels
 from fcdd_runtime.errors import ImageError
 from fcdd_runtime.images.mip_files import find_images, read_image
@@ -63,18 +63,14 @@ def read_labelled_images(folder: Path, masks: Path | None, groups: Path | None) 
         masks = folder / MASKS_FOLDER
     if groups is None and (folder / GROUPS_FILE).exists():
         groups = folder / GROUPS_FILE
-    digest = hashlib.sha256()
-    for name, image in zip(names, images, strict=True):
-        # The names begin with their class, so that labels are hashed too.
-        digest.update(f"{len(name)} {name} {image.shape}".encode())
-        digest.update(image.tobytes())
     return LabelledImages(
         names,
         images,
         labels,
         (None,) * len(names) if masks is None else _read_masks(masks, names, images),
         None if groups is None else _read_groups(groups, names),
-        digest.hexdigest(),
+        # The names begin with their class, so that labels are hashed too.
+        images_sha256(zip(names, images, strict=True)),
     )
 
 

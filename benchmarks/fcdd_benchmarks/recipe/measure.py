@@ -1,24 +1,19 @@
 """Studies and a site's images -> the recipe that comes nearest, and how near."""
 
 import dataclasses
-import hashlib
-import json
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from statistics import fmean
-
-import numpy as np
 
 from fcdd_benchmarks.recipe.pairs import SiteImage, find_pairs
-from fcdd_benchmarks.recipe.report import MIN_CORRELATION, Alternative, RecipeReport, WorstImage
+from fcdd_benchmarks.recipe.report import MIN_CORRELATION, Alternative, RecipeReport, Similarity, WorstImage, shown
 from fcdd_benchmarks.recipe.search import EVEN, SEARCHED, Search
-from fcdd_benchmarks.recipe.similarity import Candidate, Similarity, SiteStudy
-from fcdd_benchmarks.report.document import ReportError
+from fcdd_benchmarks.recipe.similarity import Candidate, SiteStudy, mean_of
+from fcdd_benchmarks.report.document import ReportError, images_sha256
 from fcdd_benchmarks.report.estimate import Estimate, Metric
 from fcdd_benchmarks.report.machine import this_machine
+from fcdd_export.networks.recipe import recipe_text
 from fcdd_runtime.errors import GateError
 from fcdd_runtime.images.network_input import GreyImage
 from fcdd_runtime.study.read import read_studies
@@ -60,28 +55,27 @@ def measure_recipe(
     """
     pairs = find_pairs(studies, images, table)
     numbers = {pair.name: number for number, pair in enumerate(sorted(pairs, key=lambda pair: pair.name), 1)}
-    with _site_studies(pairs) as site:
-        searched = site[:: max(1, len(site) // SEARCHED)][:SEARCHED]
-        search = Search(searched)
-        best = search.find()
-        compared = [
-            Compared(numbers[image.name], image.pixels, *study.best_image(best, image))
-            for study in site
-            for image in study.images
-        ]
-        others = search.alternatives(best)
-        alternatives = tuple(
-            _alternative(name, other, search.similarity(other)) for name, found in others.items() for other in found
-        )
-        nearest = search.similarity(best)
-        undecided = tuple(
-            name
-            for name, found in others.items()
-            if name in CHOICES
-            and any(search.similarity(other).difference < nearest.difference + EVEN for other in found)
-        )
-        unlike = search.similarity(replace(best, shown="contrast"))
-    found = _mean([one.similarity for one in compared])
+    site = _site_studies(pairs)
+    searched = site[:: max(1, len(site) // SEARCHED)][:SEARCHED]
+    search = Search(searched)
+    best = search.find()
+    compared = [
+        Compared(numbers[image.name], image.pixels, *study.best_image(best, image))
+        for study in site
+        for image in study.images
+    ]
+    others = search.alternatives(best)
+    alternatives = tuple(
+        _alternative(name, other, search.similarity(other)) for name, found in others.items() for other in found
+    )
+    nearest = search.similarity(best)
+    undecided = tuple(
+        name
+        for name, found in others.items()
+        if name in CHOICES and any(search.similarity(other).difference < nearest.difference + EVEN for other in found)
+    )
+    unlike = search.similarity(replace(best, shown="contrast"))
+    found = mean_of([one.similarity for one in compared])
     _check(found, nearest, unlike)
     worst = tuple(sorted(compared, key=lambda one: -one.similarity.difference)[:SHOWN])
     report = RecipeReport(
@@ -99,7 +93,7 @@ def measure_recipe(
         alternatives=alternatives,
         without_subtraction=unlike,
         worst=tuple(WorstImage(one.number, one.similarity.difference, one.similarity.correlation) for one in worst),
-        images_sha256=_digest(pairs),
+        images_sha256=images_sha256((pair.name, pair.pixels) for pair in sorted(pairs, key=lambda pair: pair.name)),
     )
     return report, worst
 
@@ -112,13 +106,11 @@ def recipe_toml(report: RecipeReport) -> str:
     ]
     if report.undecided:
         lines.append(f"# The images do not tell: {', '.join(report.undecided)}.")
-    lines += [f"{name} = {json.dumps(value)}" for name, value in dataclasses.asdict(report.recipe).items()]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + recipe_text(report.recipe)
 
 
-@contextmanager
-def _site_studies(pairs: Sequence[SiteImage]) -> Iterator[list[SiteStudy]]:
-    """Read the studies that have images; a zip stays unpacked as long."""
+def _site_studies(pairs: Sequence[SiteImage]) -> list[SiteStudy]:
+    """Read and project the studies that have images."""
     found = []
     for path in sorted({pair.study for pair in pairs}):
         with tempfile.TemporaryDirectory(prefix="fcdd-bench-") as scratch:
@@ -126,13 +118,12 @@ def _site_studies(pairs: Sequence[SiteImage]) -> Iterator[list[SiteStudy]]:
             if len(read) != 1:
                 raise ReportError(f"{path} holds {len(read)} studies; give each a folder or zip of its own")
             found.append(SiteStudy(read[0], [pair for pair in pairs if pair.study == path]))
-    yield found
+    return found
 
 
 def _alternative(name: str, other: Candidate, similarity: Similarity) -> Alternative:
     value = other.scaling if name == "scaling" else getattr(other.recipe, name)
-    shown = str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
-    return Alternative(name, shown, similarity.difference, similarity.correlation)
+    return Alternative(name, shown(value), similarity.difference, similarity.correlation)
 
 
 def _check(found: Similarity, nearest: Similarity, unlike: Similarity) -> None:
@@ -149,18 +140,6 @@ def _check(found: Similarity, nearest: Similarity, unlike: Similarity) -> None:
         )
 
 
-def _mean(similarities: Sequence[Similarity]) -> Similarity:
-    return Similarity(fmean(one.difference for one in similarities), fmean(one.correlation for one in similarities))
-
-
 def _metrics(found: Similarity) -> Iterator[Metric]:
     yield Estimate.of_runs([found.correlation]).metric("correlation with the site's images", "higher")
     yield Estimate.of_runs([found.difference]).metric("difference from the site's images", "lower", "grey levels")
-
-
-def _digest(pairs: Sequence[SiteImage]) -> str:
-    digest = hashlib.sha256()
-    for pair in sorted(pairs, key=lambda pair: pair.name):
-        digest.update(f"{len(pair.name)} {pair.name} {pair.pixels.shape}".encode())
-        digest.update(np.ascontiguousarray(pair.pixels).tobytes())
-    return digest.hexdigest()

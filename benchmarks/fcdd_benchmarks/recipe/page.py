@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from fcdd_benchmarks.recipe.measure import Compared
-from fcdd_benchmarks.recipe.report import RecipeReport
+from fcdd_benchmarks.recipe.report import RecipeReport, shown
 from fcdd_benchmarks.report.page import Page, Plot, Section
 from fcdd_runtime.report.pages import data_uri
 
@@ -31,7 +31,7 @@ def recipe_page(report: RecipeReport, worst: Sequence[Compared]) -> Page:
     )
     if report.undecided:
         lead += f" The images do not tell {', '.join(report.undecided)}: another choice comes as near."
-    entries = [(name, _shown(value)) for name, value in dataclasses.asdict(report.recipe).items()]
+    entries = [(name, shown(value)) for name, value in dataclasses.asdict(report.recipe).items()]
     recipe = Section(
         "Recipe",
         "What recipe.toml says, for fcdd-export --recipe.",
@@ -45,10 +45,6 @@ def recipe_page(report: RecipeReport, worst: Sequence[Compared]) -> Page:
     headers = ("entry", "value", "difference, grey levels", "correlation")
     rows = [(one.entry, one.value, f"{one.difference:.2f}", f"{one.correlation:.4f}") for one in report.alternatives]
     return Page(lead, (recipe, Section("What else was tried", text, headers, tuple(rows))), tuple(_pictures(worst)))
-
-
-def _shown(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _pictures(worst: Sequence[Compared]) -> Iterator[Plot]:

@@ -1,13 +1,31 @@
 """What report.json of the recipe benchmark holds."""
 
 from dataclasses import dataclass
+from typing import Literal
 
-from fcdd_benchmarks.recipe.similarity import Scaling, Similarity
 from fcdd_benchmarks.report.document import Report
 from fcdd_runtime.contract import MipRecipe
 
+Scaling = Literal["squash", "shorter_side_center_crop"]
+"""How a breast image came to the size of the site's, as in `Resize`."""
+
 MIN_CORRELATION = 0.8
 """Images that are less alike than this were made in a way that no recipe says."""
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """Of an image made in one way and a site's."""
+
+    difference: float
+    """Root of the mean square difference, grey levels (0..255)."""
+    correlation: float
+    """Pearson's correlation of grey values; 0 where one image is all of one grey."""
+
+
+def shown(value: object) -> str:
+    """Write an entry's value for people."""
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import product
-from statistics import fmean
 from typing import Any, Literal
 
 import numpy as np
 
-from fcdd_benchmarks.recipe.similarity import Candidate, Similarity, SiteStudy
+from fcdd_benchmarks.recipe.report import Similarity
+from fcdd_benchmarks.recipe.similarity import Candidate, SiteStudy, mean_of
 from fcdd_runtime.contract import MipRecipe
 
 CROPS: tuple[Literal["field", "breast"], ...] = ("field", "breast")
@@ -52,10 +52,7 @@ class Search:
     def similarity(self, candidate: Candidate) -> Similarity:
         """Return the mean over all images of these studies."""
         if candidate not in self._known:
-            found = [alike for study in self.studies for alike in study.similarities(candidate)]
-            self._known[candidate] = Similarity(
-                fmean(alike.difference for alike in found), fmean(alike.correlation for alike in found)
-            )
+            self._known[candidate] = mean_of([one for study in self.studies for one in study.similarities(candidate)])
         return self._known[candidate]
 
     def find(self) -> Candidate:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from statistics import fmean
 from typing import Any, Literal
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from fcdd_benchmarks.recipe.pairs import SiteImage
+from fcdd_benchmarks.recipe.report import Scaling, Similarity
 from fcdd_runtime.breasts.projection import Projection, project
 from fcdd_runtime.breasts.split import separate_breasts, split_breasts
 from fcdd_runtime.contract import MipRecipe, Resize
@@ -20,9 +22,6 @@ from fcdd_runtime.volumes.volume import FloatArray, Volume
 
 Shown = Literal["subtraction", "contrast"]
 """What was projected: post minus pre, as recipes say, or the phase after contrast alone, as none can."""
-Scaling = Literal["squash", "shorter_side_center_crop"]
-"""How a breast image came to the size of the site's, as in `Resize`."""
-
 MAX_PHASE = 8
 """Phases after contrast that are tried."""
 GREY = (8, 247)
@@ -41,16 +40,6 @@ class Candidate:
     recipe: MipRecipe
     scaling: Scaling = "squash"
     shown: Shown = "subtraction"
-
-
-@dataclass(frozen=True)
-class Similarity:
-    """Of an image made in one way and a site's."""
-
-    difference: float
-    """Root of the mean square difference, grey levels (0..255)."""
-    correlation: float
-    """Pearson's correlation of grey values; 0 where one image is all of one grey."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +86,7 @@ class SiteStudy:
         pairs = [(values[image.side], image.pixels) for image in self.images if image.side in values]
         if not pairs:
             return None
-        ours = np.concatenate([_resized(one, theirs.shape, candidate.scaling).ravel() for one, theirs in pairs])
+        ours = np.concatenate([_scaled(one, theirs.shape, candidate.scaling).ravel() for one, theirs in pairs])
         theirs = np.concatenate([theirs.ravel() for _, theirs in pairs]).astype(np.float64)
         # Noise carries black and white pixels in between, so that what counts as grey is judged by the fit itself.
         grey, slope, black = (theirs > GREY[0]) & (theirs < GREY[1]), 0.0, 0.0
@@ -116,7 +105,7 @@ class SiteStudy:
         """Return ours that shows what one of the site's shows, in its size; a black one if the recipe makes none."""
         made = self._made_by(candidate).images
         sides = [image.side] if image.side else ["R", "L", "B"]
-        ours = [scaled(made[side], image.pixels.shape, candidate.scaling) for side in sides if side in made]
+        ours = [_scaled(made[side], image.pixels.shape, candidate.scaling) for side in sides if side in made]
         alike = [(one, similarity(one, image.pixels)) for one in ours or [np.zeros_like(image.pixels)]]
         return min(alike, key=lambda pair: pair[1].difference)
 
@@ -170,13 +159,13 @@ def similarity(ours: GreyImage, theirs: GreyImage) -> Similarity:
     return Similarity(float(np.sqrt(np.square(one - other).mean())), correlation)
 
 
-def scaled(image: GreyImage, shape: tuple[int, ...], scaling: Scaling) -> GreyImage:
-    """Bring an image to a site's size, which is square where the centre is taken."""
-    return _resized(image, shape, scaling)
+def mean_of(similarities: Sequence[Similarity]) -> Similarity:
+    """Return the means over several images."""
+    return Similarity(fmean(one.difference for one in similarities), fmean(one.correlation for one in similarities))
 
 
-def _resized(image: npt.NDArray[Any], shape: tuple[int, ...], scaling: Scaling) -> npt.NDArray[Any]:
-    """Resize uint8 or float32; as it is where it has the size and both sides are scaled."""
+def _scaled(image: npt.NDArray[Any], shape: tuple[int, ...], scaling: Scaling) -> npt.NDArray[Any]:
+    """Bring uint8 or float32 to a site's size, which is square where the centre is taken; as it is where it has it."""
     if scaling == "squash" and image.shape == shape:
         return image
     resize = Resize(scaling, shape[0], round(shape[0] / CENTRE_SHARE))

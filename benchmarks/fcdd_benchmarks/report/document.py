@@ -4,12 +4,16 @@ A benchmark's own class adds its figures to `Report`. The file is that class as 
 """
 
 import dataclasses
+import hashlib
 import json
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from fcdd_benchmarks.report.estimate import Metric
 from fcdd_benchmarks.report.machine import Machine
@@ -18,6 +22,15 @@ from fcdd_runtime.errors import FcddError
 from fcdd_runtime.outside_text import json_from_outside
 
 SCHEMA_VERSION = 1
+
+
+def images_sha256(images: Iterable[tuple[str, npt.NDArray[np.uint8]]]) -> str:
+    """Hash names and pixels, in their order: two runs with the same hash saw the same images."""
+    digest = hashlib.sha256()
+    for name, image in images:
+        digest.update(f"{len(name)} {name} {image.shape}".encode())
+        digest.update(image.tobytes())
+    return digest.hexdigest()
 
 
 class ReportError(FcddError, ValueError):

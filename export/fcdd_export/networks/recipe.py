@@ -1,5 +1,7 @@
 """TOML file -> MIP recipe."""
 
+import dataclasses
+import json
 import sys
 from pathlib import Path
 
@@ -29,3 +31,8 @@ def read_recipe(path: Path) -> MipRecipe:
     except (OSError, RecursionError, ValueError) as error:  # a TOMLDecodeError is a ValueError
         raise ContractError(f"{path} is no readable TOML file ({one_line(error)})") from error
     return recipe_from_plain(values)
+
+
+def recipe_text(recipe: MipRecipe) -> str:
+    """Return the text of a file that `read_recipe` reads, every entry in it."""
+    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in dataclasses.asdict(recipe).items())

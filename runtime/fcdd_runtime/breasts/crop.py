@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fcdd_runtime.breasts.projection import Projection
-from fcdd_runtime.breasts.skin import air_around, body_beside, outermost_skin, widened
+from fcdd_runtime.breasts.skin import WholeBody, air_around, body_beside, outermost_skin, whole_body, widened
 from fcdd_runtime.contract import MipRecipe
-from fcdd_runtime.findings import Finding
+from fcdd_runtime.findings import SIDES, Finding
 from fcdd_runtime.volumes.volume import FloatArray
 
 SMALLEST_MM = 5.0
@@ -24,8 +24,6 @@ BRIGHT_QUANTILE, BRIGHT_SHARE = 0.998, 1 / 3
 
 MAX_MARKERS_MM2 = 400.0
 """More than this beside a breast that is bright and no body is more than markers."""
-
-_SIDES = {"R": "right", "L": "left"}
 
 
 @dataclass(frozen=True)
@@ -56,14 +54,20 @@ def crop_parts(parts: Sequence[Part], recipe: MipRecipe) -> tuple[list[Part], tu
     """
     if recipe.crop == "field" and recipe.air == "keep":
         return list(parts), ()
-    outlines = [_outline(part) for part in parts]
+    # Both breasts mostly share a projection.
+    projections = {id(part.projection): part.projection for part in parts}
+    whole = {
+        key: [whole_body(image) for image in (projection.pre_mean, projection.pre_maximum)]
+        for key, projection in projections.items()
+    }
+    outlines = [_outline(part, whole[id(part.projection)]) for part in parts]
     fitted = [
         part if outline is None else _fit(part, outline, recipe) for part, outline in zip(parts, outlines, strict=True)
     ]
     bright = BRIGHT_SHARE * window_high(fitted, replace(recipe, window_high_quantile=BRIGHT_QUANTILE))
     chosen, findings = [], []
     for part, outline, fit in zip(parts, outlines, fitted, strict=True):
-        side = _SIDES[part.laterality]
+        side = SIDES[part.laterality]
         if outline is None:
             findings.append(Finding("no-skin", f"The skin of the {side} breast was not found; its image is whole."))
             chosen.append(part)
@@ -93,8 +97,8 @@ class _Outline:
     """Surroundings of a marker or two, which may move between the phases."""
 
 
-def _outline(part: Part) -> _Outline | None:
-    found, pixel_mm = body_beside(part.projection, part.columns), part.projection.pixel_mm
+def _outline(part: Part, whole: Sequence[WholeBody]) -> _Outline | None:
+    found, pixel_mm = body_beside(part.projection, whole, part.columns), part.projection.pixel_mm
     if found is None:
         return None
     body, islands = found

@@ -1,5 +1,8 @@
 """The skin of the breasts: what of a projection lies in front of it and beside it, and how far one breast reaches."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -32,21 +35,42 @@ def stands_out(pre_mean: FloatArray, body: Mask) -> bool:
 
 def front_surface(body: Mask, row_mm: float) -> npt.NDArray[np.intp]:
     """Return each column's first row of lasting body; the number of rows where there is none."""
-    rows = len(body)
-    length = min(max(1, round(SKIN_MM / row_mm)), rows)
-    total = np.concatenate([np.zeros((1, body.shape[1]), dtype=np.intp), np.cumsum(body, axis=0)])
-    lasting = total[length:] - total[:-length] >= LASTING_SHARE * length
+    lasting = _runs(body, row_mm)
     starts = body[: len(lasting)] & lasting
-    return np.where(starts.any(axis=0), starts.argmax(axis=0), rows)
+    return np.where(starts.any(axis=0), starts.argmax(axis=0), len(body))
 
 
-def body_beside(projection: Projection, columns: slice) -> tuple[Mask, Mask] | None:
+def _runs(body: Mask, row_mm: float) -> Mask:
+    """Return from which pixels on the body lasts down the column; the last rows, where no run fits, are missing."""
+    length = min(max(1, round(SKIN_MM / row_mm)), len(body))
+    total = np.concatenate([np.zeros((1, body.shape[1]), dtype=np.intp), np.cumsum(body, axis=0)])
+    return np.asarray(total[length:] - total[:-length] >= LASTING_SHARE * length)
+
+
+class WholeBody(NamedTuple):
+    """What is bright, and what is body, in a whole image: (rows, columns) each."""
+
+    bright: Mask
+    body: Mask
+
+
+def whole_body(image: FloatArray) -> WholeBody:
+    """Part a projection of the phase before contrast, (rows, columns), into body and air."""
+    bright = body_mask(image)
+    return WholeBody(bright, without_islands(bright | _above_noise(image, bright)))
+
+
+def body_beside(projection: Projection, whole: Sequence[WholeBody], columns: slice) -> tuple[Mask, Mask] | None:
     """Find which pixels of some columns show body before contrast.
 
     A mean along the body hides a breast that fills a few slices, a maximum hides fat beside bright skin; both are
     judged against the whole projection and against these columns alone, where a weak coil leaves one side dark. Where
     a coil weakens towards the front, no threshold between bright and dark finds all of a breast, so whatever stands
     out of the noise in air is body too.
+
+    Parameters
+    ----------
+    whole : of the projection's mean and maximum
 
     Returns
     -------
@@ -55,10 +79,10 @@ def body_beside(projection: Projection, columns: slice) -> tuple[Mask, Mask] | N
     """
     bright = np.zeros(projection.maximum.shape, dtype=np.bool_)[:, columns]
     body = bright.copy()
-    for image in (projection.pre_mean, projection.pre_maximum):
-        whole, beside = body_mask(image), body_mask(image[:, columns])
-        bright |= whole[:, columns] | beside
-        body |= without_islands(whole | _above_noise(image, whole))[:, columns] | without_islands(beside)
+    for image, found in zip((projection.pre_mean, projection.pre_maximum), whole, strict=True):
+        beside = body_mask(image[:, columns])
+        bright |= found.bright[:, columns] | beside
+        body |= found.body[:, columns] | without_islands(beside)
     return (body, bright & ~body) if stands_out(projection.pre_mean[:, columns], body) else None
 
 
@@ -112,10 +136,8 @@ def outermost_skin(body: Mask, laterality: str, pixel_mm: tuple[float, float]) -
 
 def _lasting(body: Mask, row_mm: float) -> Mask:
     """Return which pixels of the body lie in a run of `SKIN_MM` down a column."""
-    length = min(max(1, round(SKIN_MM / row_mm)), len(body))
-    total = np.concatenate([np.zeros((1, body.shape[1]), dtype=np.intp), np.cumsum(body, axis=0)])
-    starts = total[length:] - total[:-length] >= LASTING_SHARE * length
+    starts = _runs(body, row_mm)
     inside = np.zeros_like(body)
-    for step in range(length):
+    for step in range(len(body) - len(starts) + 1):
         inside[step : step + len(starts)] |= starts
     return inside & body

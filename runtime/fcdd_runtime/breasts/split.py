@@ -12,7 +12,7 @@ from fcdd_runtime.breasts.sternum import find_deepest_skin_row, find_lone_breast
 from fcdd_runtime.breasts.which_sides import MIN_BILATERAL_MM, Side, check_two_sides, find_only_side
 from fcdd_runtime.contract import MipRecipe
 from fcdd_runtime.errors import StudyError
-from fcdd_runtime.findings import Finding
+from fcdd_runtime.findings import SIDES, Finding
 from fcdd_runtime.result import SplitChoice
 from fcdd_runtime.volumes.body_mask import body_mask
 from fcdd_runtime.volumes.volume import FloatArray, SliceSource
@@ -29,7 +29,6 @@ STERNUM_REACH_MM = 40.0
 MAX_BESIDE_MM = 10.0
 """A field of view of one breast that ends further from the midline does not show the skin over the sternum."""
 
-_SIDES = {"R": "right", "L": "left"}
 _HALVED = "No sternum was found, so the image was halved at its centre and not cut behind the chest wall."
 
 
@@ -126,11 +125,11 @@ def split_breasts(
         empty_side = "L" if lone.laterality == "R" else "R"
         parts = [part for part in _halves(projection, middle, end_row) if part.laterality == lone.laterality]
         code = "one-breast" if laterality == lone.laterality else "no-breast"
-        sentence = f"No breast is shown on the {_SIDES[empty_side]} side, which was not scored."
+        sentence = f"No breast is shown on the {SIDES[empty_side]} side, which was not scored."
         # What was unclear is settled; headers that name the breast that there is contradict nothing.
         findings = (Finding(code, sentence),)
         if laterality == empty_side:
-            findings += (Finding("side-unclear", f"The headers say that the {_SIDES[empty_side]} breast is shown."),)
+            findings += (Finding("side-unclear", f"The headers say that the {SIDES[empty_side]} breast is shown."),)
         side = Side(lone.laterality, "one breast", lone.confidence)
     elif side is not None:
         midline_mm = 0.0
@@ -240,7 +239,7 @@ def _check_cut(parts: Sequence[Part]) -> tuple[Finding, ...]:
     return tuple(
         Finding(
             "not-cut",
-            f"The image of the {_SIDES[part.laterality]} breast was not cut behind the chest wall, because the skin "
+            f"The image of the {SIDES[part.laterality]} breast was not cut behind the chest wall, because the skin "
             "over the sternum is not in its field of view.",
         )
         for part in parts
@@ -263,7 +262,7 @@ def _check_images(images: Sequence[BreastImage], recipe: MipRecipe) -> tuple[Fin
     brightest = [float(np.quantile(image.enhancement, recipe.window_high_quantile)) for image in images]
     highest = max(brightest) - recipe.window_low
     for image, value in zip(images, brightest, strict=True):
-        side, height = _SIDES[image.laterality], value - recipe.window_low
+        side, height = SIDES[image.laterality], value - recipe.window_low
         if height < MIN_ENHANCEMENT * highest:
             sentence = f"The {side} breast enhances nowhere, as if it had no signal; its score may mean nothing."
             findings.append(Finding("no-enhancement", sentence))

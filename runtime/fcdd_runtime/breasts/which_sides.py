@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fcdd_runtime.breasts.projection import Projection
 from fcdd_runtime.breasts.sternum import Sternum
 from fcdd_runtime.errors import StudyError
-from fcdd_runtime.findings import Finding
+from fcdd_runtime.findings import SIDES, Finding
 
 BESIDE = 0.3
 """A field of view shows one side if its centre lies this share of its width beside x = 0, so in its outer fifth."""
@@ -22,8 +22,6 @@ MAX_UNILATERAL_MM = 260.0
 """Nobody scans one breast in a wider field of view."""
 MIN_SIDE_MM = 80.0
 """Less than this beside the sternum is the rim of a breast, not a breast."""
-
-_NAMES = {"R": "right", "L": "left"}
 
 
 @dataclass(frozen=True)
@@ -134,7 +132,7 @@ def _by_position(projection: Projection, sternum: Sternum | None, headers: str) 
         return side if offset > CENTRED else ""
     if width <= MAX_UNILATERAL_MM and offset >= BESIDE:
         return side
-    if width <= MAX_UNILATERAL_MM and headers in _NAMES:
+    if width <= MAX_UNILATERAL_MM and headers in SIDES:
         return ""
     # A wide field of view is that of two breasts, but where x = 0 is not even near its centre, somebody changed the
     # coordinates, and halves would be wrong: then only the sternum or the headers can tell.

@@ -42,11 +42,12 @@ def rings_mm(breast: BreastResult, contract: ModelContract, scale: Scale) -> Seg
 def line_at(heatmap: Heatmaps, level: float) -> Segments:
     """Return where a heatmap, float32 (rows, columns), crosses a level (marching squares, linear between pixels)."""
     heat = heatmap.astype(np.float64) - level
-    rows, columns = heat.shape
-    row, column = np.mgrid[: rows - 1, : columns - 1]
-    # The corners of each square of four pixels, around it; its four sides run from each corner to the next.
+    above = heat > 0
+    whole = above[:-1, :-1], above[:-1, 1:], above[1:, 1:], above[1:, :-1]
+    row, column = np.nonzero(np.logical_or.reduce(whole) & ~np.logical_and.reduce(whole))
+    # The corners of each crossed square of four pixels, around it; its four sides run from each corner to the next.
     corners = [(0, 0), (0, 1), (1, 1), (1, 0)]
-    value = [heat[down : down + rows - 1, right : right + columns - 1] for down, right in corners]
+    value = [heat[row + down, column + right] for down, right in corners]
     crossed, place = [], []
     for start, end in ((0, 1), (1, 2), (2, 3), (3, 0)):
         crossed.append((value[start] > 0) != (value[end] > 0))
@@ -56,8 +57,7 @@ def line_at(heatmap: Heatmaps, level: float) -> Segments:
         place.append(
             np.stack([row + down + share * (down_end - down), column + right + share * (right_end - right)], -1)
         )
-    sides = np.stack(crossed, -1)
-    points = np.stack(place, -2)
+    sides, points = np.stack(crossed, -1), np.stack(place, -2)
     segments = []
     for count, pairs in ((2, ((0, 1),)), (4, ((0, 1), (2, 3)))):
         squares = sides.sum(-1) == count
