@@ -16,9 +16,10 @@ from fcdd_export.gate.roc import (
 )
 from fcdd_runtime.backends.base import Backend
 from fcdd_runtime.contract import ModelContract
-from fcdd_runtime.images.heatmap import upsample
 from fcdd_runtime.images.network_input import infer_images
-from fcdd_runtime.images.peak import find_peak
+from fcdd_runtime.images.regions import find_regions
+from fcdd_runtime.result import BreastResult
+from fcdd_runtime.score_study import breast_results
 from phantom.dataset import SPLITS, Example, Split, labels_of
 
 WANTED_SENSITIVITY = 0.9
@@ -34,6 +35,8 @@ class Finding:
     score: float
     peak_mm: tuple[float, float, float]
     """Position of the heatmap's peak, LPS, mm."""
+    region_mm: tuple[float, float, float] | None
+    """Centre of the region with the highest response, LPS, mm; None if there is no region."""
 
     @property
     def small(self) -> bool:
@@ -43,8 +46,16 @@ class Finding:
     @property
     def localised(self) -> bool:
         """Whether the peak lies within the radius plus 5 mm of a lesion's centre."""
+        return self._in_lesion(self.peak_mm)
+
+    @property
+    def region_localised(self) -> bool:
+        """Whether the region's centre does."""
+        return self.region_mm is not None and self._in_lesion(self.region_mm)
+
+    def _in_lesion(self, place_mm: tuple[float, float, float]) -> bool:
         return any(
-            np.linalg.norm(np.subtract(self.peak_mm, lesion.centre_mm)) <= lesion.radius_mm + TOLERANCE_MM
+            np.linalg.norm(np.subtract(place_mm, lesion.centre_mm)) <= lesion.radius_mm + TOLERANCE_MM
             for lesion in self.example.lesions
         )
 
@@ -53,11 +64,19 @@ def findings_of(examples: Iterable[Example], backend: Backend) -> list[Finding]:
     """Score breasts and trace each heatmap's peak, by the same steps as `fcdd_runtime.score_study`."""
     contract, examples = backend.contract, list(examples)
     scores, maps = infer_images([example.image.pixels for example in examples], backend)
-    heatmaps = upsample(maps, contract.upsampling, contract.resize.size)
+    results = breast_results([example.image for example in examples], scores, maps, contract)
     return [
-        Finding(example, float(score), find_peak(heatmap, example.image, contract).patient_mm)
-        for example, score, heatmap in zip(examples, scores, heatmaps, strict=True)
+        Finding(example, result.score, result.peak.patient_mm, _region_mm(example, result, contract))
+        for example, result in zip(examples, results, strict=True)
     ]
+
+
+def _region_mm(example: Example, result: BreastResult, contract: ModelContract) -> tuple[float, float, float] | None:
+    regions = find_regions(result, contract)
+    if not regions:
+        return None
+    slices, rows, columns = (float(place) for place in regions[0].voxels.mean(axis=0))
+    return example.image.projection.grid.patient_mm((slices, rows, columns))
 
 
 def operating_point(scores: npt.NDArray[np.float32], labels: npt.NDArray[np.bool_]) -> dict[str, Any]:
@@ -120,6 +139,7 @@ def _counts(lesions: Sequence[Finding], threshold: float) -> dict[str, Any]:
         "flagged": len(flagged),
         "peak_in_lesion": localised,
         "share": localised / len(flagged) if flagged else None,
+        "region_in_lesion": sum(finding.region_localised for finding in flagged),
     }
 
 

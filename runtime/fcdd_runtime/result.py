@@ -8,6 +8,10 @@ import numpy.typing as npt
 
 from fcdd_runtime.contract import ModelContract
 from fcdd_runtime.findings import Finding
+from fcdd_runtime.volumes.volume import SliceSource
+
+CHOSEN_BY_HAND = "chosen by hand"
+"""`PhaseChoice.method` where a person named the phases."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,14 @@ class BreastResult:
     """Map as the model gave it: float32 (28, 28), at least 0."""
     heatmap: npt.NDArray[np.float32]
     """Map upsampled to the network's image: float32 (224, 224), at least 0."""
+    body: npt.NDArray[np.bool_]
+    """(rows, columns) of `image`: False where the recipe cleared air."""
+    voxels: npt.NDArray[np.int32]
+    """(rows, columns, 3): for each pixel of `image` the slice, row and column of the voxel that it shows, from 0."""
+    volume_shape: tuple[int, int, int]
+    """Slices, rows and columns of the post-contrast volume that these voxels are of."""
+    slices: tuple[SliceSource, ...]
+    """Where the slices of that volume came from."""
     reference: str | None = None
     """What the breast was compared with: `other breast`, or the name of a recorded image's file; None if the network
     takes one image."""
@@ -63,7 +75,7 @@ class PhaseChoice:
     post: str
     """The same of the post-contrast volume."""
     method: str
-    """Which DICOM attribute told the phases apart, such as `TemporalPositionIdentifier`."""
+    """Which DICOM attribute told the phases apart, such as `TemporalPositionIdentifier`; or `CHOSEN_BY_HAND`."""
     count: int
     """Number of phases found."""
     before_contrast: int = 1
@@ -115,6 +127,9 @@ class StudyResult:
     findings: tuple[Finding, ...]
     not_used: tuple[UnusedSeries, ...] = ()
     """In the order of their numbers."""
+    inputs: tuple[SliceSource, ...] = ()
+    """The slices that were subtracted: before and after contrast, of the right breast and the left where each has
+    series of its own."""
 
     @property
     def exam_score(self) -> float:

@@ -19,7 +19,7 @@ from fcdd_runtime.phases.manual import ManualPhases
 from fcdd_runtime.result import BreastResult, PhaseChoice, SplitChoice, StudyResult, UnusedSeries
 from fcdd_runtime.study.patient import check_one_patient
 from fcdd_runtime.study.read import Study
-from fcdd_runtime.volumes.volume import noting_blank_rows
+from fcdd_runtime.volumes.volume import SliceSource, noting_blank_rows
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class Prepared:
     split: SplitChoice
     findings: tuple[Finding, ...]
     not_used: tuple[UnusedSeries, ...]
+    inputs: tuple[SliceSource, ...]
+    """The slices that were subtracted, as in `StudyResult`."""
 
     @property
     def images(self) -> list[GreyImage]:
@@ -111,6 +113,7 @@ def prepare(
         split=split,
         findings=same_patient + phases.findings + split.findings + check_grey(breasts, contract),
         not_used=phases.not_used,
+        inputs=tuple(source for volume in phases.volumes for source in volume.sources),
     )
 
 
@@ -177,16 +180,17 @@ def infer(prepared: Prepared, backend: Backend) -> tuple[Scores, Maps]:
     return infer_images(prepared.images, backend, prepared.reference_images)
 
 
-def finish(prepared: Prepared, scores: Scores, maps: Maps, contract: ModelContract) -> StudyResult:
-    """Make the result of what the model answered: heatmaps, and the voxel where each is highest.
+def breast_results(
+    breasts: Sequence[BreastImage], scores: Scores, maps: Maps, contract: ModelContract
+) -> list[BreastResult]:
+    """Make each breast's result of what the model answered: its heatmap, and the voxel where that is highest.
 
     Parameters
     ----------
-    scores, maps : as `infer` returns them
+    scores, maps : in the order of the breasts, as `infer_images` returns them
     """
     heatmaps = upsample(maps, contract.upsampling, contract.resize.size)
-    names: Sequence[str | None] = [reference.name for reference in prepared.references] or [None] * len(scores)
-    results = [
+    return [
         BreastResult(
             laterality=breast.laterality,
             score=float(score),
@@ -197,12 +201,25 @@ def finish(prepared: Prepared, scores: Scores, maps: Maps, contract: ModelContra
             axes=breast.projection.axes,
             anomaly_map=anomaly_map,
             heatmap=heatmap,
-            reference=name,
+            body=~breast.air,
+            voxels=breast.voxels(),
+            volume_shape=breast.projection.grid.shape,
+            slices=breast.projection.sources,
         )
-        for breast, score, anomaly_map, heatmap, name in zip(
-            prepared.breasts, scores, maps, heatmaps, names, strict=True
-        )
+        for breast, score, anomaly_map, heatmap in zip(breasts, scores, maps, heatmaps, strict=True)
     ]
+
+
+def finish(prepared: Prepared, scores: Scores, maps: Maps, contract: ModelContract) -> StudyResult:
+    """Make the result of what the model answered: heatmaps, and the voxel where each is highest.
+
+    Parameters
+    ----------
+    scores, maps : as `infer` returns them
+    """
+    names: Sequence[str | None] = [reference.name for reference in prepared.references] or [None] * len(scores)
+    results = breast_results(prepared.breasts, scores, maps, contract)
+    results = [replace(result, reference=name) for result, name in zip(results, names, strict=True)]
     return StudyResult(
         study_instance_uid=prepared.study_instance_uid,
         breasts=tuple(results),
@@ -211,4 +228,5 @@ def finish(prepared: Prepared, scores: Scores, maps: Maps, contract: ModelContra
         contract=contract,
         findings=prepared.findings,
         not_used=prepared.not_used,
+        inputs=prepared.inputs,
     )

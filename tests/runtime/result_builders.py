@@ -16,6 +16,7 @@ from fcdd_runtime.contract import (
     Upsampling,
 )
 from fcdd_runtime.result import BreastResult, Peak, PhaseChoice, SplitChoice, StudyResult
+from fcdd_runtime.volumes.volume import SliceSource
 
 SIZE = 224
 SQUASH = Resize("squash", SIZE, SIZE)
@@ -63,6 +64,10 @@ def make_breast(laterality: str = "R", **changes: Any) -> BreastResult:
         axes=(0, 1, 2),
         anomaly_map=np.full((28, 28), 0.3, np.float32),
         heatmap=0.3 + 2 * blob,
+        body=np.ones((140, 160), dtype=np.bool_),
+        voxels=np.stack([np.full((140, 160), 7), *np.mgrid[0:140, 0:160]], axis=-1).astype(np.int32),
+        volume_shape=(20, 140, 160),
+        slices=tuple(SliceSource(f"1.2.3.{number}", None) for number in range(20)),
     )
     return dataclasses.replace(breast, **changes)
 

@@ -49,6 +49,18 @@ class Projection:
         index = self._grid_index(int(self.depth[row, column]), row, column)
         return int(index[0]), int(index[1]), int(index[2])
 
+    def voxels(self) -> npt.NDArray[np.int32]:
+        """Return the voxel that each pixel's maximum came from: (rows, columns, 3), slice, row and column from 0."""
+        rows, columns = self.maximum.shape
+        along = [np.arange(rows, dtype=np.int32)[:, None], np.arange(columns, dtype=np.int32)[None]]
+        voxels = np.empty((rows, columns, 3), dtype=np.int32)
+        voxels[..., self.axes[0]] = self.depth
+        for axis, place, size, flipped in zip(
+            self.axes[1:], along, (rows, columns), _flips(self.grid, self.axes), strict=True
+        ):
+            voxels[..., axis] = size - 1 - place if flipped else place
+        return voxels
+
     def patient_mm(self, row: int, column: int) -> tuple[float, float, float]:
         """Return the centre of that voxel in LPS, mm."""
         return self.grid.patient_mm(self.voxel(row, column))

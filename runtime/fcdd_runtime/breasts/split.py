@@ -62,6 +62,12 @@ class BreastImage:
         """Return the voxel (slice, row, column; from 0) that a pixel came from."""
         return self.projection.voxel(*self._projection_pixel(row, column))
 
+    def voxels(self) -> npt.NDArray[np.int32]:
+        """Return the voxel that each pixel came from: (rows, columns, 3), slice, row and column from 0."""
+        rows, columns = self.pixels.shape
+        shown = self.projection.voxels()[self.first_row :, self.first_column :][:rows, :columns]
+        return shown[:, ::-1] if self.mirrored else shown
+
     def patient_mm(self, row: int, column: int) -> tuple[float, float, float]:
         """Return the centre of that voxel in LPS, mm."""
         return self.projection.patient_mm(*self._projection_pixel(row, column))

@@ -21,7 +21,7 @@ from fcdd_runtime.phases.contrast import Arrival, Run, change_between, find_arri
 from fcdd_runtime.phases.dynamics import Dynamic, Phase, choose_dynamics, find_dynamics, stacks_of
 from fcdd_runtime.phases.left_out import check_nothing_left_out, lie_elsewhere, unused_series
 from fcdd_runtime.phases.manual import ManualPhases, check_chosen, check_sides_alike, find_manual_phases
-from fcdd_runtime.result import PhaseChoice, UnusedSeries
+from fcdd_runtime.result import CHOSEN_BY_HAND, PhaseChoice, UnusedSeries
 from fcdd_runtime.study.read import Study
 from fcdd_runtime.volumes.grids import check_equal_grids
 from fcdd_runtime.volumes.resample import is_shifted, resample
@@ -46,6 +46,11 @@ class Phases:
     not_used: tuple[UnusedSeries, ...] = ()
     subtracted: tuple[Phase, ...] = ()
     """Pre- and post-contrast phase, of the right breast and the left where each has series of its own."""
+
+    @property
+    def volumes(self) -> tuple[Volume, ...]:
+        """What is subtracted: pre and post, of the right breast and the left where each has series of its own."""
+        return (self.pre, self.post, *(self.left.volumes if self.left is not None else ()))
 
 
 def split_phases(study: Study, recipe: MipRecipe, manual: ManualPhases | None = None) -> Phases:
@@ -184,7 +189,7 @@ def _take_chosen(study: Study, manual: ManualPhases, recipe: MipRecipe) -> tuple
                 f"{change.share:.1%} of it become brighter than the rest."
             )
             findings.append(Finding("contrast-unclear", sentence))
-        choice = PhaseChoice(pre.name, post.name, "chosen by hand", 2, 1, change.rise)
+        choice = PhaseChoice(pre.name, post.name, CHOSEN_BY_HAND, 2, 1, change.rise)
         sides.append(replace(side, choice=choice, findings=(*findings, *side.findings)))
     if len(pairs) > 1:
         sides[0] = replace(sides[0], findings=(*sides[0].findings, *check_sides_alike(*pairs)))

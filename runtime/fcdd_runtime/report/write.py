@@ -161,6 +161,11 @@ def result_json(result: StudyResult) -> str:
         "phases": dataclasses.asdict(result.phases),
         "split": dataclasses.asdict(result.split),
         "warnings": [finding.sentence for finding in result.findings],
+        "inputs": {
+            "slices": len(result.inputs),
+            "sop_instance_uids": list(dict.fromkeys(source.sop_instance_uid for source in result.inputs)),
+            "sha256": inputs_sha256(result),
+        },
         "not_used": [dataclasses.asdict(series) for series in result.not_used],
         "model": {
             "name": contract.name,
@@ -177,6 +182,12 @@ def result_json(result: StudyResult) -> str:
         "intended_use": INTENDED_USE,
     }
     return json.dumps(document, indent=2, allow_nan=False) + "\n"
+
+
+def inputs_sha256(result: StudyResult) -> str:
+    """Return a hash of which slices were subtracted, in their order: SOP Instance UID, and frame where there is one."""
+    named = (f"{source.sop_instance_uid} {source.frame_number or ''}\n" for source in result.inputs)
+    return hashlib.sha256("".join(named).encode()).hexdigest()
 
 
 def _plain_flag(flagged: bool | None) -> bool | None:

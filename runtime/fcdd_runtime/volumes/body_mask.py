@@ -23,6 +23,19 @@ def without_islands(mask: npt.NDArray[np.bool_], share: float = ISLAND_SHARE) ->
     mask : (rows, columns); pixels that share a side are of one region
     share : 0..1; 1 keeps the largest alone
     """
+    numbers = numbered_regions(mask)
+    sizes = np.bincount(numbers.ravel())
+    sizes[0] = 0
+    kept = sizes >= share * sizes.max()
+    kept[0] = False
+    return np.asarray(kept[numbers], dtype=np.bool_)
+
+
+def numbered_regions(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
+    """Number the regions of a mask from 1, in the order of their first pixels: int32 (rows, columns), 0 outside.
+
+    Pixels that share a side are of one region.
+    """
     # Runs of pixels in a row are joined where they touch one of the row before.
     edges = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
     rows, starts = np.nonzero(edges == 1)
@@ -41,14 +54,15 @@ def without_islands(mask: npt.NDArray[np.bool_], share: float = ISLAND_SHARE) ->
         above, run = first[row - 1], first[row]
         while above < first[row] and run < first[row + 1]:
             if start[above] < end[run] and start[run] < end[above]:
-                region[root(run)] = root(above)
+                # The earlier run stands for both, so that regions are numbered as they begin.
+                older, newer = sorted((root(above), root(run)))
+                region[newer] = older
             above, run = (above + 1, run) if end[above] < end[run] else (above, run + 1)
-    roots = np.array([root(run) for run in region], dtype=np.intp)
-    sizes = np.bincount(roots, weights=ends - starts, minlength=len(roots))
-    kept = np.zeros_like(mask)
-    for run in np.flatnonzero(sizes[roots] >= share * sizes.max(initial=1)):
-        kept[rows[run], start[run] : end[run]] = True
-    return kept
+    _, of_run = np.unique([root(run) for run in region], return_inverse=True)
+    numbers = np.zeros(mask.shape, dtype=np.int32)
+    for row, begin, stop, number in zip(rows.tolist(), start, end, of_run.tolist(), strict=True):
+        numbers[row, begin:stop] = number + 1
+    return numbers
 
 
 def _otsu(values: npt.NDArray[np.float64]) -> float:
