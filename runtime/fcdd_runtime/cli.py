@@ -17,7 +17,7 @@ from fcdd_runtime.backends.golden import GoldenVectors, read_golden, self_test
 from fcdd_runtime.commands import PathOption, complain, ending_in_order, log_format_option, reporting_errors
 from fcdd_runtime.contract import MipRecipe, read_contract
 from fcdd_runtime.log_lines import EventLog
-from fcdd_runtime.pacs import dicom_writer
+from fcdd_runtime.pacs import ALL_REGIONS, KINDS, dicom_options, dicom_writer
 from fcdd_runtime.phases.manual import manual_phases
 from fcdd_runtime.redaction import Redacted
 from fcdd_runtime.report.colormap import DEFAULT_LOOK, LOOKS, Colormap
@@ -37,7 +37,12 @@ LOG = EventLog("fcdd_runtime")
 @click.option("--model", type=PathOption(), help="Exported model folder, run in this process.")
 @click.option("--url", help="Model on a Triton server: grpc://HOST:PORT/MODEL.")
 @click.option("--out", type=PathOption(file_okay=False), help="Folder for the results.")
-@click.option("--dicom", is_flag=True, help="Also write sr.dcm, overlay_*.dcm and map_*.dcm beside each report.")
+@click.option("--dicom", is_flag=True, help="Also write DICOM objects for a PACS beside each report.")
+@click.option(
+    "--dicom-objects",
+    metavar="KIND,...",
+    help=f"Which of them, instead of all: {','.join(KINDS)}; {ALL_REGIONS} for breasts that are not flagged too.",
+)
 @click.option(
     "--pre", multiple=True, metavar="SERIES/PHASE", help="Pre-contrast phase, such as 5/1, if not found right."
 )
@@ -147,6 +152,7 @@ def _open(model: Path | None, url: str | None) -> tuple[Backend, Callable[[], Go
 def _run_options(
     out: Path,
     dicom: bool,
+    dicom_objects: str | None,
     pre: tuple[str, ...],
     post: tuple[str, ...],
     reference: Path | None,
@@ -155,12 +161,16 @@ def _run_options(
 ) -> RunOptions:
     if len(pre) != len(post):
         raise click.UsageError("give --pre and --post together, as often as each other")
+    try:
+        wanted = dicom_options(",".join(KINDS) if dicom_objects is None else dicom_objects, LOOKS[colormap])
+    except ValueError as error:
+        raise click.UsageError(f"--dicom-objects: {error}") from error
     return RunOptions(
         out=out,
         look=LOOKS[colormap],
         save_maps=save_maps,
         manual=manual_phases(*itertools.chain(*zip(pre, post, strict=True))) if pre else None,
-        write_dicom=dicom_writer() if dicom else None,
+        write_dicom=dicom_writer(wanted) if dicom or dicom_objects is not None else None,
         say=click.echo,
         complain=complain,
         reference=reference,

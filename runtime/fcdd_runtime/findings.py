@@ -87,27 +87,25 @@ KINDS: dict[str, Kind] = {
     "not-breast": Kind("review", "the headers name another part of the body", "give a breast study"),
     "ruled-out-chosen": Kind("review", "a person chose a series that is no phase by its headers", "check the choice"),
     "sides-differ": Kind(
-        "review", "the two breasts are shown in different phases or at different times", "choose alike phases"
+        "review", "the breasts are shown in different phases or at different times", "choose alike phases"
     ),
     "not-all-scored": Kind("review", "a volume of the same protocol lies elsewhere and was not scored", "look at it"),
     "side-unclear": Kind("review", "headers and image disagree about which breasts are shown", "check the sides"),
     "no-sternum": Kind("review", "no sternum was found, the image was halved", "check the two images"),
     "no-skin": Kind("review", "the skin of a breast was not found, its image was not cropped", "look at the image"),
-    "air-enhances": Kind(
-        "review", "what was taken for air beside a breast enhances; its image was not cropped", "look at the image"
-    ),
+    "air-enhances": Kind("review", "air beside a breast enhances; its image was not cropped", "look at the image"),
     "no-breast": Kind("review", "one side of the field of view shows no breast", "check that there is none"),
     "no-enhancement": Kind("review", "a breast hardly enhances", "look at the subtraction"),
     "oblique": Kind("review", "the acquisition is turned against the patient's axes", "compare with the MIP"),
     "patient-unclear": Kind(
-        "review", "patient's names differ in spelling, or some files name no patient", "check whose images they are"
+        "review", "patient's names differ in spelling, or files name no patient", "check whose images they are"
     ),
     "blank-slices": Kind(
-        "review", "slices hold one value in many rows or in all, as damaged files do", "look at the slices"
+        "review", "slices hold one value in many rows or all, as damaged files do", "look at the slices"
     ),
     "supine": Kind("review", "the patient did not lie prone", "score prone examinations"),
     "unlike-verified": Kind(
-        "review", "the image's grey values are unlike those that the model was verified on", "check the recipe"
+        "review", "grey values are unlike those that the model was verified on", "check the recipe"
     ),
     # Notes.
     "copied-slices": Kind("note", "files are there twice; copies were left out", ""),

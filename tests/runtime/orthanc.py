@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 _PROGRAMS = {"Orthanc": "orthanc", "storescu": "dcmtk", "ip": "iproute2", "curl": "curl"}
+_DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+DICOMWEB_URL = "http://127.0.0.1:8042/dicom-web"
 _DICOM_PORT, _HTTP_PORT = 4242, 8042
 
 
@@ -32,6 +34,25 @@ class Orthanc:
         """Answer of the REST API."""
         return self._run("curl", "--fail", "--silent", f"http://127.0.0.1:{_HTTP_PORT}{path}")
 
+    def stow(self, path: Path) -> bytes:
+        """Store a file by STOW-RS; return the answer in DICOM JSON."""
+        boundary = uuid.uuid4().hex
+        body = path.with_suffix(".stow")
+        head = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
+        body.write_bytes(head + path.read_bytes() + f"\r\n--{boundary}--\r\n".encode())
+        kind = f'multipart/related; type="application/dicom"; boundary={boundary}'
+        headers = ["-H", f"Content-Type: {kind}", "-H", "Accept: application/dicom+json"]
+        try:
+            return self._run(
+                "curl", "--fail", "--silent", *headers, "--data-binary", f"@{body}", f"{DICOMWEB_URL}/studies"
+            )
+        finally:
+            body.unlink()
+
+    def dicomweb(self, path: str, accept: str) -> bytes:
+        """Answer of the DICOMweb plugin (QIDO, WADO)."""
+        return self._run("curl", "--fail", "--silent", "-H", f"Accept: {accept}", f"{DICOMWEB_URL}{path}")
+
     def _run(self, *command: str) -> bytes:
         done = subprocess.run(
             ["ip", "netns", "exec", self.namespace, *command], capture_output=True, timeout=120, check=False
@@ -43,8 +64,9 @@ class Orthanc:
 
 @contextmanager
 def running_orthanc(folder: Path) -> Iterator[Orthanc]:
-    """Start Orthanc with an empty database in an existing folder; skip the test where that is not possible."""
+    """Start Orthanc with DICOMweb and an empty database in a folder; skip the test where that is not possible."""
     missing = sorted({package for program, package in _PROGRAMS.items() if shutil.which(program) is None})
+    missing += [] if _DICOMWEB.exists() else ["orthanc-dicomweb"]
     if missing:
         pytest.skip(f"programs are missing; they are in the Debian packages {', '.join(missing)}")
     with _namespace() as namespace, (folder / "log").open("wb") as log:
@@ -84,7 +106,8 @@ def _configuration(folder: Path) -> Path:
         "DicomPort": _DICOM_PORT,
         "HttpPort": _HTTP_PORT,
         "AuthenticationEnabled": False,
-        "Plugins": [],
+        "Plugins": [str(_DICOMWEB)],
+        "DicomWeb": {"Enable": True, "Root": "/dicom-web/", "EnableWado": False},
     }
     path.write_text(json.dumps(settings))
     return path

@@ -1,25 +1,67 @@
 """What all DICOM results of a study have in common: UIDs, time, equipment, and the patient and study they belong to."""
 
 import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any
 
 import highdicom
+import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
-from pydicom.uid import generate_uid
+from pydicom.uid import (
+    Comprehensive3DSRStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
+    ParametricMapStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+    generate_uid,
+)
 
 from fcdd_runtime.pacs.source_slice import IDENTITY_KEYWORDS, SourceSlice
-from fcdd_runtime.report.write import result_json
-from fcdd_runtime.result import StudyResult
+from fcdd_runtime.report.colormap import Look
+from fcdd_runtime.report.write import inputs_sha256
+from fcdd_runtime.result import CHOSEN_BY_HAND, BreastResult, StudyResult
 from fcdd_runtime.software import INTENDED_USE, NAME, software_version
 
 NOT_FOR_DIAGNOSIS = "Not for diagnostic use"
 USE_STATEMENT = f"{NOT_FOR_DIAGNOSIS}. {INTENDED_USE}"
+SCHEME = "99FCDDEDGE"
+"""Designator of our own codes."""
 _CHARACTER_SET = "ISO_IR 192"
 """UTF-8 holds every name that another character set holds."""
+
+
+Series = Mapping[str, Any]
+"""What highdicom's constructors ask about series, instance, equipment and time; see `ResultObjects.series`."""
+
+
+@dataclass(frozen=True)
+class _KindSeries:
+    """What the objects of one kind are called."""
+
+    sop_class_uid: str
+    number: int
+    """Series Number; of left breasts one more."""
+    description: str
+    """Of the series, at most 20 characters; `series` adds side, state and purpose."""
+    coloured: bool = False
+    """Whether it states colours."""
+
+
+KIND_SERIES = {
+    "sr": _KindSeries(Comprehensive3DSRStorage, 9301, "breast report"),
+    "overlay": _KindSeries(SecondaryCaptureImageStorage, 9311, "overlay", coloured=True),
+    "map": _KindSeries(ParametricMapStorage, 9321, "heatmap"),
+    "region": _KindSeries(SegmentationStorage, 9331, "response region"),
+    "slices": _KindSeries(MultiFrameTrueColorSecondaryCaptureImageStorage, 9341, "key slices", coloured=True),
+    "mark": _KindSeries(GrayscaleSoftcopyPresentationStateStorage, 9351, "peak"),
+}
+"""By kind of object, a key of `pacs.KINDS`."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +71,38 @@ class ResultObjects:
     result: StudyResult
     created: datetime
     """When the objects were made."""
+    identity: Dataset
+    """Patient and study, as the source states them."""
+    look: Look
+    """Colours of the pictures."""
 
-    def uid(self, *what: str) -> str:
-        """Return a UID that follows from the study, everything in its result.json, and what it names.
+    def uid(self, what: str, breast: BreastResult | None = None, also: Sequence[str] = ()) -> str:
+        """Return a UID that follows from all that an object states, and from nothing else.
 
-        The same result gives the same objects; another score, model or release gives others.
+        So the same result has the same objects, whenever they are made and whatever else lies in the study's folder;
+        another score, state, reason, model, release, patient or choice by hand gives others.
+
+        Parameters
+        ----------
+        what : names the object, and which of its UIDs is asked for
+        breast : the one that it is about; None where it is about all
+        also : what else it states: colours, other objects
         """
-        fingerprint = hashlib.sha256(result_json(self.result).encode()).hexdigest()
-        return str(generate_uid(entropy_srcs=[fingerprint, *what]))
+        breasts = self.result.breasts if breast is None else (breast,)
+        stated = [what, self._stated_by_all, [_stated(each) for each in breasts], *also]
+        return str(generate_uid(entropy_srcs=[json.dumps(stated)]))
+
+    @cached_property
+    def _stated_by_all(self) -> list[object]:
+        result = self.result
+        return [
+            self.identity.to_json(),
+            inputs_sha256(result),
+            result.contract.sha256,
+            [[finding.code, finding.sentence] for finding in result.review],
+            result.phases.method == CHOSEN_BY_HAND,
+            software_version(),
+        ]
 
     @cached_property
     def device_uid(self) -> str:
@@ -44,31 +110,39 @@ class ResultObjects:
         contract = self.result.contract
         return str(generate_uid(entropy_srcs=[NAME, software_version(), contract.artefact_sha256]))
 
-    def series(self, kind: str, number: int, description: str) -> dict[str, Any]:
+    @cached_property
+    def _equipment(self) -> highdicom.ContributingEquipment:
+        equipment = highdicom.ContributingEquipment(
+            manufacturer=NAME,
+            purpose_of_reference=codes.DCM.ProcessingEquipment,
+            manufacturer_model_name=self.result.contract.name[:64],
+            software_versions=software_version(),
+            device_serial_number=self.result.contract.artefact_sha256[:16],
+            contribution_description=f"Anomaly scores and heatmaps. {USE_STATEMENT}",
+        )
+        equipment.DeviceUID = self.device_uid
+        return equipment
+
+    def series(self, kind: str, breast: BreastResult | None = None, also: Sequence[str] = ()) -> Series:
         """Return what highdicom's constructors ask about series, instance, equipment and time.
 
         Parameters
         ----------
-        kind : what tells this object from the others of the result; each is the only one in its series
-        number : Series Number
-        description : what the object is, at most 38 characters
+        kind : a key of `KIND_SERIES`; an object is the only one in its series
+        breast : the one that it is about; None where it is about all
+        also : UIDs of other objects that it refers to
         """
+        named, side = KIND_SERIES[kind], "" if breast is None else f" {breast.laterality}"
+        number = named.number + (side == " L")
+        review = ", REVIEW" if self.result.review else ""
+        stated = [self.look.colormap, self.look.scale] if named.coloured else also
         model_name = self.result.contract.name[:64]
         serial_number = self.result.contract.artefact_sha256[:16]
-        equipment = highdicom.ContributingEquipment(
-            manufacturer=NAME,
-            purpose_of_reference=codes.DCM.ProcessingEquipment,
-            manufacturer_model_name=model_name,
-            software_versions=software_version(),
-            device_serial_number=serial_number,
-            contribution_description=f"Anomaly scores and heatmaps. {USE_STATEMENT}",
-        )
-        equipment.DeviceUID = self.device_uid
         return {
-            "series_instance_uid": self.uid("series", kind),
+            "series_instance_uid": self.uid(f"series {kind}", breast, stated),
             "series_number": number,
-            "series_description": f"{description} ({NOT_FOR_DIAGNOSIS.lower()})",
-            "sop_instance_uid": self.uid("instance", kind),
+            "series_description": f"FCDD{side} {named.description}{review} ({NOT_FOR_DIAGNOSIS.lower()})",
+            "sop_instance_uid": self.uid(f"instance {kind}", breast, stated),
             "instance_number": 1,
             "manufacturer": NAME,
             "manufacturer_model_name": model_name,
@@ -77,7 +151,7 @@ class ResultObjects:
             "content_date": self.created.date(),
             "content_time": self.created.time(),
             "specific_character_set": _CHARACTER_SET,
-            "contributing_equipment": [equipment],
+            "contributing_equipment": [self._equipment],
         }
 
     def finish(self, dataset: Dataset, source: SourceSlice) -> None:
@@ -92,6 +166,18 @@ class ResultObjects:
             equipment.ContributionDateTime = self.created.strftime("%Y%m%d%H%M%S")
 
 
+def _stated(breast: BreastResult) -> list[object]:
+    peak = breast.peak
+    return [
+        breast.laterality,
+        float(breast.score),
+        None if breast.flagged is None else bool(breast.flagged),
+        [peak.sop_instance_uid, peak.frame_number, [float(value) for value in peak.patient_mm]],
+        breast.reference,
+        hashlib.sha256(np.ascontiguousarray(breast.anomaly_map).tobytes()).hexdigest(),
+    ]
+
+
 def stand_in(source: SourceSlice) -> Dataset:
     """Return what highdicom is given in place of the source: its UIDs, and an empty identity."""
     dataset = Dataset()
@@ -104,14 +190,39 @@ def stand_in(source: SourceSlice) -> Dataset:
     return dataset
 
 
-def set_source(dataset: Dataset, source: SourceSlice) -> None:
-    """Refer to the slice that holds the peak, as source image and in the list of referenced series."""
-    item = source.image_reference()
-    item.PurposeOfReferenceCodeSequence = [
-        highdicom.sr.CodedConcept.from_code(codes.DCM.SourceImageForImageProcessingOperation)
-    ]
+def reference(kind: str, series: Series, source: SourceSlice) -> Dataset:
+    """Return what highdicom is given in place of another object of the same result.
+
+    Parameters
+    ----------
+    series : its `ResultObjects.series`
+    """
+    dataset = stand_in(source)
+    dataset.SOPClassUID = KIND_SERIES[kind].sop_class_uid
+    dataset.SOPInstanceUID, dataset.SeriesInstanceUID = series["sop_instance_uid"], series["series_instance_uid"]
+    return dataset
+
+
+def set_source(dataset: Dataset, source: SourceSlice, indices: Sequence[int] = ()) -> None:
+    """Refer to slices, by default the one that holds the peak, as source images and in the list of series.
+
+    Parameters
+    ----------
+    indices : places in `source.volume`
+    """
+    named = list(indices) or [source.index]
+    items = source.images(named)
+    for item in items:
+        item.PurposeOfReferenceCodeSequence = [
+            highdicom.sr.CodedConcept.from_code(codes.DCM.SourceImageForImageProcessingOperation)
+        ]
+    dataset.SourceImageSequence = items
+    set_series(dataset, source, named)
+
+
+def set_series(dataset: Dataset, source: SourceSlice, indices: Sequence[int]) -> None:
+    """Name the series and objects that hold some slices, in the Common Instance Reference Module."""
     series = Dataset()
     series.SeriesInstanceUID = source.series_instance_uid
-    series.ReferencedInstanceSequence = [source.instance_reference()]
-    dataset.SourceImageSequence = [item]
+    series.ReferencedInstanceSequence = source.instances(indices)
     dataset.ReferencedSeriesSequence = [series]

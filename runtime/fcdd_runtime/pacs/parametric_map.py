@@ -12,14 +12,10 @@ from pydicom.uid import MRImageStorage
 
 from fcdd_runtime.contract import ModelContract
 from fcdd_runtime.images.network_input import image_position, resized_shape
-from fcdd_runtime.pacs.objects import NOT_FOR_DIAGNOSIS, USE_STATEMENT, ResultObjects, set_source, stand_in
-from fcdd_runtime.pacs.source_slice import SourceSlice
+from fcdd_runtime.pacs.objects import NOT_FOR_DIAGNOSIS, USE_STATEMENT, ResultObjects, Series, set_source, stand_in
+from fcdd_runtime.pacs.source_slice import SourceSlice, Vector, unit
 from fcdd_runtime.result import BreastResult
 from fcdd_runtime.study.slices import Plane
-
-Vector = npt.NDArray[np.float64]
-
-_SERIES_NUMBERS = {"R": 9321, "L": 9322}
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,7 @@ class MapGeometry:
     """Distance of neighbouring rows and of neighbouring columns."""
 
 
-def parametric_map(breast: BreastResult, source: SourceSlice, objects: ResultObjects) -> ParametricMap:
+def parametric_map(breast: BreastResult, source: SourceSlice, objects: ResultObjects, series: Series) -> ParametricMap:
     """Return the heatmap as float32 DICOM, every value as the model gave it, no pixel resampled.
 
     A projection has no place along its own direction. The plane is put where the peak is, so that a viewer which lays
@@ -73,11 +69,11 @@ def parametric_map(breast: BreastResult, source: SourceSlice, objects: ResultObj
         content_qualification="RESEARCH",
         image_flavor="VOLUME",
         derived_pixel_contrast="NONE",
-        **objects.series(f"map {breast.laterality}", _SERIES_NUMBERS[breast.laterality], "FCDD heatmap"),
+        **series,
     )
     result.BodyPartExamined, result.Laterality = "BREAST", breast.laterality
     result.ImageComments = USE_STATEMENT
-    dimensions = objects.uid("dimensions", breast.laterality)
+    dimensions = objects.uid("dimensions of map", breast)
     result.DimensionOrganizationSequence[0].DimensionOrganizationUID = dimensions
     result.DimensionIndexSequence[0].DimensionOrganizationUID = dimensions
     set_source(result, source)
@@ -103,7 +99,7 @@ def map_geometry(breast: BreastResult, plane: Plane, contract: ModelContract) ->
     plane : of the slice that holds the peak; its axes are those of the voxels that were projected
     """
     # Of the voxel axes, one runs down the rows of the projection, to the back, and one along its columns, to the left.
-    voxel_axes = [_unit(axis) for axis in (plane.normal, plane.row_step_mm, plane.column_step_mm)]
+    voxel_axes = [unit(axis) for axis in (plane.normal, plane.row_step_mm, plane.column_step_mm)]
     down_column, along_row = (voxel_axes[axis] for axis in breast.axes[1:])
     down_column, along_row = down_column * np.sign(down_column[1]), along_row * np.sign(along_row[0])
     shape = breast.image.shape
@@ -122,11 +118,6 @@ def map_geometry(breast: BreastResult, plane: Plane, contract: ModelContract) ->
     return MapGeometry(origin, along_row, down_column, (rows, columns))
 
 
-def _unit(vector: tuple[float, float, float]) -> Vector:
-    array = np.array(vector)
-    return np.asarray(array / np.linalg.norm(array))
-
-
 def _single_frame(breast: BreastResult, source: SourceSlice) -> Dataset:
     """Describe the source as a single-frame image, which is all that highdicom needs to know of a frame too."""
     dataset = stand_in(source)
@@ -136,7 +127,7 @@ def _single_frame(breast: BreastResult, source: SourceSlice) -> Dataset:
     dataset.PositionReferenceIndicator = source.position_reference
     row_step, column_step = np.array(source.plane.row_step_mm), np.array(source.plane.column_step_mm)
     dataset.PixelSpacing = [float(np.linalg.norm(row_step)), float(np.linalg.norm(column_step))]
-    dataset.ImageOrientationPatient = [*_unit(source.plane.column_step_mm), *_unit(source.plane.row_step_mm)]
+    dataset.ImageOrientationPatient = [*unit(source.plane.column_step_mm), *unit(source.plane.row_step_mm)]
     dataset.ImagePositionPatient = list(source.plane.origin_mm)
     dataset.SliceThickness = source.thickness_mm
     return dataset

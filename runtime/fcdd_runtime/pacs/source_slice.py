@@ -1,17 +1,22 @@
-"""What a DICOM result takes over from the study that it was made of: identity, and the slice that holds a peak."""
+"""What a DICOM result takes over from the study that it was made of: identity, and the slices that it points to."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import MRImageStorage
 
 from fcdd_runtime.errors import StudyError
-from fcdd_runtime.result import Peak
+from fcdd_runtime.result import BreastResult
 from fcdd_runtime.study.read import Study
-from fcdd_runtime.study.slices import Plane
+from fcdd_runtime.study.slices import Plane, Slice
 from fcdd_runtime.volumes.volume import SliceSource
+
+Vector = npt.NDArray[np.float64]
 
 IDENTITY_KEYWORDS = [
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyInstanceUID", "StudyDate", "StudyTime"),
@@ -26,6 +31,8 @@ _METHODS = ("DeidentificationMethod", "DeidentificationMethodCodeSequence")
 _UNSTATED_METHOD = "not stated by the source images"
 """PS3.3 C.7.1.1 requires one of the methods where PatientIdentityRemoved is YES. Leaving out that attribute, which is
 optional, would be valid too, but hide that the identity is not the patient's."""
+_SHOWN_QUANTILES = 0.005, 0.998
+"""Of a slice's values: what is darker is black, what is brighter white."""
 _MAX_LONG_STRING = 64
 """Characters of a value of VR LO (PS3.5 6.2)."""
 _LOSS = ["LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"]
@@ -51,45 +58,109 @@ class SourceSlice:
     """PositionReferenceIndicator; empty if absent."""
     loss: Dataset
     """What the source says of lossy compression, for images made of it; empty where there was none."""
+    index: int
+    """Its place among `volume`, from 0."""
+    volume: tuple[Slice, ...]
+    """The slices of the post-contrast volume, in its order; all have a plane and are of one series."""
 
-    def instance_reference(self) -> Dataset:
-        """Return a new item that refers to the slice's object: SOP Class and SOP Instance."""
-        item = Dataset()
-        item.ReferencedSOPClassUID = self.sop_class_uid
-        item.ReferencedSOPInstanceUID = self.source.sop_instance_uid
-        return item
+    @cached_property
+    def pixel_mm(self) -> tuple[float, float]:
+        """Distance of neighbouring rows and of neighbouring columns of a slice, mm."""
+        rows, columns = (float(np.linalg.norm(step)) for step in (self.plane.row_step_mm, self.plane.column_step_mm))
+        return rows, columns
 
-    def image_reference(self) -> Dataset:
-        """Return a new item that refers to the slice: its object and, if that is multi-frame, its frame."""
-        item = self.instance_reference()
-        if self.source.frame_number is not None:
-            item.ReferencedFrameNumber = self.source.frame_number
-        return item
+    @property
+    def orientation(self) -> tuple[str, str]:
+        """Where columns and rows run to, nearest: such as `L` and `P` (Patient Orientation)."""
+        letters = []
+        for step in (self.plane.column_step_mm, self.plane.row_step_mm):
+            axis = int(np.argmax(np.abs(step)))
+            letters.append(("LR", "PA", "HF")[axis][step[axis] < 0])
+        return letters[0], letters[1]
+
+    @cached_property
+    def window(self) -> tuple[float, float]:
+        """Values that are shown black and white, of the peak's slice, rescaled scanner units.
+
+        The source's own window is not taken: it is often made for another phase, or for nothing.
+
+        Raises
+        ------
+        StudyError
+            If the slice can no longer be read.
+        """
+        black, white = np.quantile(self.volume[self.index].read(), _SHOWN_QUANTILES)
+        return float(black), float(max(white, black + 1))
+
+    def grey(self, index: int) -> npt.NDArray[np.uint8]:
+        """Return a slice of the volume in the window of the peak's: uint8 (rows, columns), 0 black to 255 white.
+
+        Raises
+        ------
+        StudyError
+            If the slice can no longer be read.
+        """
+        black, white = self.window
+        scaled = (np.asarray(self.volume[index].read(), dtype=np.float32) - black) * (255 / (white - black))
+        return np.clip(scaled + 0.5, 0, 255).astype(np.uint8)
+
+    def peak_pixel(self, breast: BreastResult) -> tuple[float, float]:
+        """Return where the peak's voxel lies on its slice: row and column of its centre, the first one's being 0.5."""
+        _, row, column = breast.voxels[breast.peak.image_pixel]
+        return float(row) + 0.5, float(column) + 0.5
+
+    def images(self, indices: Sequence[int]) -> list[Dataset]:
+        """Return new items that refer to slices of the volume: their objects and, if multi-frame, their frames."""
+        items = []
+        for index in indices:
+            source, item = self.volume[index].source, Dataset()
+            item.ReferencedSOPClassUID = self.sop_class_uid
+            item.ReferencedSOPInstanceUID = source.sop_instance_uid
+            if source.frame_number is not None:
+                item.ReferencedFrameNumber = source.frame_number
+            items.append(item)
+        return items
+
+    def instances(self, indices: Sequence[int]) -> list[Dataset]:
+        """Return new items that refer to the objects that hold these slices, each once."""
+        items = {}
+        for item in self.images(indices):
+            item.pop("ReferencedFrameNumber", None)
+            items[item.ReferencedSOPInstanceUID] = item
+        return list(items.values())
 
 
-def read_source_slice(peak: Peak, study: Study) -> SourceSlice:
-    """Read the header of a peak's slice again, since scoring keeps no patient identity.
+def unit(vector: tuple[float, float, float]) -> Vector:
+    """Return a vector of length 1 with the same direction."""
+    array = np.array(vector)
+    return np.asarray(array / np.linalg.norm(array))
+
+
+def read_source_slice(breast: BreastResult, study: Study) -> SourceSlice:
+    """Find a breast's slices in the study, and read the header of its peak's again: scoring keeps no identity.
 
     Raises
     ------
     StudyError
-        If the slice is not in the study, has no position, or its file can no longer be read.
+        If a slice is not in the study, has no position, or its file can no longer be read.
     """
-    source = SliceSource(peak.sop_instance_uid, peak.frame_number)
-    holders = [
-        (series, image_slice)
-        for series in study.series
-        for image_slice in series.slices
-        if image_slice.source == source
-    ]
-    if not holders:
+    source = SliceSource(breast.peak.sop_instance_uid, breast.peak.frame_number)
+    wanted = set(breast.slices)
+    found = {
+        image_slice.source: (series, image_slice)
+        for series in reversed(study.series)
+        for image_slice in reversed(series.slices)
+        if image_slice.source in wanted
+    }
+    if source not in found or len(found) < len(wanted):
         raise StudyError(
-            "the slice that holds the peak is not in the study; score the study that is written", "no-source"
+            "a slice that the result refers to is not in the study; score the study that is written", "no-source"
         )
-    series, image_slice = holders[0]
+    series, image_slice = found[source]
+    volume = tuple(found[each][1] for each in breast.slices)
     plane = image_slice.plane
-    if plane is None:
-        raise StudyError("the slice that holds the peak has no position; export the study again", "no-source")
+    if plane is None or any(each.plane is None for each in volume):
+        raise StudyError("a slice that the result refers to has no position; export the study again", "no-source")
     keywords = [*IDENTITY_KEYWORDS, *_WHERE_PRESENT, *_LOSS, *_REFERENCE]
     try:
         header = dcmread(image_slice.path, stop_before_pixels=True, specific_tags=keywords)
@@ -118,6 +189,8 @@ def read_source_slice(peak: Peak, study: Study) -> SourceSlice:
         frame_of_reference_uid=image_slice.frame_of_reference_uid,
         position_reference=position_reference if len(position_reference) <= _MAX_LONG_STRING else "",
         loss=loss,
+        index=breast.slices.index(source),
+        volume=volume,
     )
 
 

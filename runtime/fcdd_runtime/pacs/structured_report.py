@@ -5,33 +5,40 @@ from collections.abc import Sequence
 import numpy as np
 from highdicom import sr
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
+from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from fcdd_runtime.contract import ModelContract
-from fcdd_runtime.pacs.objects import USE_STATEMENT, ResultObjects, stand_in
+from fcdd_runtime.findings import KINDS
+from fcdd_runtime.pacs.objects import SCHEME, USE_STATEMENT, ResultObjects, Series, stand_in
 from fcdd_runtime.pacs.source_slice import SourceSlice
-from fcdd_runtime.result import BreastResult, StudyResult
+from fcdd_runtime.result import CHOSEN_BY_HAND, BreastResult, StudyResult
 from fcdd_runtime.software import NAME, software_version
 
-_SERIES_NUMBER = 9301
-_SCHEME = "99FCDDEDGE"
-_SCORE = Code("score", _SCHEME, "Anomaly score")
-_THRESHOLD = Code("threshold", _SCHEME, "Operating point: flagged at and above this anomaly score")
-_SENSITIVITY = Code("sensitivity", _SCHEME, "Sensitivity that the operating point was set for")
-_FLAG = Code("flag", _SCHEME, "Anomaly score against the operating point")
+_SCORE = Code("score", SCHEME, "Anomaly score")
+_THRESHOLD = Code("threshold", SCHEME, "Operating point: flagged at and above this anomaly score")
+_SENSITIVITY = Code("sensitivity", SCHEME, "Sensitivity that the operating point was set for")
+_FLAG = Code("flag", SCHEME, "Anomaly score against the operating point")
 _FLAG_VALUES = {
-    True: Code("flagged", _SCHEME, "Flagged: at or above the operating point"),
-    False: Code("not_flagged", _SCHEME, "Not flagged: below the operating point"),
-    None: Code("no_threshold", _SCHEME, "The model has no operating point"),
+    True: Code("flagged", SCHEME, "Flagged: at or above the operating point"),
+    False: Code("not_flagged", SCHEME, "Not flagged: below the operating point"),
+    None: Code("no_threshold", SCHEME, "The model has no operating point"),
 }
 """No standard code says this without saying normal or abnormal, which a score does not."""
-_REVIEW = Code("review", _SCHEME, "Review: the score may not be the one that is wanted")
+_REVIEW = Code("review", SCHEME, "Review: the score may not be the one that is wanted")
 """In place of all but `flagged`, where a person has to look at the study."""
+_REASON = Code("review_reason", SCHEME, "Reason for review")
 _SIDES = {"L": codes.SCT.Left, "R": codes.SCT.Right}
 
 
-def structured_report(objects: ResultObjects, sources: Sequence[SourceSlice]) -> sr.Comprehensive3DSR:
+def structured_report(
+    objects: ResultObjects,
+    sources: Sequence[SourceSlice],
+    siblings: Sequence[Dataset],
+    predecessor: Dataset | None,
+    series: Series,
+) -> sr.Comprehensive3DSR:
     """Report scores, operating point, flags and peaks of all breasts of a study, unverified.
 
     A breast's peak is a 3D point in the patient (LPS, mm); its score refers to the slice that holds it.
@@ -39,6 +46,9 @@ def structured_report(objects: ResultObjects, sources: Sequence[SourceSlice]) ->
     Parameters
     ----------
     sources : for each breast of the result the slice that holds its peak; all have a frame of reference
+    siblings : the result's other objects, as `reference` gives them, named as evidence beside the slices
+    predecessor : an earlier report on the same study, if there is one: its class and UIDs
+    series : `ResultObjects.series` of this report
     """
     breasts = objects.result.breasts
     groups = [_breast_group(breast, source, objects) for breast, source in zip(breasts, sources, strict=True)]
@@ -53,18 +63,20 @@ def structured_report(objects: ResultObjects, sources: Sequence[SourceSlice]) ->
         title=codes.DCM.ImagingMeasurementReport,
     )
     doubts = [f"Review: {finding.sentence}" for finding in objects.result.review]
-    for comment in (USE_STATEMENT, *doubts):
+    by_hand = ["The phases were chosen by hand."] if objects.result.phases.method == CHOSEN_BY_HAND else []
+    for comment in (USE_STATEMENT, *by_hand, *doubts):
         report[0].ContentSequence.append(
             sr.TextContentItem(codes.DCM.Comment, comment, sr.RelationshipTypeValues.CONTAINS)
         )
     document = sr.Comprehensive3DSR(
-        evidence=[stand_in(source) for source in sources],
+        evidence=[*map(stand_in, sources), *siblings],
+        previous_versions=None if predecessor is None else [predecessor],
         content=report[0],
         is_complete=True,
         is_final=False,
         is_verified=False,
-        coding_schemes=[CodingSchemeIdentificationItem(_SCHEME, name=f"Private codes of {NAME}")],
-        **objects.series("report", _SERIES_NUMBER, "FCDD breast report"),
+        coding_schemes=[CodingSchemeIdentificationItem(SCHEME, name=f"Private codes of {NAME}")],
+        **series,
     )
     objects.finish(document, sources[0])
     return document
@@ -77,7 +89,7 @@ def _exam_group(objects: ResultObjects) -> sr.MeasurementsAndQualitativeEvaluati
         algorithm_id=_algorithm(result.contract),
         finding_sites=[sr.FindingSite(codes.SCT.Breast)],
         measurements=[_number(_SCORE, result.exam_score), *_operating_point(result.contract)],
-        qualitative_evaluations=_flags(result.flagged, result),
+        qualitative_evaluations=[*_flags(result.flagged, result), *_reasons(result)],
     )
 
 
@@ -86,7 +98,7 @@ def _breast_group(
 ) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations:
     contract = objects.result.contract
     return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=sr.TrackingIdentifier(objects.uid("peak", breast.laterality), f"peak {breast.laterality}"),
+        tracking_identifier=sr.TrackingIdentifier(objects.uid("peak", breast), f"peak {breast.laterality}"),
         referenced_region=sr.ImageRegion3D("POINT", np.array([breast.peak.patient_mm]), source.frame_of_reference_uid),
         algorithm_id=_algorithm(contract),
         finding_sites=[sr.FindingSite(codes.SCT.Breast, laterality=_SIDES[breast.laterality])],
@@ -100,6 +112,12 @@ def _flags(flagged: bool | None, result: StudyResult) -> list[sr.QualitativeEval
     if result.review:
         values.append(_REVIEW)
     return [sr.QualitativeEvaluation(_FLAG, value) for value in values]
+
+
+def _reasons(result: StudyResult) -> list[sr.QualitativeEvaluation]:
+    """Code each reason for review once; the comments say in sentences what was found."""
+    reasons = dict.fromkeys(finding.code for finding in result.review)
+    return [sr.QualitativeEvaluation(_REASON, Code(code, SCHEME, KINDS[code].meaning)) for code in reasons]
 
 
 def _operating_point(contract: ModelContract) -> list[sr.Measurement]:

@@ -48,17 +48,29 @@ def overlay_image(breast: BreastResult, result: StudyResult, look: Look = DEFAUL
     drawing, finest = ImageDraw.Draw(page), min(breast.pixel_mm)
     for (top, left), (bottom, right) in (rings_mm(breast, result.contract, look.scale) / finest * enlargement).tolist():
         drawing.line((left, top, right, bottom), RING, max(1, width // 400))
-    state = state_of(breast.flagged, to_review=bool(result.review)).in_line
-    # Viewers show the picture without the report, so a doubt has to stand out in it.
-    shown = state.upper() if result.review else state
     drawing.multiline_text(
         (width / 40, height + caption_height / 2),
-        f"{SIDES[breast.laterality]} breast   score {breast.score:.4g}   {shown}\n{INTENDED_USE}",
+        caption(breast, result),
         (214, 222, 232),
         ImageFont.load_default(width / 30),
         anchor="lm",
     )
     return page
+
+
+def caption(breast: BreastResult, result: StudyResult, place: str = "") -> str:
+    """Return what a picture of a breast says of itself: side, score, state and purpose.
+
+    Viewers show the picture without the report, so a doubt stands out in it.
+
+    Parameters
+    ----------
+    place : what is shown, if not all of the breast
+    """
+    state = state_of(breast.flagged, to_review=bool(result.review)).in_line
+    shown = state.upper() if result.review else state
+    words = [f"{SIDES[breast.laterality]} breast", f"score {breast.score:.4g}", shown, *([place] if place else [])]
+    return f"{'   '.join(words)}\n{INTENDED_USE}"
 
 
 def blended_image(breast: BreastResult, contract: ModelContract, look: Look) -> Image.Image:
@@ -100,6 +112,11 @@ def heat_layer(breast: BreastResult, contract: ModelContract, look: Look) -> Ima
     heat = heat_on_breast(scaled, breast.image.shape, display_shape(breast), contract.resize)
     if contract.recipe.mirrors(breast.laterality):
         heat = heat[:, ::-1]
+    return coloured(heat, look)
+
+
+def coloured(heat: FloatArray, look: Look) -> Image.Image:
+    """Return heat, float32 (rows, columns), 0..1, as a layer of colours: mode P, see `heat_layer`."""
     layer = Image.fromarray(np.rint(255 * heat).astype(np.uint8))
     alpha = np.clip(np.linspace(0, 255 / _OPAQUE_FROM, 256), 0, 255)
     palette = np.column_stack([color_table(look.colormap), np.rint(alpha).astype(np.uint8)])

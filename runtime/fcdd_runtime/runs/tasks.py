@@ -86,7 +86,7 @@ def write_results(
         nonlocal lacking
         if write_dicom is not None:
             study = _studies(place.path, place.scratch)[place.number]
-            lacking = write_dicom(result, study, draft, look)
+            lacking = write_dicom(result, study, draft, folder)
 
     write_study_report(result, folder, look, write_objects)
     return tuple(lacking)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -22,16 +23,19 @@ from result_builders import SIZE, make_breast, make_contract, make_study
 from fcdd_runtime.backends.fake import FakeBackend
 from fcdd_runtime.contract import MipRecipe, ModelContract, OperatingPoint, Resize
 from fcdd_runtime.errors import MissingExtraError, StudyError
-from fcdd_runtime.pacs import dicom_writer
+from fcdd_runtime.findings import Finding
+from fcdd_runtime.pacs import DicomOptions, dicom_options, dicom_writer
 from fcdd_runtime.pacs.write import write_dicom_results
 from fcdd_runtime.report.colormap import DEFAULT_LOOK, PUBLISHED_LOOK
 from fcdd_runtime.report.overlay import overlay_image
-from fcdd_runtime.result import StudyResult
+from fcdd_runtime.result import CHOSEN_BY_HAND, StudyResult, UnusedSeries
 from fcdd_runtime.score_study import score_study
 from fcdd_runtime.study.read import Study, read_studies
 
 CREATED = datetime(2030, 5, 6, 7, 8, 9)
-FILES = ["map_L.dcm", "map_R.dcm", "overlay_L.dcm", "overlay_R.dcm", "sr.dcm"]
+OF_A_BREAST = ["map", "mark", "overlay", "region", "slices"]
+FILES = [*(f"{kind}_{side}.dcm" for kind in OF_A_BREAST for side in "LR"), "sr.dcm"]
+OPTIONS = DicomOptions(created=CREATED)
 IDENTITY = {
     "PatientName": "Müller^Eva",
     "PatientID": "X-77",
@@ -58,9 +62,15 @@ def scored(mock: MockStudy, folder: Path, **changes: Any) -> tuple[StudyResult, 
     return score_study(study, FakeBackend(make_contract(**changes))), study
 
 
-def written(result: StudyResult, study: Study, folder: Path) -> dict[str, Dataset]:
+def written(
+    result: StudyResult,
+    study: Study,
+    folder: Path,
+    options: DicomOptions = OPTIONS,
+    earlier: Path = Path("none"),
+) -> dict[str, Dataset]:
     folder.mkdir()
-    assert write_dicom_results(result, study, folder, DEFAULT_LOOK, CREATED) == ()
+    assert write_dicom_results(result, study, folder, earlier, options) == ()
     return {path.name: dcmread(path) for path in sorted(folder.iterdir())}
 
 
@@ -105,7 +115,14 @@ def validation_errors(path: Path, iod: str) -> list[str]:
     return [line for line in lines if line.startswith("Error")]
 
 
-IODS = {"map": "ParametricMap", "overlay": "SCImage", "sr": "Comprehensive3DSR"}
+IODS = {
+    "map": "ParametricMap",
+    "mark": "GrayscaleSoftcopyPresentationState",
+    "overlay": "SCImage",
+    "region": "Segmentation",
+    "slices": "MultiframeTrueColorSCImage",
+    "sr": "Comprehensive3DSR",
+}
 
 
 def assert_valid(folder: Path, names: list[str]) -> None:
@@ -155,7 +172,7 @@ def test_a_source_file_that_is_gone_is_one_sentence(tmp_path: Path) -> None:
     result, study = scored(MockStudy(breast_phantom()), tmp_path / "study")
     shutil.rmtree(tmp_path / "study")
     with pytest.raises(StudyError, match="can no longer be read"):
-        write_dicom_results(result, study, tmp_path, DEFAULT_LOOK, CREATED)
+        write_dicom_results(result, study, tmp_path, tmp_path / "none", OPTIONS)
 
 
 @pytest.mark.parametrize("keep", [(), ("PatientID",)], ids=["nothing", "patient ID"])
@@ -188,18 +205,20 @@ def test_a_real_study_without_frame_of_reference_gets_its_overlays_and_the_reaso
 ) -> None:
     study = read_study(reference_data / "real_mr" / "philips_enhanced_4phase")
     result = score_study(study, FakeBackend(make_contract()))
-    [sentence] = write_dicom_results(result, study, tmp_path, DEFAULT_LOOK)
+    [sentence] = write_dicom_results(result, study, tmp_path, tmp_path / "none")
     assert "no Frame of Reference UID" in sentence
-    assert_valid(tmp_path, sorted(f"overlay_{breast.laterality}.dcm" for breast in result.breasts))
+    sides = [breast.laterality for breast in result.breasts]
+    assert_valid(tmp_path, sorted(f"{kind}_{side}.dcm" for kind in ("mark", "overlay", "slices") for side in sides))
 
 
-def test_without_a_frame_of_reference_only_overlays_are_written(tmp_path: Path) -> None:
+def test_without_a_frame_of_reference_only_what_needs_no_position_is_written(tmp_path: Path) -> None:
     result, study = scored(MockStudy(breast_phantom(), attributes={"FrameOfReferenceUID": ""}), tmp_path / "study")
     (tmp_path / "out").mkdir()
-    [sentence] = write_dicom_results(result, study, tmp_path / "out", DEFAULT_LOOK)
-    for name in ("map_R.dcm", "map_L.dcm", "sr.dcm", "no Frame of Reference UID"):
-        assert name in sentence
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["overlay_L.dcm", "overlay_R.dcm"]
+    [sentence] = write_dicom_results(result, study, tmp_path / "out", tmp_path / "none")
+    assert sentence.startswith("The DICOM objects map, region, sr were not written")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        name for name in FILES if name.split("_")[0] in ("mark", "overlay", "slices")
+    ]
 
 
 def test_every_object_belongs_to_the_patient_and_the_study(example: Example) -> None:
@@ -213,16 +232,40 @@ def test_every_object_names_the_slice_of_the_peak(example: Example) -> None:
     result, study, objects = example
     peaks = {breast.laterality: breast.peak.sop_instance_uid for breast in result.breasts}
     for side, uid in peaks.items():
-        for kind in ("map", "overlay"):
+        for kind in ("map", "overlay", "slices"):
             dataset = objects[f"{kind}_{side}.dcm"]
+            if kind == "slices":
+                assert uid in {item.ReferencedSOPInstanceUID for item in dataset.SourceImageSequence}
+                continue
             assert dataset.SourceImageSequence[0].ReferencedSOPInstanceUID == uid
             [series] = dataset.ReferencedSeriesSequence
             assert series.SeriesInstanceUID == study.series[0].series_instance_uid
             assert series.ReferencedInstanceSequence[0].ReferencedSOPInstanceUID == uid
     [evidence] = objects["sr.dcm"].CurrentRequestedProcedureEvidenceSequence
     assert evidence.StudyInstanceUID == study.study_instance_uid
-    named = {item.ReferencedSOPInstanceUID for item in evidence.ReferencedSeriesSequence[0].ReferencedSOPSequence}
-    assert named == set(peaks.values())
+    assert set(peaks.values()) <= {uid for _, uid in evidence_in([evidence])}
+
+
+def evidence_in(items: Sequence[Dataset]) -> set[tuple[str, str]]:
+    """Series and instances in an evidence sequence."""
+    return {
+        (series.SeriesInstanceUID, instance.ReferencedSOPInstanceUID)
+        for item in items
+        for series in item.ReferencedSeriesSequence
+        for instance in series.ReferencedSOPSequence
+    }
+
+
+def test_the_report_names_map_region_and_key_slices_as_its_evidence(example: Example) -> None:
+    _, study, objects = example
+    cited = {
+        (objects[name].SeriesInstanceUID, objects[name].SOPInstanceUID)
+        for name in FILES
+        if name.split("_")[0] in ("map", "region", "slices")
+    }
+    named = evidence_in(objects["sr.dcm"].CurrentRequestedProcedureEvidenceSequence)
+    source = study.series[0].series_instance_uid
+    assert {(series, uid) for series, uid in named if series != source} == cited
 
 
 def test_in_a_multi_frame_object_the_frame_is_named(tmp_path: Path) -> None:
@@ -297,6 +340,8 @@ def test_the_report_of_a_study_to_review_says_so_and_never_not_flagged(tmp_path:
         flag.ConceptCodeSequence[0].CodeValue for flag in content(report, "Anomaly score against the operating point")
     ]
     assert values == (["flagged", "review"] if flagged else ["review"]) * 3
+    [reason] = content(report, "Reason for review")
+    assert reason.ConceptCodeSequence[0].CodeValue == "supine"
     comments = [item.TextValue for item in content(report, "Comment")]
     assert "Review: The patient did not lie prone: PatientPosition is HFS." in comments
     assert validation_errors(tmp_path / "out" / "sr.dcm", "Comprehensive3DSR") == []
@@ -312,8 +357,8 @@ def test_the_overlay_shows_the_picture_at_its_size_in_the_patient(example: Examp
         assert dataset.Laterality == breast.laterality
         width = breast.image.shape[1] * breast.pixel_mm[1]
         assert list(dataset.PixelSpacing) == pytest.approx([width / picture.width] * 2, abs=1e-6)
-    write_dicom_results(result, study, tmp_path, PUBLISHED_LOOK, CREATED)
-    jet = dcmread(tmp_path / "overlay_L.dcm").pixel_array
+    options = dataclasses.replace(OPTIONS, look=PUBLISHED_LOOK)
+    jet = written(result, study, tmp_path / "jet", options)["overlay_L.dcm"].pixel_array
     assert np.array_equal(jet, np.asarray(overlay_image(result.breasts[1], result, PUBLISHED_LOOK)))
 
 
@@ -331,7 +376,8 @@ def test_a_heatmap_that_is_the_same_everywhere_is_written(example: Example, tmp_
     result, study, _ = example
     flat = tuple(dataclasses.replace(breast, heatmap=np.zeros((SIZE, SIZE), np.float32)) for breast in result.breasts)
     written(dataclasses.replace(result, breasts=flat), study, tmp_path / "out")
-    assert_valid(tmp_path / "out", FILES)
+    # Nothing is above the level, so that there is no region.
+    assert_valid(tmp_path / "out", [name for name in FILES if not name.startswith("region")])
 
 
 def map_position(dataset: Dataset, patient_mm: tuple[float, float, float]) -> tuple[float, float, float]:
@@ -409,21 +455,183 @@ def test_the_same_result_gives_the_same_objects_to_the_byte(example: Example, tm
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
-def test_another_moment_keeps_the_identifiers_and_another_score_does_not(example: Example, tmp_path: Path) -> None:
+def uids_of(objects: dict[str, Dataset]) -> dict[str, str]:
+    return {name: str(dataset.SOPInstanceUID) for name, dataset in objects.items()}
+
+
+def test_no_two_objects_share_an_identifier_or_a_series(example: Example) -> None:
+    _, _, objects = example
+    assert len(set(uids_of(objects).values())) == len(FILES)
+    assert len({dataset.SeriesInstanceUID for dataset in objects.values()}) == len(FILES)
+
+
+def test_an_object_that_states_the_same_is_kept_as_it_is(example: Example, tmp_path: Path) -> None:
+    """Another moment, further findings that are notes, and phases beside those that were used change nothing."""
+    result, study, _ = example
+    first = written(result, study, tmp_path / "first")
+    later = dataclasses.replace(
+        result,
+        findings=(*result.findings, Finding("not-used", "Another volume.")),
+        phases=dataclasses.replace(result.phases, count=9, rise=0.5),
+        not_used=(UnusedSeries("1.2.3", 99, "late"),),
+    )
+    options = dataclasses.replace(OPTIONS, created=datetime(2031, 1, 1))
+    assert uids_of(written(later, study, tmp_path / "later", options, tmp_path / "first")) == uids_of(first)
+    for name in FILES:
+        assert (tmp_path / "later" / name).read_bytes() == (tmp_path / "first" / name).read_bytes()
+
+
+def test_a_damaged_object_is_not_kept(example: Example, tmp_path: Path) -> None:
+    result, study, _ = example
+    written(result, study, tmp_path / "first")
+    whole = (tmp_path / "first" / "map_L.dcm").read_bytes()
+    (tmp_path / "first" / "map_L.dcm").write_bytes(whole[:-1000])
+    written(result, study, tmp_path / "later", earlier=tmp_path / "first")
+    assert (tmp_path / "later" / "map_L.dcm").read_bytes() == whole
+
+
+def test_further_phases_in_the_folder_change_no_identifier(tmp_path: Path) -> None:
+    uids = []
+    for phases in (2, 4):
+        result, study = scored(MockStudy(breast_phantom(phases)), tmp_path / f"study {phases}")
+        uids.append(uids_of(written(result, study, tmp_path / f"out {phases}")))
+    assert uids[0] == uids[1]
+
+
+def _with_contract(result: StudyResult, **changes: Any) -> StudyResult:
+    return dataclasses.replace(result, contract=dataclasses.replace(result.contract, **changes))
+
+
+STATED: dict[str, Callable[[StudyResult], StudyResult]] = {
+    "state": lambda result: dataclasses.replace(result, findings=(Finding("supine", "On the back."),)),
+    "operating point": lambda result: _with_contract(result, operating_point=OperatingPoint(0.5, None, "other")),
+    "model": lambda result: _with_contract(result, artefact_sha256="0" * 64),
+    "by hand": lambda result: dataclasses.replace(
+        result, phases=dataclasses.replace(result.phases, method=CHOSEN_BY_HAND)
+    ),
+    "inputs": lambda result: dataclasses.replace(result, inputs=result.inputs[1:]),
+    "reference": lambda result: dataclasses.replace(
+        result, breasts=tuple(dataclasses.replace(breast, reference="a.png") for breast in result.breasts)
+    ),
+    "score": lambda result: dataclasses.replace(
+        result, breasts=tuple(dataclasses.replace(breast, score=9.5) for breast in result.breasts)
+    ),
+}
+
+
+@pytest.mark.parametrize("change", STATED.values(), ids=STATED.keys())
+def test_whatever_the_objects_state_gives_them_other_identifiers(
+    change: Callable[[StudyResult], StudyResult], example: Example, tmp_path: Path
+) -> None:
     result, study, objects = example
-    uids = {name: dataset.SOPInstanceUID for name, dataset in objects.items()}
-    assert len(set(uids.values())) == len({dataset.SeriesInstanceUID for dataset in objects.values()}) == len(FILES)
-    write_dicom_results(result, study, tmp_path, DEFAULT_LOOK)
-    assert {path.name: dcmread(path).SOPInstanceUID for path in tmp_path.iterdir()} == uids
+    changed = uids_of(written(change(result), study, tmp_path / "changed"))
+    assert not set(changed.values()) & set(uids_of(objects).values())
+
+
+def test_another_name_of_the_patient_gives_other_identifiers(tmp_path: Path) -> None:
+    uids = []
+    for name in ("Before^Marriage", "After^Marriage"):
+        result, study = scored(MockStudy(breast_phantom(), attributes={"PatientName": name}), tmp_path / name)
+        uids.append(set(uids_of(written(result, study, tmp_path / f"out {name}")).values()))
+    assert not uids[0] & uids[1]
+
+
+def test_another_breast_or_other_colours_change_only_what_states_them(example: Example, tmp_path: Path) -> None:
+    result, study, objects = example
     right = dataclasses.replace(result.breasts[0], score=9.5)
-    changed = written(dataclasses.replace(result, breasts=(right, *result.breasts[1:])), study, tmp_path / "changed")
-    assert not set(uids.values()) & {dataset.SOPInstanceUID for dataset in changed.values()}
+    other = dataclasses.replace(result, breasts=(right, *result.breasts[1:]))
+    jet = dataclasses.replace(OPTIONS, look=PUBLISHED_LOOK)
+    for name, changed, expected in (
+        ("breast", written(other, study, tmp_path / "breast"), {file for file in FILES if not file.endswith("_L.dcm")}),
+        ("look", written(result, study, tmp_path / "look", jet), {"sr.dcm", *LOOKING}),
+    ):
+        differing = {file for file, uid in uids_of(changed).items() if uid != uids_of(objects)[file]}
+        assert differing == expected, name
+
+
+LOOKING = [name for name in FILES if name.split("_")[0] in ("overlay", "slices")]
+
+
+def test_a_new_report_names_the_one_that_it_follows_and_is_kept_itself(example: Example, tmp_path: Path) -> None:
+    result, study, _ = example
+    other = _with_contract(result, artefact_sha256="0" * 64)
+    reports = [
+        written(one, study, tmp_path / f"run {number}", earlier=tmp_path / f"run {number - 1}")["sr.dcm"]
+        for number, one in enumerate((result, other, other, result))
+    ]
+    first, second, third, fourth = (str(report.SOPInstanceUID) for report in reports)
+    assert first != second == third != fourth
+    assert "PredecessorDocumentsSequence" not in reports[0]
+    for report, former in ((reports[1], first), (reports[3], second)):
+        [(_, uid)] = evidence_in(report.PredecessorDocumentsSequence)
+        assert uid == former
+    assert validation_errors(tmp_path / "run 1" / "sr.dcm", "Comprehensive3DSR") == []
+
+
+def test_only_what_is_asked_for_is_written(example: Example, tmp_path: Path) -> None:
+    result, study, _ = example
+    options = dataclasses.replace(dicom_options("sr, region", DEFAULT_LOOK), created=CREATED)
+    objects = written(result, study, tmp_path / "out", options)
+    assert sorted(objects) == ["region_L.dcm", "region_R.dcm", "sr.dcm"]
+    cited = {uid for _, uid in evidence_in(objects["sr.dcm"].CurrentRequestedProcedureEvidenceSequence)}
+    assert cited & set(uids_of(example[2]).values()) == {
+        objects[name].SOPInstanceUID for name in ("region_L.dcm", "region_R.dcm")
+    }
+
+
+def test_an_object_that_does_not_exist_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="no DICOM object 'regions'.*sr,region"):
+        dicom_options("sr,regions", DEFAULT_LOOK)
+
+
+@pytest.mark.parametrize(
+    ("point", "words", "expected"),
+    [
+        (OperatingPoint(1e9, None, "tests"), "region", []),
+        (OperatingPoint(1e9, None, "tests"), "region=all", ["region_L.dcm", "region_R.dcm"]),
+        (None, "region", ["region_L.dcm", "region_R.dcm"]),
+    ],
+    ids=["not flagged", "all", "no operating point"],
+)
+def test_regions_of_breasts_that_are_not_flagged_are_written_when_asked_for(
+    point: OperatingPoint | None, words: str, expected: list[str], tmp_path: Path
+) -> None:
+    result, study = scored(MockStudy(breast_phantom()), tmp_path / "study", operating_point=point)
+    assert sorted(written(result, study, tmp_path / "out", dicom_options(words, DEFAULT_LOOK))) == expected
+
+
+def test_a_study_to_review_has_its_regions_though_nothing_is_flagged(tmp_path: Path) -> None:
+    mock = MockStudy(breast_phantom(), attributes={"PatientPosition": "HFS"})
+    result, study = scored(mock, tmp_path / "study", operating_point=OperatingPoint(1e9, None, "tests"))
+    objects = written(result, study, tmp_path / "out")
+    assert sorted(objects) == FILES
+    assert all("REVIEW" in dataset.SeriesDescription for dataset in objects.values())
+    [text] = objects["mark_L.dcm"].GraphicAnnotationSequence[0].TextObjectSequence
+    assert "REVIEW" in text.UnformattedTextValue
+
+
+NAMES = {
+    "japanese": (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう"),
+    "korean": (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞=홍^길동"),
+    "chinese": (["GB18030"], "Wang^XiaoDong=王^小东"),
+    "greek": (["ISO_IR 126"], "Διονυσιος"),
+}
+
+
+@pytest.mark.parametrize(("character_set", "name"), NAMES.values(), ids=NAMES.keys())
+def test_names_come_out_as_they_went_in(character_set: list[str], name: str, tmp_path: Path) -> None:
+    attributes = {"SpecificCharacterSet": character_set, "PatientName": name}
+    result, study = scored(MockStudy(breast_phantom(), attributes=attributes), tmp_path / "study")
+    for file, dataset in written(result, study, tmp_path / "out").items():
+        assert str(dataset.PatientName) == name, file
+    assert_valid(tmp_path / "out", FILES)
 
 
 def test_the_objects_carry_the_moment_they_were_made(example: Example) -> None:
     _, _, objects = example
     for dataset in objects.values():
-        assert (dataset.ContentDate, dataset.ContentTime) == ("20300506", "070809")
+        made = "PresentationCreation" if dataset.Modality == "PR" else "Content"
+        assert (dataset[f"{made}Date"].value, dataset[f"{made}Time"].value) == ("20300506", "070809")
         assert dataset.InstanceCreationDate == "20300506"
 
 
@@ -448,23 +656,23 @@ def test_nothing_of_the_patient_reaches_log_or_screen(
 def test_a_unilateral_result_gives_the_objects_of_one_breast(example: Example, tmp_path: Path) -> None:
     result, study, _ = example
     written(dataclasses.replace(result, breasts=result.breasts[1:]), study, tmp_path / "out")
-    assert_valid(tmp_path / "out", ["map_L.dcm", "overlay_L.dcm", "sr.dcm"])
+    assert_valid(tmp_path / "out", [*(f"{kind}_L.dcm" for kind in OF_A_BREAST), "sr.dcm"])
 
 
 def test_a_result_of_another_study_is_refused(example: Example, tmp_path: Path) -> None:
     _, study, _ = example
     with pytest.raises(StudyError, match="not in the study"):
-        write_dicom_results(make_study(make_breast("L")), study, tmp_path, DEFAULT_LOOK)
+        write_dicom_results(make_study(make_breast("L")), study, tmp_path, tmp_path / "none")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_without_highdicom_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert dicom_writer() is write_dicom_results
+    assert callable(dicom_writer(DicomOptions()))
     for name in [name for name in sys.modules if name.startswith("fcdd_runtime.pacs.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "highdicom", None)
     with pytest.raises(MissingExtraError, match=r"fcdd-edge\[dicom\]"):
-        dicom_writer()
+        dicom_writer(DicomOptions())
 
 
 def test_a_map_without_a_reference_range_has_a_window(tmp_path: Path) -> None:

@@ -1,0 +1,130 @@
+"""Regions of a heatmap -> binary Segmentation on the source slices."""
+
+from collections.abc import Sequence
+
+import highdicom
+import numpy as np
+from highdicom.seg import Segmentation, SegmentDescription
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+from pydicom.uid import MRImageStorage
+
+from fcdd_runtime.images.regions import DEPTH, Region, region_level
+from fcdd_runtime.pacs.objects import NOT_FOR_DIAGNOSIS, SCHEME, ResultObjects, Series, set_series, stand_in
+from fcdd_runtime.pacs.source_slice import SourceSlice, unit
+from fcdd_runtime.result import BreastResult
+from fcdd_runtime.software import NAME, software_version
+
+REGION = Code("response", SCHEME, "Region of network response, depth from the brightest voxel")
+SCATTERED = Code("scattered", SCHEME, "Scattered rest of the region, depth from the brightest voxel")
+"""What a segment is. It is nothing that was found in the patient: no standard code of anatomy or disease fits."""
+
+
+def segmentation(
+    breast: BreastResult, regions: Sequence[Region], source: SourceSlice, objects: ResultObjects, series: Series
+) -> Segmentation:
+    """Return regions on the slices that they touch, with their rows, columns, orientation and positions.
+
+    A region is a segment, and another one if some of it is scattered, so that a viewer can switch that off.
+
+    Parameters
+    ----------
+    regions : at least one, of this breast
+    """
+    segments = [
+        (kind, region, voxels)
+        for region in regions
+        for kind, voxels in ((REGION, region.voxels), (SCATTERED, region.scattered))
+        if len(voxels)
+    ]
+    touched = np.unique(np.concatenate([voxels[:, 0] for *_, voxels in segments])).tolist()
+    place = np.full(breast.volume_shape[0], -1)
+    place[touched] = np.arange(len(touched))
+    mask = np.zeros((len(touched), *breast.volume_shape[1:], len(segments)), dtype=np.uint8)
+    for number, (_, _, voxels) in enumerate(segments):
+        slices, rows, columns = voxels.T
+        mask[place[slices], rows, columns, number] = 1
+    result = Segmentation(
+        source_images=_planes(source, breast, touched),
+        pixel_array=mask,
+        segmentation_type="BINARY",
+        segment_descriptions=[
+            _described(number, kind, region, breast, objects) for number, (kind, region, _) in enumerate(segments, 1)
+        ],
+        content_label="FCDD_RESPONSE",
+        content_description=f"FCDD response regions. {NOT_FOR_DIAGNOSIS}",
+        **series,
+    )
+    result.BodyPartExamined = "BREAST"
+    dimensions = objects.uid("dimensions of region", breast)
+    for item in (*result.DimensionOrganizationSequence, *result.DimensionIndexSequence):
+        item.DimensionOrganizationUID = dimensions
+    for frame in result.PerFrameFunctionalGroupsSequence:
+        # highdicom was told the place of the slice as its UID.
+        [derivation] = frame.DerivationImageSequence
+        index = int(derivation.SourceImageSequence[0].ReferencedSOPInstanceUID.rpartition(".")[2])
+        [image] = source.images([index])
+        image.PurposeOfReferenceCodeSequence = [
+            highdicom.sr.CodedConcept.from_code(codes.DCM.SourceImageForImageProcessingOperation)
+        ]
+        image.SpatialLocationsPreserved = "YES"
+        derivation.SourceImageSequence = [image]
+    set_series(result, source, touched)
+    result.update(source.loss)
+    objects.finish(result, source)
+    return result
+
+
+def _described(
+    number: int, kind: Code, region: Region, breast: BreastResult, objects: ResultObjects
+) -> SegmentDescription:
+    contract = objects.result.contract
+    described = SegmentDescription(
+        segment_number=number,
+        segment_label=kind.meaning,
+        segmented_property_category=codes.SCT.SpatialAndRelationalConcept,
+        segmented_property_type=kind,
+        algorithm_type="AUTOMATIC",
+        algorithm_identification=highdicom.AlgorithmIdentificationSequence(
+            name=f"{NAME} {contract.name}"[:64],
+            family=codes.DCM.ArtificialIntelligence,
+            version=software_version(),
+            source=NAME,
+        ),
+        tracking_uid=objects.uid(f"segment {number}", breast),
+        tracking_id=f"{kind.value} {breast.laterality} {number}",
+        anatomic_regions=[codes.SCT.Breast],
+    )
+    described.SegmentDescription = (
+        f"Heatmap above {region_level(contract.display):.6g}, at most {region.highest:.6g}; {DEPTH} voxels before and "
+        "behind the one that each pixel of the projection shows"
+    )
+    side = codes.SCT.Left if breast.laterality == "L" else codes.SCT.Right
+    described.AnatomicRegionSequence[0].AnatomicRegionModifierSequence = [highdicom.sr.CodedConcept.from_code(side)]
+    return described
+
+
+def _planes(source: SourceSlice, breast: BreastResult, indices: Sequence[int]) -> list[Dataset]:
+    """Describe slices as single-frame images, which is all that highdicom needs to know of frames too."""
+    first = source.volume[0].plane
+    assert first is not None  # as `read_source_slice` has checked
+    common = stand_in(source)
+    # What differs must not be there yet: pydicom would change the value that all share.
+    del common.SOPInstanceUID
+    common.SOPClassUID, common.Modality = MRImageStorage, "MR"
+    common.Rows, common.Columns = breast.volume_shape[1:]
+    common.FrameOfReferenceUID = source.frame_of_reference_uid
+    common.PositionReferenceIndicator = source.position_reference
+    common.PixelSpacing = list(source.pixel_mm)
+    common.ImageOrientationPatient = [*unit(first.column_step_mm), *unit(first.row_step_mm)]
+    common.SliceThickness = source.thickness_mm
+    images = []
+    for index in indices:
+        plane, image = source.volume[index].plane, Dataset()
+        assert plane is not None
+        image.update(common)
+        image.SOPInstanceUID = f"2.25.{index}"
+        image.ImagePositionPatient = list(plane.origin_mm)
+        images.append(image)
+    return images
