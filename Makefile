@@ -9,7 +9,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --d
 OLDER_CPU := ONEDNN_MAX_CPU_ISA=AVX2 DNNL_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 \
 	OPENBLAS_CORETYPE=Haswell NPY_DISABLE_CPU_FEATURES="AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL"
 
-.PHONY: demo test test-older-cpu hostile check fuzz bench gpu-check wheelhouse clean
+.PHONY: demo test test-older-cpu hostile ohif check fuzz bench gpu-check wheelhouse clean
 
 demo: $(VENV)/installed
 	$(BIN)/python examples/demo.py
@@ -25,6 +25,16 @@ test-older-cpu: $(VENV)/installed
 # Families of inputs that try to do harm: outcome, time and peak memory of each. With LONG=1 thousands instead of tens.
 hostile: $(VENV)/installed
 	$(BIN)/python tests/hostile/hostile.py $(if $(LONG),--long)
+
+# The viewer in which tests look at the results, as its makers built it: 48 MB from the npm registry.
+OHIF := 3.13.2
+ohif: .ohif/$(OHIF)
+.ohif/$(OHIF):
+	rm -rf .ohif && mkdir .ohif
+	cd .ohif && npm pack --silent @ohif/app@$(OHIF)
+	tar -xzf .ohif/ohif-app-$(OHIF).tgz -C .ohif
+	rm .ohif/ohif-app-$(OHIF).tgz
+	touch $@
 
 check: $(VENV)/installed
 	$(BIN)/ruff check .
@@ -55,4 +65,4 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo_out wheelhouse dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .ohif demo_out wheelhouse dist .pytest_cache .mypy_cache .ruff_cache

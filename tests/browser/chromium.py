@@ -34,13 +34,18 @@ class Page:
 
     def open(self, path: Path, width: int, height: int = 1080) -> None:
         """Open a file from disk in a window of this size, CSS pixels, with the network switched off."""
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.send(f"{domain}.enable")
+        self.send("Network.enable")
         self.send("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
-        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
-        self.send("Page.navigate", url=path.as_uri())
+        self.visit(path.as_uri(), width, height)
         self.wait(f"document.readyState === 'complete' && location.href === {json.dumps(path.as_uri())}")
         self.evaluate(_DECODED)
+
+    def visit(self, url: str, width: int, height: int) -> None:
+        """Begin to load a page in a window of this size, CSS pixels."""
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.send(f"{domain}.enable")
+        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        self.send("Page.navigate", url=url)
 
     def evaluate(self, script: str) -> Any:
         """Value of an expression, or of the promise that it is."""
@@ -143,13 +148,20 @@ class Chromium:
 
 
 @contextmanager
-def running_chromium(profile: Path) -> Iterator[Chromium]:
-    """Start Chromium with an empty profile folder; skip the test where it is not installed."""
+def running_chromium(profile: Path, namespace: str | None = None) -> Iterator[Chromium]:
+    """Start Chromium with an empty profile folder; skip the test where it is not installed.
+
+    Parameters
+    ----------
+    namespace : network namespace to start it in; it then draws WebGL in software, which viewers need
+    """
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         pytest.skip("Chromium is missing; it is in the Debian package chromium")
     command = [program, "--headless=new", "--no-sandbox", "--remote-debugging-pipe", f"--user-data-dir={profile}"]
     command += ["--no-first-run", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
+    if namespace is not None:
+        command = ["ip", "netns", "exec", namespace, *command, "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
     (from_us, writer), (reader, to_us) = os.pipe(), os.pipe()
     # The browser reads commands from descriptor 3 and answers on 4.
     shell = ["bash", "-c", f'exec "$@" 3<&{from_us} 4>&{to_us}', "bash", *command]
