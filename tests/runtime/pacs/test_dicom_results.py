@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+import highdicom
 import numpy as np
 import pytest
 from mock_study import MockStudy, breast_phantom
@@ -131,11 +132,26 @@ def assert_valid(folder: Path, names: list[str]) -> None:
         assert validation_errors(folder / name, IODS[name.split(".")[0].split("_")[0]]) == []
 
 
+def assert_readable(folder: Path) -> None:
+    """highdicom reads every object that it has a reader for, and pydicom decodes all pixels."""
+    for path in folder.iterdir():
+        kind = path.stem.split("_")[0]
+        if kind == "region":
+            regions = highdicom.seg.segread(path)
+            assert regions.number_of_segments == len(regions.SegmentSequence) > 0
+            assert regions.pixel_array.any()
+        elif kind == "sr":
+            assert highdicom.sr.srread(path).content.get_planar_roi_measurement_groups()
+        elif kind != "mark":
+            assert highdicom.imread(path).pixel_array.any()
+
+
 @pytest.mark.parametrize("enhanced", [False, True], ids=["classic", "enhanced"])
 def test_the_objects_of_a_study_are_valid(enhanced: bool, tmp_path: Path) -> None:
     result, study = scored(MockStudy(breast_phantom(), enhanced=enhanced), tmp_path / "study")
     written(result, study, tmp_path / "out")
     assert_valid(tmp_path / "out", FILES)
+    assert_readable(tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -193,11 +209,14 @@ def test_a_source_without_patient_and_study_attributes_gives_valid_objects(
         assert {"PatientName", "PatientBirthDate", "PatientSex", "StudyID", "AccessionNumber"} <= set(dataset.dir())
 
 
-@pytest.mark.parametrize("kind", ["philips_classic_3phase", "philips_enhanced_3phase"])
-def test_the_objects_of_a_real_study_are_valid(kind: str, reference_data: Path, tmp_path: Path) -> None:
-    study = read_study(reference_data / "real_mr" / kind)
+@pytest.mark.parametrize("place", ["real_mr/philips_classic_3phase", "real_mr/philips_enhanced_3phase", "real_breast"])
+def test_the_objects_of_a_real_study_are_valid_and_can_be_read_back(
+    place: str, reference_data: Path, tmp_path: Path
+) -> None:
+    study = read_study(reference_data / place)
     written(score_study(study, FakeBackend(make_contract())), study, tmp_path / "out")
     assert_valid(tmp_path / "out", FILES)
+    assert_readable(tmp_path / "out")
 
 
 def test_a_real_study_without_frame_of_reference_gets_its_overlays_and_the_reason(

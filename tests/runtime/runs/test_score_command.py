@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -540,8 +541,34 @@ def test_dicom_objects_lie_beside_the_report_on_request(model: Path, study: Mock
     result = run(tmp_path / "study", "--model", model, "--out", tmp_path / "out", "--dicom", "--colormap", "jet")
     assert result.exit_code == 0, result.output
     folder = tmp_path / "out" / study_folder_name(study.study_instance_uid)
-    objects = {"sr.dcm", "overlay_R.dcm", "overlay_L.dcm", "map_R.dcm", "map_L.dcm"}
-    assert {path.name for path in folder.glob("*.dcm")} == objects
+    objects = {f"{kind}_{side}.dcm" for kind in ("slices", "mark", "overlay", "map") for side in "LR"} | {"sr.dcm"}
+    # Whether a region is above its level is up to the model.
+    assert {path.name for path in folder.glob("*.dcm") if not path.name.startswith("region")} == objects
+
+
+def test_scoring_again_keeps_dicom_objects_as_they_are(model: Path, study: MockStudy, tmp_path: Path) -> None:
+    """Further series in the folder change neither their identifiers nor a byte; another choice leaves out the rest."""
+    folder = tmp_path / "out" / study_folder_name(study.study_instance_uid)
+    written = []
+    for _ in range(2):
+        result = run(tmp_path / "study", "--model", model, "--out", tmp_path / "out", "--dicom")
+        assert result.exit_code == 0, result.output
+        written.append({path.name: path.read_bytes() for path in folder.glob("*.dcm")})
+        MockStudy(breast_phantom(1), series_number=9, image_type=("DERIVED", "X", "SUB")).write(tmp_path / "study")
+        time.sleep(1.1)  # times in DICOM objects are seconds
+    assert written[0] == written[1]
+    result = run(tmp_path / "study", "--model", model, "--out", tmp_path / "out", "--dicom-objects", "mark,map")
+    assert result.exit_code == 0, result.output
+    chosen = {path.name: path.read_bytes() for path in folder.glob("*.dcm")}
+    assert chosen == {name: data for name, data in written[0].items() if name.startswith(("mark", "map"))}
+
+
+@pytest.mark.parametrize("words", ["", "sr,", "SR", "regions", "region=some"])
+def test_dicom_objects_that_do_not_exist_are_one_sentence(words: str, model: Path, tmp_path: Path) -> None:
+    result = run(tmp_path, "--model", model, "--out", tmp_path / "out", "--dicom-objects", words)
+    assert result.exit_code == 2
+    assert "give some of sr,region,slices,mark,overlay,map or region=all" in " ".join(result.stderr.split())
+    assert not (tmp_path / "out").exists()
 
 
 def test_phases_may_be_chosen_by_hand(model: Path, study: MockStudy, tmp_path: Path) -> None:
@@ -638,7 +665,7 @@ def test_nothing_that_is_written_or_said_of_a_study_to_review_calls_it_not_flagg
         return {place: text for place, text in found.items() if re.search(r"not.?flagged", text, re.IGNORECASE)}
 
     assert words_of("doubtful", PatientPosition="HFS") == {}
-    assert set(words_of("plain")) == {"terminal", "report.html", "index.html", "sr.dcm"}
+    assert set(words_of("plain")) == {"terminal", "report.html", "index.html", "sr.dcm", "mark_L.dcm", "mark_R.dcm"}
 
 
 def test_a_list_shows_what_there_is_to_choose_and_why_things_were_ruled_out(tmp_path: Path) -> None:

@@ -1,0 +1,154 @@
+"""Key slices and presentation states: where they put the peak, what they show of the source, what they say."""
+
+import dataclasses
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mock_study import MockStudy, breast_phantom
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from result_builders import make_contract
+
+from fcdd_runtime.backends.fake import FakeBackend
+from fcdd_runtime.pacs import DicomOptions
+from fcdd_runtime.pacs.secondary_capture import AROUND, MARK_MM
+from fcdd_runtime.pacs.write import write_dicom_results
+from fcdd_runtime.result import StudyResult
+from fcdd_runtime.score_study import score_study
+from fcdd_runtime.study.read import read_studies
+
+OBLONG = dataclasses.replace(breast_phantom(), spacing_mm=(4.0, 2.0, 2.5))
+STUDIES = {
+    "axial": MockStudy(OBLONG),
+    "from the left": MockStudy(OBLONG, backwards="xz"),
+    "sagittal": MockStudy(OBLONG, axes="xzy"),
+    "oblique": MockStudy(OBLONG, turned_degrees=12),
+    "enhanced": MockStudy(OBLONG, enhanced=True),
+    "rescaled": MockStudy(OBLONG, rescale=True),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """What was written of a study, and its source."""
+
+    result: StudyResult
+    objects: dict[str, Dataset]
+    sources: dict[str, Dataset]
+    """By SOP Instance UID."""
+
+    def plane(self, item: Dataset) -> tuple[Dataset, Dataset, Dataset]:
+        """Position, orientation and pixel measures of what an item refers to."""
+        source = self.sources[item.ReferencedSOPInstanceUID]
+        if "ReferencedFrameNumber" not in item:
+            return source, source, source
+        frame = source.PerFrameFunctionalGroupsSequence[int(item.ReferencedFrameNumber) - 1]
+        shared = source.SharedFunctionalGroupsSequence[0]
+        groups = [
+            next(group[name][0] for group in (frame, shared) if name in group)
+            for name in ("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence")
+        ]
+        return groups[0], groups[1], groups[2]
+
+    def pixel(self, patient_mm: tuple[float, float, float], item: Dataset) -> tuple[float, float, float]:
+        """Row and column of a point on a slice, the first centre being 0, and its distance from the slice, mm."""
+        position, orientation, measures = self.plane(item)
+        cosines = np.array(orientation.ImageOrientationPatient, float)
+        offset = np.array(patient_mm) - np.array(position.ImagePositionPatient, float)
+        down_mm, along_mm = map(float, measures.PixelSpacing)
+        away = float(offset @ np.cross(cosines[:3], cosines[3:]))
+        return float(offset @ cosines[3:]) / down_mm, float(offset @ cosines[:3]) / along_mm, away
+
+
+@pytest.fixture(scope="module", params=STUDIES.values(), ids=STUDIES.keys())
+def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Written:
+    folder = tmp_path_factory.mktemp("marks")
+    request.param.write(folder / "study")
+    with tempfile.TemporaryDirectory() as scratch:
+        [study], _ = read_studies(folder / "study", Path(scratch))
+    result = score_study(study, FakeBackend(make_contract(), cell=(10, 12)))
+    (folder / "out").mkdir()
+    assert write_dicom_results(result, study, folder / "out", folder / "none", DicomOptions()) == ()
+    sources = [dcmread(path) for path in (folder / "study").iterdir()]
+    objects = {path.name: dcmread(path) for path in (folder / "out").iterdir()}
+    return Written(result, objects, {source.SOPInstanceUID: source for source in sources})
+
+
+def test_the_circle_lies_around_the_peak_on_its_slice(written: Written) -> None:
+    for breast in written.result.breasts:
+        state = written.objects[f"mark_{breast.laterality}.dcm"]
+        [annotation] = state.GraphicAnnotationSequence
+        [image] = annotation.ReferencedImageSequence
+        [circle] = annotation.GraphicObjectSequence
+        row, column, away = written.pixel(breast.peak.patient_mm, image)
+        assert away == pytest.approx(0, abs=1e-3)
+        # Pixel (1, 1) of a presentation state begins at 0.0 and ends at 1.0 (PS3.3 C.10.5.1.2).
+        centre, edge = np.array(circle.GraphicData, float).reshape(2, 2)
+        assert centre == pytest.approx((column + 0.5, row + 0.5), abs=1e-3)
+        _, _, measures = written.plane(image)
+        assert np.abs(edge - centre).max() == pytest.approx(MARK_MM / np.mean(np.array(measures.PixelSpacing, float)))
+        assert (circle.GraphicType, circle.GraphicAnnotationUnits) == ("CIRCLE", "PIXEL")
+
+
+def test_the_text_of_a_mark_says_side_score_state_and_purpose(written: Written) -> None:
+    for breast in written.result.breasts:
+        [text] = written.objects[f"mark_{breast.laterality}.dcm"].GraphicAnnotationSequence[0].TextObjectSequence
+        side = {"L": "Left breast", "R": "Right breast"}[breast.laterality]
+        for words in (side, "score 1", "flagged", "Research use only"):
+            assert words.lower() in text.UnformattedTextValue.lower()
+
+
+def test_key_slices_are_those_around_the_peak_in_their_order(written: Written) -> None:
+    for breast in written.result.breasts:
+        slices = written.objects[f"slices_{breast.laterality}.dcm"]
+        images = slices.SourceImageSequence
+        assert slices.NumberOfFrames == len(images) == len(slices.PageNumberVector)
+        away = [written.pixel(breast.peak.patient_mm, image)[2] for image in images]
+        step = abs(away[1] - away[0])
+        steps = [round(distance / step) for distance in away]
+        assert 0 in steps
+        assert steps in (sorted(steps), sorted(steps, reverse=True))
+        # The volume may end beside the peak.
+        assert set(steps) <= set(range(-AROUND, AROUND + 1))
+        assert len(steps) == len(set(steps)) >= AROUND + 1
+        assert f"frame {steps.index(0) + 1} holds the peak" in slices.DerivationDescription
+
+
+def test_a_key_slice_shows_its_source_the_response_and_the_peak(written: Written) -> None:
+    for breast in written.result.breasts:
+        slices = written.objects[f"slices_{breast.laterality}.dcm"]
+        peak = [abs(written.pixel(breast.peak.patient_mm, image)[2]) for image in slices.SourceImageSequence]
+        number = int(np.argmin(peak))
+        image = slices.SourceImageSequence[number]
+        source = written.sources[image.ReferencedSOPInstanceUID]
+        pixels = (
+            source.pixel_array[int(image.ReferencedFrameNumber) - 1]
+            if "NumberOfFrames" in source
+            else source.pixel_array
+        )
+        enlarged = slices.Columns // source.Columns
+        frame = slices.pixel_array[number][: source.Rows * enlarged].astype(int)
+        inside = frame[enlarged // 2 :: enlarged, enlarged // 2 :: enlarged]
+        coloured = np.ptp(inside, axis=-1) > 0
+        row, column, _ = written.pixel(breast.peak.patient_mm, image)
+        assert coloured[round(row), round(column)]
+        # Without colour it is the source, as far as a window keeps its order.
+        grey, shown = pixels[~coloured].astype(float), inside[..., 0][~coloured]
+        assert np.corrcoef(np.argsort(np.argsort(grey)), np.argsort(np.argsort(shown)))[0, 1] > 0.5
+        dark, bright = pixels < np.quantile(pixels, 0.2), pixels > np.quantile(pixels, 0.9)
+        assert inside[..., 0][dark & ~coloured].mean() + 60 < inside[..., 0][bright & ~coloured].mean()
+        measures = written.plane(image)[2]
+        assert list(map(float, slices.PixelSpacing)) == pytest.approx(
+            [float(side) / enlarged for side in measures.PixelSpacing]
+        )
+
+
+def test_key_slices_say_which_way_the_patient_lies(written: Written) -> None:
+    [slices] = [written.objects["slices_L.dcm"]]
+    cosines = np.array(written.plane(slices.SourceImageSequence[0])[1].ImageOrientationPatient, float)
+    letters = {"L": (0, 1), "R": (0, -1), "P": (1, 1), "A": (1, -1), "H": (2, 1), "F": (2, -1)}
+    for letter, direction in zip(slices.PatientOrientation, (cosines[:3], cosines[3:]), strict=True):
+        axis, sign = letters[letter]
+        assert direction[axis] * sign > 0.7
