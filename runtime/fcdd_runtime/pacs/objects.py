@@ -102,6 +102,8 @@ class ResultObjects:
             [[finding.code, finding.sentence] for finding in result.review],
             result.phases.method == CHOSEN_BY_HAND,
             software_version(),
+            # The library names itself in the object.
+            highdicom.__version__,
         ]
 
     @cached_property

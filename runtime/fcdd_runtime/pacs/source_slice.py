@@ -62,6 +62,8 @@ class SourceSlice:
     """Its place among `volume`, from 0."""
     volume: tuple[Slice, ...]
     """The slices of the post-contrast volume, in its order; all have a plane and are of one series."""
+    ambiguous: bool
+    """Whether several slices of the study share a SOP Instance UID with one of these, so that it names none of them."""
 
     @cached_property
     def pixel_mm(self) -> tuple[float, float]:
@@ -146,12 +148,13 @@ def read_source_slice(breast: BreastResult, study: Study) -> SourceSlice:
     """
     source = SliceSource(breast.peak.sop_instance_uid, breast.peak.frame_number)
     wanted = set(breast.slices)
-    found = {
-        image_slice.source: (series, image_slice)
+    held = [
+        (image_slice.source, (series, image_slice))
         for series in reversed(study.series)
         for image_slice in reversed(series.slices)
         if image_slice.source in wanted
-    }
+    ]
+    found = dict(held)
     if source not in found or len(found) < len(wanted):
         raise StudyError(
             "a slice that the result refers to is not in the study; score the study that is written", "no-source"
@@ -191,6 +194,7 @@ def read_source_slice(breast: BreastResult, study: Study) -> SourceSlice:
         loss=loss,
         index=breast.slices.index(source),
         volume=volume,
+        ambiguous=len(held) > len(found) or len(wanted) < len(volume),
     )
 
 

@@ -30,6 +30,11 @@ from fcdd_runtime.result import BreastResult, StudyResult
 from fcdd_runtime.study.read import Study
 
 _NEED_FRAME_OF_REFERENCE = ("map", "region", "sr")
+_NO_FRAME_OF_REFERENCE = (
+    "the source images have no Frame of Reference UID, without which a position in the patient has no meaning"
+)
+_NEED_SLICES = ("region", "slices", "mark")
+_EQUAL_UIDS = "several source images share one SOP Instance UID, so that nothing can be said of one of them"
 _CITED = ("map", "region", "slices")
 """Kinds that the report names as its evidence."""
 
@@ -79,13 +84,15 @@ def write_dicom_results(
                 shutil.copyfile(earlier / each.name, folder / each.name)
             else:
                 each.make(each.series).save_as(folder / each.name, enforce_file_format=True)
-    lacking = [kind for kind in _NEED_FRAME_OF_REFERENCE if kind in options.kinds]
-    if placed or not lacking:
-        return ()
-    return (
-        f"The DICOM objects {', '.join(lacking)} were not written: the source images have no Frame of Reference UID, "
-        "without which a position in the patient has no meaning.",
-    )
+    sentences = []
+    for says, kinds, why in (
+        (not placed, _NEED_FRAME_OF_REFERENCE, _NO_FRAME_OF_REFERENCE),
+        (any(source.ambiguous for source in sources), _NEED_SLICES, _EQUAL_UIDS),
+    ):
+        lacking = [kind for kind in kinds if kind in options.kinds]
+        if says and lacking:
+            sentences.append(f"The DICOM objects {', '.join(lacking)} were not written: {why}.")
+    return tuple(sentences)
 
 
 @dataclass(frozen=True)
@@ -105,13 +112,13 @@ def _of_breast(
     breast: BreastResult, source: SourceSlice, objects: ResultObjects, options: DicomOptions
 ) -> Iterator[_Planned]:
     result = objects.result
-    makers: dict[str, Callable[[Series], Dataset]] = {
-        "overlay": partial(overlay_capture, breast, source, objects),
-        "slices": partial(key_slices, breast, source, objects),
-        "mark": partial(presentation_state, breast, source, objects),
-    }
+    makers: dict[str, Callable[[Series], Dataset]] = {"overlay": partial(overlay_capture, breast, source, objects)}
+    if not source.ambiguous:
+        makers["slices"] = partial(key_slices, breast, source, objects)
+        makers["mark"] = partial(presentation_state, breast, source, objects)
     if source.frame_of_reference_uid:
         makers["map"] = partial(parametric_map, breast, source, objects)
+    if source.frame_of_reference_uid and not source.ambiguous:
         # Where nothing says that a breast is below the operating point, its region is shown.
         shown = breast.flagged is not False or result.review or options.all_regions
         if "region" in options.kinds and shown and (regions := find_regions(breast, result.contract)):

@@ -240,6 +240,23 @@ def test_without_a_frame_of_reference_only_what_needs_no_position_is_written(tmp
     ]
 
 
+@pytest.mark.parametrize("phase", [0, 1], ids=["within the phase", "across phases"])
+def test_slices_that_share_an_identifier_are_pointed_at_by_nothing(phase: int, tmp_path: Path) -> None:
+    mock = MockStudy(breast_phantom(), description="dyn")
+    paths = mock.write(tmp_path / "study")
+    # Phase 1 is the one after contrast; ten slices a phase.
+    one, other = (dcmread(paths[10]), dcmread(paths[13] if phase == 0 else paths[0]))
+    other.SOPInstanceUID = other.file_meta.MediaStorageSOPInstanceUID = one.SOPInstanceUID
+    other.save_as(paths[13] if phase == 0 else paths[0])
+    study = read_study(tmp_path / "study")
+    result = score_study(study, FakeBackend(make_contract()))
+    assert "equal-uids" in {finding.code for finding in result.findings}
+    (tmp_path / "out").mkdir()
+    [sentence] = write_dicom_results(result, study, tmp_path / "out", tmp_path / "none", OPTIONS)
+    assert sentence.startswith("The DICOM objects region, slices, mark were not written: several source images share")
+    assert_valid(tmp_path / "out", [name for name in FILES if name.split("_")[0] in ("map", "overlay", "sr.dcm")])
+
+
 def test_every_object_belongs_to_the_patient_and_the_study(example: Example) -> None:
     _, study, objects = example
     for dataset in objects.values():
