@@ -94,11 +94,11 @@ def train(out: Path) -> None:
     from phantom import train as training  # noqa: PLC0415 (torch is needed here only)
 
     options = training.TrainingOptions()
-    pixels, labels = training_images(SPLITS["train"])
+    pixels, labels, masks = training_images(SPLITS["train"])
     statistics = training.pixel_statistics(pixels[~labels])
-    network = training.train(pixels, labels, options)
+    network = training.train(pixels, labels, masks, options)
     training.write_snapshot(network, statistics, options, out)
-    pixels, labels = training_images(SPLITS["validation"])
+    pixels, labels, _ = training_images(SPLITS["validation"])
     scores = training.scores_of(network, pixels, statistics)
     _write_json(out / "operating_point.json", operating_point(scores, labels))
 

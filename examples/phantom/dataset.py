@@ -13,7 +13,7 @@ import numpy.typing as npt
 from fcdd_runtime.breasts.projection import project
 from fcdd_runtime.breasts.split import BreastImage, split_breasts
 from fcdd_runtime.contract import MipRecipe, Resize
-from fcdd_runtime.images.network_input import stack_images
+from fcdd_runtime.images.network_input import resize_image, stack_images
 from fcdd_runtime.volumes.volume import SliceSource, Volume, volume_from_array
 from phantom.dicom import phantom_uid
 from phantom.difficulties import Difficulties, sample_difficulties
@@ -23,6 +23,8 @@ from phantom.lesions import Lesion
 RECIPE = MipRecipe(crop="breast", air="clear")
 """What the bundled network was trained on."""
 RESIZE = Resize("squash", 224, 224)
+MAP_SIDE, CELL = 28, 8
+"""Cells of the network's map in a row, and pixels of its image that a cell stands for."""
 
 
 @dataclass(frozen=True)
@@ -103,16 +105,44 @@ def phantom_volume(phantom: Phantom, phase: int) -> Volume:
     return volume_from_array(phantom.volumes[phase], phantom.grid, sources)
 
 
-def training_images(split: Split) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+def training_images(split: Split) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Draw a split, and keep no more of it than a network is trained on.
 
     Returns
     -------
     images : uint8 (N, 1, 224, 224)
     labels : bool (N,), whether there is a lesion
+    masks : bool (N, 28, 28), which cells of the map lie on a lesion
     """
-    drawn = [(network_images([example])[0], bool(example.lesions)) for example in examples_of(split)]
-    return np.stack([image for image, _ in drawn]), np.array([label for _, label in drawn])
+    drawn = [
+        (network_images([example])[0], bool(example.lesions), cells_on_lesions(example))
+        for example in examples_of(split)
+    ]
+    images, labels, masks = zip(*drawn, strict=True)
+    return np.stack(images), np.array(labels), np.stack(masks)
+
+
+def cells_on_lesions(example: Example) -> npt.NDArray[np.bool_]:
+    """Return the map's cells of which some pixel, of 8 x 8 of the network's image, is by 40 % or more of a lesion."""
+    mask = lesion_mask(example)
+    resized = resize_image(mask.astype(np.uint8) * 255, RESIZE)
+    highest = resized.reshape(MAP_SIDE, CELL, MAP_SIDE, CELL).max((1, 3))
+    return np.asarray(highest >= 100, dtype=np.bool_)
+
+
+def lesion_mask(example: Example) -> npt.NDArray[np.bool_]:
+    """Return which pixels show the inside of a lesion's mean radius, projected: bool (rows, columns) as the image.
+
+    The drawn margins are irregular, up to a third of the radius inside or outside of that. A pixel is judged by its
+    place across the projection, not by the slice that it came from: something brighter may lie before the lesion.
+    """
+    image, mask = example.image, np.zeros(example.image.pixels.shape, np.bool_)
+    rows, columns = np.indices(mask.shape)
+    corner, down, right = (np.array(image.patient_mm(*place)[:2]) for place in ((0, 0), (1, 0), (0, 1)))
+    places = corner + rows[..., None] * (down - corner) + columns[..., None] * (right - corner)
+    for lesion in example.lesions:
+        mask |= np.linalg.norm(places - np.array(lesion.centre_mm[:2]), axis=-1) <= lesion.radius_mm
+    return mask
 
 
 def network_images(examples: Sequence[Example]) -> npt.NDArray[np.uint8]:

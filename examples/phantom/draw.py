@@ -78,7 +78,7 @@ def draw_phantom(
     paint_foci(canvas, seed, body)
     paint_lesions(canvas, seed, body, placed, enhancement)
     if uptake := hard.get("uptake"):
-        canvas.uptake[Kinetics.PERSISTENT] += np.float32(LATE_UPTAKE * uptake) * canvas.signal
+        canvas.uptake[Kinetics.SLOW] += np.float32(LATE_UPTAKE * uptake) * canvas.signal
     if capsules := hard.get("capsules"):
         paint_capsules(canvas, seed, body, capsules)
     gain = _receive_gain(seed)
@@ -92,9 +92,11 @@ def draw_phantom(
 def contrast_curve(kinetics: Kinetics, seconds: float) -> float:
     """Return the share of full enhancement `seconds` after the contrast agent arrives, 0..1; 0 before."""
     after = max(seconds, 0.0)
+    wash_in, steady = float(1 - np.exp(-after / 35)), float(1 - np.exp(-after / 150))
+    if kinetics is Kinetics.SLOW:
+        return steady
     if kinetics is Kinetics.PERSISTENT:
-        return float(1 - np.exp(-after / 150))
-    wash_in = float(1 - np.exp(-after / 35))
+        return 0.7 * wash_in + 0.3 * steady
     return wash_in if kinetics is Kinetics.PLATEAU else wash_in * float(np.exp(-after / 500))
 
 

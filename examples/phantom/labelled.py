@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-from phantom.dataset import Example, breasts_of, in_processes
+from phantom.dataset import Example, breasts_of, in_processes, lesion_mask
 from phantom.difficulties import sample_difficulties
 from phantom.draw import draw_phantom
 
@@ -54,21 +53,6 @@ def write_labelled(wanted: LabelledSet, out: Path) -> None:
         if mask.any():
             Image.fromarray(mask.astype(np.uint8) * 255).save(out / "masks" / name)
     _write_groups(rows, out / "groups.csv")
-
-
-def lesion_mask(example: Example) -> npt.NDArray[np.bool_]:
-    """Return which pixels show the inside of a lesion's mean radius, projected: bool (rows, columns) as the image.
-
-    The drawn margins are irregular, up to a third of the radius inside or outside of that. A pixel is judged by its
-    place across the projection, not by the slice that it came from: something brighter may lie before the lesion.
-    """
-    image, mask = example.image, np.zeros(example.image.pixels.shape, np.bool_)
-    rows, columns = np.indices(mask.shape)
-    corner, down, right = (np.array(image.patient_mm(*place)[:2]) for place in ((0, 0), (1, 0), (0, 1)))
-    places = corner + rows[..., None] * (down - corner) + columns[..., None] * (right - corner)
-    for lesion in example.lesions:
-        mask |= np.linalg.norm(places - np.array(lesion.centre_mm[:2]), axis=-1) <= lesion.radius_mm
-    return mask
 
 
 def _examples(studies: list[tuple[int, int]]) -> Iterator[Example]:

@@ -15,8 +15,13 @@ _ALL: Region = (slice(None), slice(None), slice(None))
 
 
 class Kinetics(Enum):
-    """How contrast agent comes and goes: the three curve types of breast MRI."""
+    """How contrast agent comes and goes.
 
+    Slowly in healthy tissue; in vessels and lesions fast, and then in one of the three curve types of breast MRI (Kuhl
+    et al., Radiology 1999).
+    """
+
+    SLOW = "slow"
     PERSISTENT = "persistent"
     PLATEAU = "plateau"
     WASHOUT = "washout"
@@ -88,7 +93,7 @@ def paint_tissues(canvas: Canvas, seed: int, body: Body, difficulties: Difficult
     z, y, x = canvas.axes
     depth = _depth_under_skin(canvas, body)
     behind_muscle = y - muscle_surface(body, x, z)
-    canvas.blend(_ALL, soft_step(depth, 1.8), 70, 0.04, Kinetics.PERSISTENT)
+    canvas.blend(_ALL, soft_step(depth, 1.8), 70, 0.04, Kinetics.SLOW)
     if fat := difficulties.get("fat"):
         _paint_unsuppressed_fat(canvas, seed, depth, fat)
     _paint_gland(canvas, seed, body, depth, behind_muscle)
@@ -98,10 +103,10 @@ def paint_tissues(canvas: Canvas, seed: int, body: Body, difficulties: Difficult
         _paint_net(canvas, seed, body, net)
     _paint_nipples(canvas, seed, body)
     shell = soft_step(depth, 1.8) * soft_step(2 - depth, 1.8)
-    canvas.blend(_ALL, shell, 120, 0.25, Kinetics.PERSISTENT)
+    canvas.blend(_ALL, shell, 120, 0.25, Kinetics.SLOW)
     if arms := difficulties.get("arms"):
         _paint_arms(canvas, seed, body, arms)
-    canvas.blend(_ALL, soft_step(y + 75 * (x / 168) ** 4 - 168, 1.8), 0, 0, Kinetics.PERSISTENT)
+    canvas.blend(_ALL, soft_step(y + 75 * (x / 168) ** 4 - 168, 1.8), 0, 0, Kinetics.SLOW)
 
 
 def _depth_under_skin(canvas: Canvas, body: Body) -> FloatArray:
@@ -124,7 +129,7 @@ def _paint_gland(canvas: Canvas, seed: int, body: Body, depth: FloatArray, behin
     amount = lobes + np.float32(body.density - 0.4) + sum(_centrality(canvas, breast) for breast in body.breasts)
     weight = np.clip(amount, 0, 1) * soft_step(depth - 7, 6) * soft_step(-2 - behind_muscle, 3)
     enhancement = body.background_enhancement * np.clip(0.7 + 0.35 * nodules, 0.1, 2)
-    canvas.blend(region, weight, 150, enhancement, Kinetics.PERSISTENT)
+    canvas.blend(region, weight, 150, enhancement, Kinetics.SLOW)
 
 
 def _centrality(canvas: Canvas, breast: Breast) -> FloatArray:
@@ -138,7 +143,7 @@ def _paint_thorax(canvas: Canvas, body: Body, behind_muscle: FloatArray) -> None
     """Draw chest wall, spine, lungs, aorta and heart; beating blurs the heart's edge."""
     z, y, x = canvas.axes
     from_back = 165 - y - 75 * (x / 168) ** 4
-    canvas.blend(_ALL, soft_step(behind_muscle, 1.8), 105, 0.12, Kinetics.PERSISTENT)
+    canvas.blend(_ALL, soft_step(behind_muscle, 1.8), 105, 0.12, Kinetics.SLOW)
     lungs = soft_step(behind_muscle - 17, 1.8) * soft_step(from_back - 22, 1.8) * soft_step(np.abs(x) - 18, 8)
     canvas.blend(_ALL, lungs, 14, 0.5, Kinetics.PLATEAU)
     aorta = soft_step(11 - np.hypot(x - 24, y - 112), 1.8)
@@ -154,9 +159,12 @@ def _paint_vessels(canvas: Canvas, seed: int, body: Body) -> None:
     rng = stream(seed, "vessels")
     fill = np.zeros(canvas.grid.shape, np.float32)
     step = (canvas.grid.step_mm[0][2], canvas.grid.step_mm[1][1], canvas.grid.step_mm[2][0])
+    chest = np.zeros(canvas.grid.shape, np.float32)
     for side in (-1, 1):
-        ends = np.array([[side * rng.uniform(22, 30), 16, height] for height in (-80, 0, 80)])
-        stamp_tube(fill, _voxel_path(canvas, ends), rng.uniform(0.8, 1.3), step)
+        deep = rng.uniform(12, 32)
+        ends = np.array([[side * rng.uniform(20, 34), deep, height] for height in (-80, 0, 80)])
+        stamp_tube(chest, _voxel_path(canvas, ends), rng.uniform(0.8, 2.5), step)
+    canvas.blend(_ALL, chest, 100, body.vessel_enhancement * rng.uniform(1, 3), Kinetics.WASHOUT)
     for breast in body.breasts:
         for _ in range(rng.integers(1, 6) if breast.protrusion else 0):
             stamp_tube(fill, _voxel_path(canvas, _breast_vessel(rng, body, breast)), rng.uniform(0.5, 1.3), step)
@@ -209,7 +217,7 @@ def _paint_unsuppressed_fat(canvas: Canvas, seed: int, depth: FloatArray, streng
     patches = soft_step(smooth_noise(rng, canvas.grid.shape, (3, 5, 7)) + 0.4, 0.8)
     near = np.maximum(soft_step(35 - np.abs(x), 30), soft_step(np.abs(x) - 105, 30)) * soft_step(45 - y, 20)
     weight = patches * near * soft_step(depth, 1.8)
-    canvas.blend(_ALL, weight, 70 + 230 * strength, 0, Kinetics.PERSISTENT)
+    canvas.blend(_ALL, weight, 70 + 230 * strength, 0, Kinetics.SLOW)
 
 
 def _paint_net(canvas: Canvas, seed: int, body: Body, strength: float) -> None:
@@ -234,8 +242,8 @@ def _paint_arms(canvas: Canvas, seed: int, body: Body, strength: float) -> None:
     for side in (-1, 1):
         across, front = side * (168 - 25 * strength + rng.uniform(-4, 4)), rng.uniform(0, 25)
         r = np.sqrt(((x - across) / 24) ** 2 + ((y - front) / 30) ** 2 + (np.maximum(20 - z, 0) / 40) ** 2)
-        canvas.blend(_ALL, soft_step((1 - r) * 24, 1.8), 75, 0.05, Kinetics.PERSISTENT)
-        canvas.blend(_ALL, soft_step((0.7 - r) * 24, 3), 105, 0.15, Kinetics.PERSISTENT)
+        canvas.blend(_ALL, soft_step((1 - r) * 24, 1.8), 75, 0.05, Kinetics.SLOW)
+        canvas.blend(_ALL, soft_step((0.7 - r) * 24, 3), 105, 0.15, Kinetics.SLOW)
         vessel = soft_step(3 - np.hypot(x - across + side * 6, y - front) - np.maximum(20 - z, 0), 1.8)
         canvas.blend(_ALL, vessel, 100, body.vessel_enhancement, Kinetics.WASHOUT)
 
@@ -251,4 +259,4 @@ def paint_capsules(canvas: Canvas, seed: int, body: Body, strength: float) -> No
             centre = (x, tissue_range(body, x, z)[0] - away, z)
             region = canvas.region(centre, 9)
             weight = soft_step(rng.uniform(3, 5) - canvas.distance(centre, region), 1.8)
-            canvas.blend(region, weight, 280, 0, Kinetics.PERSISTENT)
+            canvas.blend(region, weight, 280, 0, Kinetics.SLOW)

@@ -7,9 +7,9 @@ from click.testing import CliRunner
 
 from fcdd_benchmarks.accuracy.labelled_images import read_labelled_images
 from phantom.__main__ import IMAGES, NORMALS, main
-from phantom.dataset import SPLITS, breasts_of
+from phantom.dataset import SPLITS, breasts_of, lesion_mask
 from phantom.draw import draw_phantom
-from phantom.labelled import FIRST_SEED, LabelledSet, lesion_mask
+from phantom.labelled import FIRST_SEED, LabelledSet
 
 
 def test_the_folder_is_what_the_accuracy_benchmark_reads(tmp_path: Path) -> None:

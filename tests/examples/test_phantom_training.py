@@ -15,7 +15,7 @@ from fcdd_runtime.backends.fake import FakeBackend
 from fcdd_runtime.contract import SCHEMA_VERSION, Display, EngineSource, MipRecipe, ModelContract, OperatingPoint
 from phantom import __main__ as command
 from phantom import draw_phantom
-from phantom.dataset import RESIZE, Split, breasts_of
+from phantom.dataset import RESIZE, Split, breasts_of, cells_on_lesions, lesion_mask
 from phantom.difficulties import DIFFICULTIES
 from phantom.evaluate import evaluation, findings_of, operating_point
 from phantom.train import (
@@ -33,20 +33,35 @@ from phantom.train import (
 SNAPSHOT = Path(command.__file__).parent / "snapshot"
 
 
-def test_loss_is_the_score_of_normals_and_falls_with_the_score_of_anomalies() -> None:
+def test_loss_grows_with_the_map_beside_lesions_and_falls_with_it_on_them() -> None:
     output = torch.full((2, 1, 28, 28), 2.0)
-    score = math.sqrt(5) - 1
-    normal, anomalous = torch.tensor([False, False]), torch.tensor([True, True])
-    assert fcdd_loss(output, normal).item() == pytest.approx(score, rel=1e-6)
-    assert fcdd_loss(output, anomalous).item() == pytest.approx(-math.log(1 - math.exp(-score)), rel=1e-6)
-    assert fcdd_loss(output, torch.tensor([True, False])).item() == pytest.approx(
-        (score - math.log(1 - math.exp(-score))) / 2, rel=1e-6
-    )
+    height = math.sqrt(5) - 1
+    masks = torch.zeros((2, 28, 28))
+    assert fcdd_loss(output, masks).item() == pytest.approx(height, rel=1e-6)
+    masks[1, :7] = 1
+    beside, on = height * 3 / 4, height / 4
+    anomalous = beside - math.log(1 - math.exp(-on))
+    assert fcdd_loss(output, masks).item() == pytest.approx((height + anomalous) / 2, rel=1e-6)
 
 
-def test_loss_of_an_anomaly_that_scores_zero_is_finite() -> None:
-    output = torch.zeros((1, 1, 28, 28), requires_grad=True)
-    assert math.isfinite(fcdd_loss(output, torch.tensor([True])).item())
+def test_loss_of_an_anomaly_that_is_not_seen_is_finite_and_has_a_gradient() -> None:
+    output, mask = torch.full((1, 1, 28, 28), 1e-3, requires_grad=True), torch.zeros((1, 28, 28))
+    mask[0, 3, 4] = 1
+    loss = fcdd_loss(output, mask)
+    loss.backward()
+    assert math.isfinite(loss.item())
+    assert output.grad is not None
+    assert output.grad[0, 0, 3, 4] < 0
+
+
+def test_masks_cover_the_cells_that_show_a_lesion() -> None:
+    for example in breasts_of(draw_phantom(11, lesions=1, phases=2)):
+        mask, cells = lesion_mask(example), cells_on_lesions(example)
+        assert cells.any() == bool(example.lesions)
+        for row, column in zip(*np.nonzero(mask), strict=True):
+            assert cells[row * 28 // mask.shape[0], column * 28 // mask.shape[1]]
+        # A cell covers several pixels of the image, and resizing reaches into the next.
+        assert cells.mean() <= 4 * mask.mean() + 9 / 28**2
 
 
 def test_balancing_takes_every_normal_once_and_as_many_anomalies() -> None:
@@ -66,7 +81,9 @@ def test_statistics_equal_those_of_all_pixels_with_n_minus_1() -> None:
 def test_training_repeats_to_the_last_bit_and_moves_the_weights() -> None:
     images = np.random.default_rng(0).integers(0, 256, (4, 1, 224, 224), dtype=np.uint8)
     labels, options = np.array([True, False, False, True]), TrainingOptions(epochs=1, batch_size=4)
-    one, other = train(images, labels, options).state_dict(), train(images, labels, options).state_dict()
+    masks = np.zeros((4, 28, 28), np.bool_)
+    masks[labels, 5:9, 5:9] = True
+    one, other = (train(images, labels, masks, options).state_dict() for _ in range(2))
     assert all(torch.equal(one[name], other[name]) for name in one)
     torch.manual_seed(options.seed)
     assert not torch.equal(one["conv1.weight"], published_network(NET).state_dict()["conv1.weight"])
@@ -104,8 +121,20 @@ def test_evaluation_counts_flagged_and_localised_lesions_in_3d() -> None:
     cell = row * 28 // rows, column * 28 // columns
     hit = evaluation(findings_of(examples, FakeBackend(_contract(), cell=cell)), _contract())
     miss = evaluation(findings_of(examples, FakeBackend(_contract(), cell=(0, 0))), _contract())
-    assert hit["localisation"]["all"] == {"breasts": 1, "flagged": 1, "peak_in_lesion": 1, "share": 1.0}
-    assert miss["localisation"]["all"] == {"breasts": 1, "flagged": 1, "peak_in_lesion": 0, "share": 0.0}
+    assert hit["localisation"]["all"] == {
+        "breasts": 1,
+        "flagged": 1,
+        "peak_in_lesion": 1,
+        "share": 1.0,
+        "region_in_lesion": 1,
+    }
+    assert miss["localisation"]["all"] == {
+        "breasts": 1,
+        "flagged": 1,
+        "peak_in_lesion": 0,
+        "share": 0.0,
+        "region_in_lesion": 0,
+    }
     assert hit["auc"]["auc"] == 0.5
 
 
