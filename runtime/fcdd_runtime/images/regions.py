@@ -16,7 +16,7 @@ DEPTH = 2
 
 FloatArray = npt.NDArray[np.float32]
 Voxels = npt.NDArray[np.int32]
-"""int32 (N, 3): slice, row and column in the post-contrast volume, from 0."""
+"""int32 (N, 3): slice, row and column in the post-contrast volume, from 0; no two the same."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Region:
     core: npt.NDArray[np.bool_]
     """Those that are reached from the peak by steps from pixel to pixel whose depths differ by `DEPTH` at most."""
     voxels: Voxels
-    """Of the core, each once, sorted: the voxel that each pixel shows, and those within `DEPTH` of it."""
+    """Of the core: the voxel that each pixel shows, and those within `DEPTH` of it."""
     scattered: Voxels
-    """The same of the other pixels, without the core's; may be empty."""
+    """The same of the other pixels; may be empty."""
     highest: float
     """Largest value of the heatmap on its pixels."""
 
@@ -62,11 +62,7 @@ def find_regions(breast: BreastResult, contract: ModelContract) -> list[Region]:
     for number in range(1, int(numbers.max(initial=0)) + 1):
         pixels = numbers == number
         core = _core(breast, pixels, heat)
-        inner, outer = _flat_voxels(breast, core), _flat_voxels(breast, pixels & ~core)
-        voxels, scattered = (
-            np.stack(np.unravel_index(flat, breast.volume_shape), axis=-1).astype(np.int32)
-            for flat in (inner, np.setdiff1d(outer, inner, assume_unique=True))
-        )
+        voxels, scattered = (voxels_around(breast, part) for part in (core, pixels & ~core))
         regions.append(Region(pixels, core, voxels, scattered, float(heat[pixels].max())))
     return sorted(regions, key=lambda region: -region.highest)
 
@@ -93,10 +89,12 @@ def _core(breast: BreastResult, pixels: npt.NDArray[np.bool_], heat: FloatArray)
     return core
 
 
-def _flat_voxels(breast: BreastResult, pixels: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
-    """Number the voxels that pixels show, and those within `DEPTH` along the projection, inside the volume, sorted."""
-    flat = [np.ravel_multi_index(tuple(voxels.T), breast.volume_shape) for _, voxels in layers_of(breast, pixels)]
-    return np.asarray(np.unique(np.concatenate(flat)), dtype=np.intp)
+def voxels_around(breast: BreastResult, pixels: npt.NDArray[np.bool_]) -> Voxels:
+    """Return the voxels that pixels show, and those within `DEPTH` along the projection, inside the volume.
+
+    Along the projection each voxel is seen by one pixel, so that voxels of different pixels are never the same.
+    """
+    return np.concatenate([voxels for _, voxels in layers_of(breast, pixels)])
 
 
 def layers_of(breast: BreastResult, pixels: npt.NDArray[np.bool_]) -> Iterator[tuple[npt.NDArray[np.bool_], Voxels]]:

@@ -41,13 +41,14 @@ def segmentation(
     touched = np.unique(np.concatenate([voxels[:, 0] for *_, voxels in segments])).tolist()
     place = np.full(breast.volume_shape[0], -1)
     place[touched] = np.arange(len(touched))
-    mask = np.zeros((len(touched), *breast.volume_shape[1:], len(segments)), dtype=np.uint8)
-    for number, (_, _, voxels) in enumerate(segments):
+    # No voxel is of two segments, so that numbers say it all, which highdicom takes ten times faster.
+    numbers = np.zeros((len(touched), *breast.volume_shape[1:]), dtype=np.uint16)
+    for number, (_, _, voxels) in enumerate(segments, 1):
         slices, rows, columns = voxels.T
-        mask[place[slices], rows, columns, number] = 1
+        numbers[place[slices], rows, columns] = number
     result = Segmentation(
         source_images=_planes(source, breast, touched),
-        pixel_array=mask,
+        pixel_array=numbers,
         segmentation_type="BINARY",
         segment_descriptions=[
             _described(number, kind, region, breast, objects) for number, (kind, region, _) in enumerate(segments, 1)
