@@ -125,7 +125,7 @@ def training_images(split: Split) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np
 def cells_on_lesions(example: Example) -> npt.NDArray[np.bool_]:
     """Return the map's cells of which some pixel, of 8 x 8 of the network's image, is by 40 % or more of a lesion."""
     mask = lesion_mask(example)
-    resized = resize_image(mask.astype(np.uint8) * 255, RESIZE)
+    resized = resize_image(np.where(mask, 255, 0).astype(np.uint8), RESIZE)
     highest = resized.reshape(MAP_SIDE, CELL, MAP_SIDE, CELL).max((1, 3))
     return np.asarray(highest >= 100, dtype=np.bool_)
 

@@ -48,7 +48,7 @@ def test_loss_of_an_anomaly_that_is_not_seen_is_finite_and_has_a_gradient() -> N
     output, mask = torch.full((1, 1, 28, 28), 1e-3, requires_grad=True), torch.zeros((1, 28, 28))
     mask[0, 3, 4] = 1
     loss = fcdd_loss(output, mask)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     assert math.isfinite(loss.item())
     assert output.grad is not None
     assert output.grad[0, 0, 3, 4] < 0

@@ -65,7 +65,7 @@ def key_slices(breast: BreastResult, source: SourceSlice, objects: ResultObjects
     shown = list(range(max(source.index - AROUND, 0), min(source.index + AROUND, last) + 1))
     frames = _slices_with_heat(breast, source, objects, shown)
     row_mm, column_mm = source.pixel_mm
-    enlarged = frames.shape[2] // breast.volume_shape[2]
+    enlarged = _enlargement(breast)
     captured = SCImage(
         pixel_array=frames[0],
         photometric_interpretation="RGB",
@@ -107,32 +107,38 @@ def _slices_with_heat(
 ) -> Picture:
     """Draw slices with the heat of their voxels, a circle at the peak, and a caption: uint8 (N, rows, columns, 3)."""
     heat = _heat_on_slices(breast, objects.result.contract, objects.look, shown)
-    enlargement = -(-_MINIMUM_SIDE // max(breast.volume_shape[1:]))
+    enlargement = _enlargement(breast)
     size = breast.volume_shape[2] * enlargement, breast.volume_shape[1] * enlargement
-    caption_height = max(40, round(size[0] / 8))
+    # A tall, narrow slice has room for the caption beside it.
+    width = max(size[0], _MINIMUM_SIDE)
+    caption_height = round(width / 8)
     frames = []
     for index, here in zip(shown, heat, strict=True):
         grey = Image.fromarray(source.grey(index)).resize(size, Image.Resampling.BICUBIC)
         colour = coloured(here, objects.look).convert("RGBA").resize(size, Image.Resampling.NEAREST)
         colour.putalpha(colour.getchannel("A").point([round(level * OPACITY) for level in range(256)]))
-        page = Image.new("RGB", (size[0], size[1] + caption_height))
+        page = Image.new("RGB", (width, size[1] + caption_height))
         page.paste(Image.alpha_composite(grey.convert("RGBA"), colour).convert("RGB"))
         drawing = ImageDraw.Draw(page)
         if index == source.index:
             row, column = (place * enlargement for place in source.peak_pixel(breast))
             radii = [MARK_MM / side * enlargement for side in source.pixel_mm]
             box = (column - radii[1], row - radii[0], column + radii[1], row + radii[0])
-            drawing.ellipse(box, outline=_MARK_COLOUR, width=max(1, size[0] // 300))
+            drawing.ellipse(box, outline=_MARK_COLOUR, width=max(1, width // 300))
         where = "slice of the peak" if index == source.index else f"{index - source.index:+d} from the peak"
         drawing.multiline_text(
-            (size[0] / 40, size[1] + caption_height / 2),
+            (width / 40, size[1] + caption_height / 2),
             caption(breast, objects.result, where),
             (214, 222, 232),
-            ImageFont.load_default(size[0] / 32),
+            ImageFont.load_default(width / 32),
             anchor="lm",
         )
         frames.append(np.asarray(page))
     return np.stack(frames)
+
+
+def _enlargement(breast: BreastResult) -> int:
+    return -(-_MINIMUM_SIDE // max(breast.volume_shape[1:]))
 
 
 def _heat_on_slices(

@@ -100,7 +100,7 @@ class _Planned:
     """An object that belongs into the folder."""
 
     kind: str
-    """A key of `SERIES`."""
+    """A key of `KIND_SERIES`."""
     name: str
     """Of its file."""
     series: Series

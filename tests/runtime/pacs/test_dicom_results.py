@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import highdicom
 import numpy as np
@@ -141,7 +141,8 @@ def assert_readable(folder: Path) -> None:
             assert regions.number_of_segments == len(regions.SegmentSequence) > 0
             assert regions.pixel_array.any()
         elif kind == "sr":
-            assert highdicom.sr.srread(path).content.get_planar_roi_measurement_groups()
+            content = cast(highdicom.sr.MeasurementReport, highdicom.sr.srread(path).content)
+            assert len(content.get_planar_roi_measurement_groups()) == len(groups(dcmread(path))) - 1
         elif kind != "mark":
             assert highdicom.imread(path).pixel_array.any()
 

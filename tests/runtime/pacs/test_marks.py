@@ -2,6 +2,7 @@
 
 import dataclasses
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +36,8 @@ class Written:
     """What was written of a study, and its source."""
 
     result: StudyResult
-    objects: dict[str, Dataset]
-    sources: dict[str, Dataset]
+    objects: Mapping[str, Dataset]
+    sources: Mapping[str, Dataset]
     """By SOP Instance UID."""
 
     def plane(self, item: Dataset) -> tuple[Dataset, Dataset, Dataset]:
@@ -62,7 +63,7 @@ class Written:
         return float(offset @ cosines[3:]) / down_mm, float(offset @ cosines[:3]) / along_mm, away
 
 
-@pytest.fixture(scope="module", params=STUDIES.values(), ids=STUDIES.keys())
+@pytest.fixture(scope="module", params=list(STUDIES.values()), ids=list(STUDIES))
 def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Written:
     folder = tmp_path_factory.mktemp("marks")
     request.param.write(folder / "study")
@@ -128,8 +129,8 @@ def test_a_key_slice_shows_its_source_the_response_and_the_peak(written: Written
             if "NumberOfFrames" in source
             else source.pixel_array
         )
-        enlarged = slices.Columns // source.Columns
-        frame = slices.pixel_array[number][: source.Rows * enlarged].astype(int)
+        enlarged = -(-448 // max(source.Rows, source.Columns))
+        frame = slices.pixel_array[number][: source.Rows * enlarged, : source.Columns * enlarged].astype(int)
         inside = frame[enlarged // 2 :: enlarged, enlarged // 2 :: enlarged]
         coloured = np.ptp(inside, axis=-1) > 0
         row, column, _ = written.pixel(breast.peak.patient_mm, image)
@@ -143,6 +144,17 @@ def test_a_key_slice_shows_its_source_the_response_and_the_peak(written: Written
         assert list(map(float, slices.PixelSpacing)) == pytest.approx(
             [float(side) / enlarged for side in measures.PixelSpacing]
         )
+
+
+def test_a_narrow_slice_has_room_for_its_caption(written: Written) -> None:
+    for side in "LR":
+        slices = written.objects[f"slices_{side}.dcm"]
+        assert slices.Columns >= 448
+        caption = slices.pixel_array[0][-slices.Columns // 8 :]
+        # Its second line is the longest, and ends before the picture does.
+        written_on = np.flatnonzero(caption.max(axis=(0, 2)) > 100)
+        assert written_on.min() > 0
+        assert slices.Columns * 0.5 < written_on.max() < slices.Columns - 5
 
 
 def test_key_slices_say_which_way_the_patient_lies(written: Written) -> None:
