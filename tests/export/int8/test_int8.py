@@ -77,7 +77,7 @@ def test_the_same_images_give_the_same_bytes(
     assert onnx_bytes(again) == onnx_bytes(u8_model)
 
 
-@pytest.mark.parametrize(("activations", "map_error"), [("u8", 0.15), ("s8", 0.45)])
+@pytest.mark.parametrize(("activations", "map_error"), [("u8", 0.3), ("s8", 0.45)])
 def test_a_trained_network_keeps_its_order_and_what_its_maps_show(
     activations: str,
     map_error: float,
