@@ -61,16 +61,13 @@ def segmentation(
     dimensions = objects.uid("dimensions of region", breast)
     for item in (*result.DimensionOrganizationSequence, *result.DimensionIndexSequence):
         item.DimensionOrganizationUID = dimensions
-    for frame in result.PerFrameFunctionalGroupsSequence:
-        # highdicom was told the place of the slice as its UID.
-        [derivation] = frame.DerivationImageSequence
-        index = int(derivation.SourceImageSequence[0].ReferencedSOPInstanceUID.rpartition(".")[2])
-        [image] = source.images([index])
-        image.PurposeOfReferenceCodeSequence = [
-            highdicom.sr.CodedConcept.from_code(codes.DCM.SourceImageForImageProcessingOperation)
-        ]
-        image.SpatialLocationsPreserved = "YES"
-        derivation.SourceImageSequence = [image]
+    # highdicom was told places of slices as their UIDs; frames of one slice may share an item.
+    items = [
+        frame.DerivationImageSequence[0].SourceImageSequence[0] for frame in result.PerFrameFunctionalGroupsSequence
+    ]
+    named = dict(zip(touched, source.images(touched), strict=True))
+    for item in {id(item): item for item in items}.values():
+        item.update(named[int(item.ReferencedSOPInstanceUID.rpartition(".")[2])])
     set_series(result, source, touched)
     result.update(source.loss)
     objects.finish(result, source)
