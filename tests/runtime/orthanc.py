@@ -25,10 +25,10 @@ class Orthanc:
 
     namespace: str
 
-    def store(self, folder: Path) -> None:
-        """Send all files of a folder by C-STORE, and fail unless each is accepted."""
+    def store(self, folder: Path, names: str = "*") -> None:
+        """Send the files of a folder by C-STORE, and fail unless each is accepted."""
         peer = ["-aec", "ORTHANC", "127.0.0.1", str(_DICOM_PORT)]
-        self._run("storescu", "-R", "--scan-directories", *peer, str(folder))
+        self._run("storescu", "-R", *peer, *map(str, sorted(folder.glob(names))))
 
     def rest(self, path: str) -> bytes:
         """Answer of the REST API."""

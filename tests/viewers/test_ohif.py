@@ -68,7 +68,7 @@ def viewer(study: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -
         pytest.skip("OHIF is not here; `make ohif` fetches it from the npm registry")
     with running_orthanc(tmp_path_factory.mktemp("orthanc")) as orthanc:
         for folder in study:
-            orthanc.store(folder)
+            orthanc.store(folder, "*.dcm")
         serving = [sys.executable, str(Path(__file__).with_name("serve_ohif.py")), str(DIST), str(PORT), DICOMWEB_URL]
         server = subprocess.Popen(["ip", "netns", "exec", orthanc.namespace, *serving])
         try:

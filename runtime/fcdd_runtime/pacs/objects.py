@@ -71,8 +71,8 @@ class ResultObjects:
     result: StudyResult
     created: datetime
     """When the objects were made."""
-    identity: Dataset
-    """Patient and study, as the source states them."""
+    sources: Mapping[str, SourceSlice]
+    """Of each breast, by laterality: patient, study, and the slices that objects point to."""
     look: Look
     """Colours of the pictures."""
 
@@ -89,14 +89,13 @@ class ResultObjects:
         also : what else it states: colours, other objects
         """
         breasts = self.result.breasts if breast is None else (breast,)
-        stated = [what, self._stated_by_all, [_stated(each) for each in breasts], *also]
+        stated = [what, self._stated_by_all, [self._stated_of(each) for each in breasts], *also]
         return str(generate_uid(entropy_srcs=[json.dumps(stated)]))
 
     @cached_property
     def _stated_by_all(self) -> list[object]:
         result = self.result
         return [
-            self.identity.to_json(),
             inputs_sha256(result),
             result.contract.sha256,
             [[finding.code, finding.sentence] for finding in result.review],
@@ -105,6 +104,28 @@ class ResultObjects:
             # The library names itself in the object.
             highdicom.__version__,
         ]
+
+    def _stated_of(self, breast: BreastResult) -> list[object]:
+        """List what objects of a breast state: its result, and what they take over from the headers of its source."""
+        peak, source = breast.peak, self.sources[breast.laterality]
+        peak_slice = source.volume[source.index]
+        return [
+            breast.laterality,
+            float(breast.score),
+            None if breast.flagged is None else bool(breast.flagged),
+            [peak.sop_instance_uid, peak.frame_number, [float(value) for value in peak.patient_mm]],
+            breast.reference,
+            hashlib.sha256(np.ascontiguousarray(breast.anomaly_map).tobytes()).hexdigest(),
+            [source.identity.to_json(), source.loss.to_json()],
+            [source.sop_class_uid, source.series_instance_uid, source.frame_of_reference_uid],
+            [source.position_reference, source.thickness_mm, peak_slice.slope, peak_slice.intercept],
+            [str(each.plane) for each in source.volume],
+        ]
+
+    @property
+    def model_name(self) -> str:
+        """Name of the model, as a DICOM string holds it."""
+        return plain_text(self.result.contract.name)[:64] or "unnamed"
 
     @cached_property
     def device_uid(self) -> str:
@@ -117,7 +138,7 @@ class ResultObjects:
         equipment = highdicom.ContributingEquipment(
             manufacturer=NAME,
             purpose_of_reference=codes.DCM.ProcessingEquipment,
-            manufacturer_model_name=self.result.contract.name[:64],
+            manufacturer_model_name=self.model_name,
             software_versions=software_version(),
             device_serial_number=self.result.contract.artefact_sha256[:16],
             contribution_description=f"Anomaly scores and heatmaps. {USE_STATEMENT}",
@@ -138,7 +159,7 @@ class ResultObjects:
         number = named.number + (side == " L")
         review = ", REVIEW" if self.result.review else ""
         stated = [self.look.colormap, self.look.scale] if named.coloured else also
-        model_name = self.result.contract.name[:64]
+        model_name = self.model_name
         serial_number = self.result.contract.artefact_sha256[:16]
         return {
             "series_instance_uid": self.uid(f"series {kind}", breast, stated),
@@ -168,16 +189,9 @@ class ResultObjects:
             equipment.ContributionDateTime = self.created.strftime("%Y%m%d%H%M%S")
 
 
-def _stated(breast: BreastResult) -> list[object]:
-    peak = breast.peak
-    return [
-        breast.laterality,
-        float(breast.score),
-        None if breast.flagged is None else bool(breast.flagged),
-        [peak.sop_instance_uid, peak.frame_number, [float(value) for value in peak.patient_mm]],
-        breast.reference,
-        hashlib.sha256(np.ascontiguousarray(breast.anomaly_map).tobytes()).hexdigest(),
-    ]
+def plain_text(text: str) -> str:
+    """Return a text without what has a meaning of its own in DICOM strings: backslash and control characters."""
+    return "".join(letter if letter.isprintable() and letter != "\\" else "_" for letter in text)
 
 
 def stand_in(source: SourceSlice) -> Dataset:

@@ -11,6 +11,7 @@ from highdicom.pr import (
     TextObject,
 )
 from pydicom.dataset import Dataset
+from pydicom.valuerep import DSfloat
 
 from fcdd_runtime.pacs.objects import NOT_FOR_DIAGNOSIS, ResultObjects, Series, stand_in
 from fcdd_runtime.pacs.secondary_capture import MARK_MM
@@ -24,18 +25,18 @@ def presentation_state(
 ) -> GrayscaleSoftcopyPresentationState:
     """Return a state of the peak's slice: a circle of `MARK_MM` around the peak, and what captions say beside it."""
     row, column = source.peak_pixel(breast)
-    radius = MARK_MM / float(np.mean(source.pixel_mm))
+    radius = MARK_MM / source.pixel_mm[1]
     layer = GraphicLayer("FCDD", order=1, description=f"Peak of network response. {NOT_FOR_DIAGNOSIS}")
     image = _referenced(breast, source)
     rows, columns = breast.volume_shape[1:]
-    # Beside the circle, on the side with more room.
+    # The point that says how large the circle is, and the text beside it, lie on the side with more room.
     beside = column + radius if column < columns / 2 else column - radius
     annotation = GraphicAnnotation(
         referenced_images=[image],
         graphic_layer=layer,
         referenced_frame_number=source.source.frame_number,
         graphic_objects=[
-            GraphicObject("CIRCLE", np.array([[column, row], [min(column + radius, columns), row]]), "PIXEL")
+            GraphicObject("CIRCLE", np.array([[column, row], [float(np.clip(beside, 0, columns)), row]]), "PIXEL")
         ],
         text_objects=[
             TextObject(
@@ -56,12 +57,24 @@ def presentation_state(
         graphic_annotations=[annotation],
         graphic_layers=[layer],
         modality_lut_transformation=ModalityLUTTransformation(slice_.intercept, slice_.slope, "US"),
-        voi_lut_transformations=[SoftcopyVOILUTTransformation((black + white) / 2, max(white - black, 1.0))],
+        # LINEAR takes no width below 1, and is off by half a unit, which matters where values are small.
+        voi_lut_transformations=[
+            SoftcopyVOILUTTransformation((black + white) / 2, white - black, voi_lut_function="LINEAR_EXACT")
+        ],
         # It has its own names for when it was made.
         **{name: value for name, value in series.items() if not name.startswith("content_")},
     )
     state.BodyPartExamined, state.Laterality = "BREAST", breast.laterality
     state.PresentationCreationDate, state.PresentationCreationTime = series["content_date"], series["content_time"]
+    [area] = state.DisplayedAreaSelectionSequence
+    area.pop("PresentationPixelAspectRatio", None)
+    area.PresentationPixelSpacing = [DSfloat(side, auto_format=True) for side in source.pixel_mm]
+    # highdicom means all frames of a multi-frame object where the state is of one.
+    [named] = source.images([source.index])
+    area.ReferencedImageSequence = [named]
+    state.ReferencedSeriesSequence[0].ReferencedImageSequence = [named]
+    if len(state.SoftcopyVOILUTSequence) == 1:
+        state.SoftcopyVOILUTSequence[0].ReferencedImageSequence = [named]
     objects.finish(state, source)
     return state
 

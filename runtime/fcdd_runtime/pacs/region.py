@@ -11,7 +11,7 @@ from pydicom.sr.coding import Code
 from pydicom.uid import MRImageStorage
 
 from fcdd_runtime.images.regions import DEPTH, Region, region_level
-from fcdd_runtime.pacs.objects import NOT_FOR_DIAGNOSIS, SCHEME, ResultObjects, Series, set_series, stand_in
+from fcdd_runtime.pacs.objects import NOT_FOR_DIAGNOSIS, SCHEME, ResultObjects, Series, set_source, stand_in
 from fcdd_runtime.pacs.source_slice import SourceSlice, unit
 from fcdd_runtime.result import BreastResult
 from fcdd_runtime.software import NAME, software_version
@@ -68,7 +68,7 @@ def segmentation(
     named = dict(zip(touched, source.images(touched), strict=True))
     for item in {id(item): item for item in items}.values():
         item.update(named[int(item.ReferencedSOPInstanceUID.rpartition(".")[2])])
-    set_series(result, source, touched)
+    set_source(result, source, touched)
     result.update(source.loss)
     objects.finish(result, source)
     return result
@@ -85,7 +85,7 @@ def _described(
         segmented_property_type=kind,
         algorithm_type="AUTOMATIC",
         algorithm_identification=highdicom.AlgorithmIdentificationSequence(
-            name=f"{NAME} {contract.name}"[:64],
+            name=f"{NAME} {objects.model_name}"[:64],
             family=codes.DCM.ArtificialIntelligence,
             version=software_version(),
             source=NAME,

@@ -130,7 +130,7 @@ def _slices_with_heat(
             (width / 40, size[1] + caption_height / 2),
             caption(breast, objects.result, where),
             (214, 222, 232),
-            ImageFont.load_default(width / 32),
+            ImageFont.load_default(width / 38),
             anchor="lm",
         )
         frames.append(np.asarray(page))

@@ -1,5 +1,6 @@
 """What a DICOM result takes over from the study that it was made of: identity, and the slices that it points to."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
 from pydicom.uid import MRImageStorage
 
 from fcdd_runtime.errors import StudyError
@@ -51,7 +53,7 @@ class SourceSlice:
     source: SliceSource
     plane: Plane
     thickness_mm: float
-    """SliceThickness, or where the source has none the smaller pixel side."""
+    """SliceThickness, or where the source has none the distance of its slices."""
     frame_of_reference_uid: str
     """Empty if absent."""
     position_reference: str
@@ -92,7 +94,7 @@ class SourceSlice:
             If the slice can no longer be read.
         """
         black, white = np.quantile(self.volume[self.index].read(), _SHOWN_QUANTILES)
-        return float(black), float(max(white, black + 1))
+        return float(black), float(white if white > black else black + 1)
 
     def grey(self, index: int) -> npt.NDArray[np.uint8]:
         """Return a slice of the volume in the window of the peak's: uint8 (rows, columns), 0 black to 255 white.
@@ -168,15 +170,20 @@ def read_source_slice(breast: BreastResult, study: Study) -> SourceSlice:
     keywords = [*IDENTITY_KEYWORDS, *_WHERE_PRESENT, *_LOSS, *_REFERENCE]
     try:
         header = dcmread(image_slice.path, stop_before_pixels=True, specific_tags=keywords)
-    except OSError as error:
+    except (OSError, InvalidDicomError, EOFError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no DICOM file any more"
         raise StudyError(
-            f"{image_slice.name} can no longer be read ({error.strerror}); score the study again", "no-source"
+            f"{image_slice.name} can no longer be read ({why}); score the study again", "no-source"
         ) from error
     try:
         thickness_mm = float(header.SliceThickness)
     except (AttributeError, TypeError, ValueError):
         thickness_mm = 0.0
-    pixel_mm = float(min(map(np.linalg.norm, (plane.row_step_mm, plane.column_step_mm))))
+    if not 0 < thickness_mm < math.inf:
+        # Where it is absent, as on top of multi-frame objects, the slices' distance stands for it.
+        planes = [each.plane.origin_mm for each in volume[:2] if each.plane is not None]
+        apart = abs(float(np.dot(np.subtract(planes[0], planes[-1]), plane.normal)))
+        thickness_mm = apart or float(min(map(np.linalg.norm, (plane.row_step_mm, plane.column_step_mm))))
     position_reference = str(header.get("PositionReferenceIndicator") or "")
     loss = Dataset()
     if image_slice.loss == "known":
@@ -189,7 +196,7 @@ def read_source_slice(breast: BreastResult, study: Study) -> SourceSlice:
         series_instance_uid=series.series_instance_uid,
         source=source,
         plane=plane,
-        thickness_mm=thickness_mm if thickness_mm > 0 else pixel_mm,
+        thickness_mm=thickness_mm,
         frame_of_reference_uid=image_slice.frame_of_reference_uid,
         position_reference=position_reference if len(position_reference) <= _MAX_LONG_STRING else "",
         loss=loss,

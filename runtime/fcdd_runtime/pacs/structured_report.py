@@ -11,7 +11,7 @@ from pydicom.sr.coding import Code
 
 from fcdd_runtime.contract import ModelContract
 from fcdd_runtime.findings import KINDS
-from fcdd_runtime.pacs.objects import SCHEME, USE_STATEMENT, ResultObjects, Series, stand_in
+from fcdd_runtime.pacs.objects import SCHEME, USE_STATEMENT, ResultObjects, Series, plain_text, stand_in
 from fcdd_runtime.pacs.source_slice import SourceSlice
 from fcdd_runtime.result import CHOSEN_BY_HAND, BreastResult, StudyResult
 from fcdd_runtime.software import NAME, software_version
@@ -53,7 +53,7 @@ def structured_report(
     breasts = objects.result.breasts
     groups = [_breast_group(breast, source, objects) for breast, source in zip(breasts, sources, strict=True)]
     device = sr.DeviceObserverIdentifyingAttributes(
-        uid=objects.device_uid, name=NAME, manufacturer_name=NAME, model_name=objects.result.contract.name
+        uid=objects.device_uid, name=NAME, manufacturer_name=NAME, model_name=objects.model_name
     )
     observer = sr.ObservationContext(observer_device_context=sr.ObserverContext(codes.DCM.Device, device))
     report = sr.MeasurementReport(
@@ -86,7 +86,7 @@ def _exam_group(objects: ResultObjects) -> sr.MeasurementsAndQualitativeEvaluati
     result = objects.result
     return sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(objects.uid("exam"), "exam: the larger of the breasts' scores"),
-        algorithm_id=_algorithm(result.contract),
+        algorithm_id=_algorithm(objects),
         finding_sites=[sr.FindingSite(codes.SCT.Breast)],
         measurements=[_number(_SCORE, result.exam_score), *_operating_point(result.contract)],
         qualitative_evaluations=[*_flags(result.flagged, result), *_reasons(result)],
@@ -100,7 +100,7 @@ def _breast_group(
     return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(objects.uid("peak", breast), f"peak {breast.laterality}"),
         referenced_region=sr.ImageRegion3D("POINT", np.array([breast.peak.patient_mm]), source.frame_of_reference_uid),
-        algorithm_id=_algorithm(contract),
+        algorithm_id=_algorithm(objects),
         finding_sites=[sr.FindingSite(codes.SCT.Breast, laterality=_SIDES[breast.laterality])],
         measurements=[_number(_SCORE, breast.score, source), *_operating_point(contract)],
         qualitative_evaluations=_flags(breast.flagged, objects.result),
@@ -140,10 +140,11 @@ def _number(name: Code, value: float, source: SourceSlice | None = None) -> sr.M
     return sr.Measurement(name=name, value=float(value), unit=codes.UCUM.NoUnits, referenced_images=images)
 
 
-def _algorithm(contract: ModelContract) -> sr.AlgorithmIdentification:
+def _algorithm(objects: ResultObjects) -> sr.AlgorithmIdentification:
+    contract = objects.result.contract
     point = contract.operating_point
     return sr.AlgorithmIdentification(
-        name=f"{NAME} {contract.name}",
+        name=f"{NAME} {objects.model_name}",
         version=software_version(),
         manufacturer=NAME,
         parameters=[
@@ -151,7 +152,7 @@ def _algorithm(contract: ModelContract) -> sr.AlgorithmIdentification:
             f"precision {contract.precision}, target {contract.target}",
             f"snapshot SHA-256 {contract.snapshot_sha256}",
             f"artefact SHA-256 {contract.artefact_sha256}",
-            *([] if point is None else [f"operating point determined on: {point.source}"]),
+            *([] if point is None else [f"operating point determined on: {plain_text(point.source)}"]),
             USE_STATEMENT,
         ],
     )

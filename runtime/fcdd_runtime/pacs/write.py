@@ -1,22 +1,22 @@
 """Result -> DICOM objects beside the report. Needs highdicom."""
 
 import logging
-import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 
 import highdicom
 import pydicom
 from pydicom import dcmread
-from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 
+from fcdd_runtime.errors import FcddError
+from fcdd_runtime.files import sha256_of
 from fcdd_runtime.images.regions import find_regions
 from fcdd_runtime.pacs import DicomOptions
 from fcdd_runtime.pacs.objects import KIND_SERIES, ResultObjects, Series, reference
@@ -29,14 +29,19 @@ from fcdd_runtime.pacs.structured_report import structured_report
 from fcdd_runtime.result import BreastResult, StudyResult
 from fcdd_runtime.study.read import Study
 
-_NEED_FRAME_OF_REFERENCE = ("map", "region", "sr")
+CHECKSUMS = "dicom.sha256"
+"""Lists the objects of a folder, as `sha256sum --check` reads it: what is damaged is not kept."""
+MOST_REGIONS = 20
+"""A response that falls apart into more points at nothing; the strongest are written."""
+_CITED = ("map", "region", "slices")
+"""Kinds that the report names as its evidence."""
+
+_NO_SERIES = "the source images have no Series Instance UID, so that nothing can refer to them"
 _NO_FRAME_OF_REFERENCE = (
     "the source images have no Frame of Reference UID, without which a position in the patient has no meaning"
 )
-_NEED_SLICES = ("region", "slices", "mark")
 _EQUAL_UIDS = "several source images share one SOP Instance UID, so that nothing can be said of one of them"
-_CITED = ("map", "region", "slices")
-"""Kinds that the report names as its evidence."""
+_INTERPOLATED = "a phase was interpolated, so that what is shown lies between the source images"
 
 
 def write_dicom_results(
@@ -46,7 +51,7 @@ def write_dicom_results(
     earlier: Path,
     options: DicomOptions = DicomOptions(),  # noqa: B008 (frozen)
 ) -> tuple[str, ...]:
-    """Write the chosen objects into a folder: `<kind>_<laterality>.dcm` for each breast, and `sr.dcm`.
+    """Write the chosen objects into a folder: `<kind>_<laterality>.dcm` for each breast, `sr.dcm`, and `CHECKSUMS`.
 
     An object whose UID follows from the same statements as one in `earlier` is that one, byte for byte.
 
@@ -59,7 +64,7 @@ def write_dicom_results(
 
     Returns
     -------
-    one sentence for each kind of object that could not be written, and why
+    one sentence for each reason why objects could not be written, with their names
 
     Raises
     ------
@@ -68,31 +73,26 @@ def write_dicom_results(
     OSError
         If a file cannot be written.
     """
+    lacking: dict[str, list[str]] = {}
     with _silent():
-        sources = [read_source_slice(breast, study) for breast in result.breasts]
-        objects = ResultObjects(result, options.created or datetime.now(), sources[0].identity, options.look)
-        placed = all(source.frame_of_reference_uid for source in sources)
-        planned = [
-            each
-            for breast, source in zip(result.breasts, sources, strict=True)
-            for each in _of_breast(breast, source, objects, options)
-        ]
-        if "sr" in options.kinds and placed:
-            planned.append(_report(objects, sources, planned, earlier))
-        for each in planned:
-            if _uid_in(earlier / each.name) == each.series["sop_instance_uid"]:
-                shutil.copyfile(earlier / each.name, folder / each.name)
+        sources = {breast.laterality: read_source_slice(breast, study) for breast in result.breasts}
+        objects = ResultObjects(result, options.created or datetime.now(), sources, options.look)
+        writer = _Writer(folder, earlier, _checksums_in(earlier), lacking)
+        written = []
+        for breast in result.breasts:
+            planned, reasons = _of_breast(breast, objects, options)
+            for kind, why in reasons.items():
+                lacking.setdefault(why, []).append(f"{kind}_{breast.laterality}.dcm")
+            written += [each for each in planned if writer.write(each)]
+        if "sr" in options.kinds:
+            [why, *_] = [why for source in sources.values() if (why := _why_no_report(source))] or [""]
+            if why:
+                lacking.setdefault(why, []).append("sr.dcm")
             else:
-                each.make(each.series).save_as(folder / each.name, enforce_file_format=True)
-    sentences = []
-    for says, kinds, why in (
-        (not placed, _NEED_FRAME_OF_REFERENCE, _NO_FRAME_OF_REFERENCE),
-        (any(source.ambiguous for source in sources), _NEED_SLICES, _EQUAL_UIDS),
-    ):
-        lacking = [kind for kind in kinds if kind in options.kinds]
-        if says and lacking:
-            sentences.append(f"The DICOM objects {', '.join(lacking)} were not written: {why}.")
-    return tuple(sentences)
+                writer.write(_report(objects, written, earlier))
+        writer.write_checksums()
+    sentences = [f"{', '.join(names)} {_were(names)} not written: {why}." for why, names in lacking.items()]
+    return (*sentences, *_too_many(written))
 
 
 @dataclass(frozen=True)
@@ -106,33 +106,116 @@ class _Planned:
     series: Series
     """Its `ResultObjects.series`."""
     make: Callable[[Series], Dataset]
+    left_out: int = 0
+    """How many regions are too many for it."""
+
+
+@dataclass
+class _Writer:
+    """Writes objects, or takes over those that state the same."""
+
+    folder: Path
+    earlier: Path
+    known: dict[str, str]
+    """Checksums of earlier objects, by name."""
+    lacking: dict[str, list[str]]
+    """Gets the names of objects that cannot be made, by the reason."""
+    checksums: dict[str, str] = field(default_factory=dict)
+
+    def write(self, planned: _Planned) -> bool:
+        """Write an object; whether it is there now. A fault of ours costs the object, and not the study its score."""
+        data = self._kept(planned)
+        if data is None:
+            buffer = BytesIO()
+            try:
+                planned.make(planned.series).save_as(buffer, enforce_file_format=True)
+            except (FcddError, OSError, MemoryError):
+                raise
+            except Exception as error:
+                why = f"making it met a fault of this program ({type(error).__name__}); report it to us"
+                self.lacking.setdefault(why, []).append(planned.name)
+                return False
+            data = buffer.getvalue()
+        (self.folder / planned.name).write_bytes(data)
+        self.checksums[planned.name] = sha256_of(data)
+        return True
+
+    def write_checksums(self) -> None:
+        lines = [f"{digest}  {name}\n" for name, digest in sorted(self.checksums.items())]
+        (self.folder / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
+
+    def _kept(self, planned: _Planned) -> bytes | None:
+        try:
+            data = (self.earlier / planned.name).read_bytes()
+            uid = dcmread(BytesIO(data), stop_before_pixels=True).SOPInstanceUID
+        except Exception:  # whatever lies there; what is damaged makes pydicom raise almost anything
+            return None
+        whole = self.known.get(planned.name) == sha256_of(data)
+        return data if whole and uid == planned.series["sop_instance_uid"] else None
 
 
 def _of_breast(
-    breast: BreastResult, source: SourceSlice, objects: ResultObjects, options: DicomOptions
-) -> Iterator[_Planned]:
-    result = objects.result
-    makers: dict[str, Callable[[Series], Dataset]] = {"overlay": partial(overlay_capture, breast, source, objects)}
-    if not source.ambiguous:
-        makers["slices"] = partial(key_slices, breast, source, objects)
-        makers["mark"] = partial(presentation_state, breast, source, objects)
-    if source.frame_of_reference_uid:
-        makers["map"] = partial(parametric_map, breast, source, objects)
-    if source.frame_of_reference_uid and not source.ambiguous:
-        # Where nothing says that a breast is below the operating point, its region is shown.
-        shown = breast.flagged is not False or result.review or options.all_regions
-        if "region" in options.kinds and shown and (regions := find_regions(breast, result.contract)):
-            makers["region"] = partial(segmentation, breast, regions, source, objects)
-    for kind, make in makers.items():
-        if kind in options.kinds:
-            yield _Planned(kind, f"{kind}_{breast.laterality}.dcm", objects.series(kind, breast), make)
+    breast: BreastResult, objects: ResultObjects, options: DicomOptions
+) -> tuple[list[_Planned], dict[str, str]]:
+    """Plan a breast's objects, and say of each kind that cannot be written why."""
+    result, source = objects.result, objects.sources[breast.laterality]
+    interpolated = any(finding.code == "interpolated" for finding in result.findings)
+    slices = _EQUAL_UIDS if source.ambiguous else _INTERPOLATED if interpolated else ""
+    place = "" if source.frame_of_reference_uid else _NO_FRAME_OF_REFERENCE
+    makers: dict[str, tuple[str, Callable[[Series], Dataset]]] = {
+        "overlay": ("", partial(overlay_capture, breast, source, objects)),
+        "slices": (slices, partial(key_slices, breast, source, objects)),
+        "mark": (slices, partial(presentation_state, breast, source, objects)),
+        "map": (place, partial(parametric_map, breast, source, objects)),
+    }
+    left_out = 0
+    # Where nothing says that a breast is below the operating point, its region is shown.
+    if breast.flagged is not False or result.review or options.all_regions:
+        regions = find_regions(breast, result.contract)
+        left_out = max(0, len(regions) - MOST_REGIONS)
+        if regions:
+            strongest = regions[:MOST_REGIONS]
+            makers["region"] = (place or slices, partial(segmentation, breast, strongest, source, objects))
+    planned, reasons = [], {}
+    for kind, (why, make) in makers.items():
+        if kind not in options.kinds:
+            continue
+        if why or not source.series_instance_uid:
+            reasons[kind] = why or _NO_SERIES
+        else:
+            name = f"{kind}_{breast.laterality}.dcm"
+            planned.append(
+                _Planned(kind, name, objects.series(kind, breast), make, left_out if kind == "region" else 0)
+            )
+    return planned, reasons
 
 
-def _report(
-    objects: ResultObjects, sources: Sequence[SourceSlice], planned: Sequence[_Planned], earlier: Path
-) -> _Planned:
+def _why_no_report(source: SourceSlice) -> str:
+    return (
+        _NO_FRAME_OF_REFERENCE
+        if not source.frame_of_reference_uid
+        else ""
+        if source.series_instance_uid
+        else _NO_SERIES
+    )
+
+
+def _were(names: Sequence[str]) -> str:
+    return "was" if len(names) == 1 else "were"
+
+
+def _too_many(written: Sequence[_Planned]) -> list[str]:
+    return [
+        f"{each.name} holds the {MOST_REGIONS} strongest of {MOST_REGIONS + each.left_out} regions."
+        for each in written
+        if each.left_out
+    ]
+
+
+def _report(objects: ResultObjects, written: Sequence[_Planned], earlier: Path) -> _Planned:
     """Plan the report: as the earlier one if it would state the same, and otherwise as the one that follows it."""
-    siblings = [reference(each.kind, each.series, sources[0]) for each in planned if each.kind in _CITED]
+    sources = list(objects.sources.values())
+    siblings = [reference(each.kind, each.series, sources[0]) for each in written if each.kind in _CITED]
     cited = [str(sibling.SOPInstanceUID) for sibling in siblings]
     former = _former_report(earlier / "sr.dcm", objects.result.study_instance_uid)
     predecessor = None if former is None else _predecessor_of(former)
@@ -144,34 +227,37 @@ def _report(
 
 
 def _former_report(path: Path, study_instance_uid: str) -> Dataset | None:
+    """Return the report of an earlier call on this study; None where there is none that can be read."""
     try:
         former = dcmread(path)
-    except (OSError, EOFError, InvalidDicomError):
+        ours = former.SOPClassUID == KIND_SERIES["sr"].sop_class_uid
+        of_study = former.StudyInstanceUID == study_instance_uid
+        named = former.SOPInstanceUID and former.SeriesInstanceUID
+    except Exception:  # as in `_kept`
         return None
-    ours = former.get("SOPClassUID") == KIND_SERIES["sr"].sop_class_uid
-    return former if ours and former.get("StudyInstanceUID") == study_instance_uid else None
+    return former if ours and of_study and named else None
 
 
 def _predecessor_of(report: Dataset) -> Dataset | None:
-    for study in report.get("PredecessorDocumentsSequence", []):
-        for series in study.ReferencedSeriesSequence:
-            for item in series.ReferencedSOPSequence:
-                found = Dataset()
-                found.StudyInstanceUID, found.SeriesInstanceUID = study.StudyInstanceUID, series.SeriesInstanceUID
-                found.SOPClassUID, found.SOPInstanceUID = item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID
-                return found
-    return None
-
-
-def _uid_in(path: Path) -> str | None:
-    """Return the SOP Instance UID of a DICOM file that is there to its end; None if there is no such file."""
     try:
-        dataset = dcmread(path)
-        last = dataset.get_item(max(dataset.keys()))
-        whole = not isinstance(last, RawDataElement) or last.length == len(last.value or b"")
-        return str(dataset.SOPInstanceUID) if whole else None
-    except (OSError, EOFError, InvalidDicomError, AttributeError, ValueError):
+        [study, *_] = report.PredecessorDocumentsSequence
+        [series, *_] = study.ReferencedSeriesSequence
+        [item, *_] = series.ReferencedSOPSequence
+        found = Dataset()
+        found.StudyInstanceUID, found.SeriesInstanceUID = study.StudyInstanceUID, series.SeriesInstanceUID
+        found.SOPClassUID, found.SOPInstanceUID = item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID
+    except (AttributeError, ValueError):
         return None
+    return found
+
+
+def _checksums_in(folder: Path) -> dict[str, str]:
+    """Return the checksums that a former call has left, by name of the object."""
+    try:
+        lines = (folder / CHECKSUMS).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return {}
+    return {name: digest for digest, separator, name in (line.partition("  ") for line in lines) if separator}
 
 
 @contextmanager

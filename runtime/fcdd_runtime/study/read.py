@@ -208,7 +208,7 @@ def _read_dicom(path: Path, file: BinaryIO, head: bytes, notes: list[str]) -> tu
         except (AttributeError, TypeError, ValueError):
             number = None
         series = Series(
-            series_instance_uid=str(header.get("SeriesInstanceUID", "")),
+            series_instance_uid=str(header.get("SeriesInstanceUID") or ""),
             number=number,
             description=str(header.get("SeriesDescription") or ""),
             body_part=body_part_for_messages(str(header.get("BodyPartExamined") or "")),

@@ -27,6 +27,7 @@ from fcdd_runtime.errors import MissingExtraError, StudyError
 from fcdd_runtime.findings import Finding
 from fcdd_runtime.pacs import DicomOptions, dicom_options, dicom_writer
 from fcdd_runtime.pacs.write import write_dicom_results
+from fcdd_runtime.phases.manual import manual_phases
 from fcdd_runtime.report.colormap import DEFAULT_LOOK, PUBLISHED_LOOK
 from fcdd_runtime.report.overlay import overlay_image
 from fcdd_runtime.result import CHOSEN_BY_HAND, StudyResult, UnusedSeries
@@ -72,7 +73,7 @@ def written(
 ) -> dict[str, Dataset]:
     folder.mkdir()
     assert write_dicom_results(result, study, folder, earlier, options) == ()
-    return {path.name: dcmread(path) for path in sorted(folder.iterdir())}
+    return {path.name: dcmread(path) for path in sorted(folder.glob("*.dcm"))}
 
 
 @pytest.fixture(scope="module")
@@ -127,14 +128,14 @@ IODS = {
 
 
 def assert_valid(folder: Path, names: list[str]) -> None:
-    assert sorted(path.name for path in folder.iterdir()) == names
+    assert sorted(path.name for path in folder.glob("*.dcm")) == names
     for name in names:
         assert validation_errors(folder / name, IODS[name.split(".")[0].split("_")[0]]) == []
 
 
 def assert_readable(folder: Path) -> None:
     """highdicom reads every object that it has a reader for, and pydicom decodes all pixels."""
-    for path in folder.iterdir():
+    for path in folder.glob("*.dcm"):
         kind = path.stem.split("_")[0]
         if kind == "region":
             regions = highdicom.seg.segread(path)
@@ -235,8 +236,8 @@ def test_without_a_frame_of_reference_only_what_needs_no_position_is_written(tmp
     result, study = scored(MockStudy(breast_phantom(), attributes={"FrameOfReferenceUID": ""}), tmp_path / "study")
     (tmp_path / "out").mkdir()
     [sentence] = write_dicom_results(result, study, tmp_path / "out", tmp_path / "none")
-    assert sentence.startswith("The DICOM objects map, region, sr were not written")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+    assert sentence.startswith("map_R.dcm, region_R.dcm, map_L.dcm, region_L.dcm, sr.dcm were not written: ")
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.dcm")) == [
         name for name in FILES if name.split("_")[0] in ("mark", "overlay", "slices")
     ]
 
@@ -254,7 +255,8 @@ def test_slices_that_share_an_identifier_are_pointed_at_by_nothing(phase: int, t
     assert "equal-uids" in {finding.code for finding in result.findings}
     (tmp_path / "out").mkdir()
     [sentence] = write_dicom_results(result, study, tmp_path / "out", tmp_path / "none", OPTIONS)
-    assert sentence.startswith("The DICOM objects region, slices, mark were not written: several source images share")
+    names = [f"{kind}_{side}.dcm" for side in "RL" for kind in ("slices", "mark", "region")]
+    assert sentence.startswith(f"{', '.join(names)} were not written: several source images share one")
     assert_valid(tmp_path / "out", [name for name in FILES if name.split("_")[0] in ("map", "overlay", "sr.dcm")])
 
 
@@ -518,13 +520,165 @@ def test_an_object_that_states_the_same_is_kept_as_it_is(example: Example, tmp_p
         assert (tmp_path / "later" / name).read_bytes() == (tmp_path / "first" / name).read_bytes()
 
 
-def test_a_damaged_object_is_not_kept(example: Example, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["map_L.dcm", "mark_L.dcm", "sr.dcm"])
+@pytest.mark.parametrize("damage", ["cut", "cut short", "zeroed", "a folder"])
+def test_a_damaged_object_is_not_kept(name: str, damage: str, example: Example, tmp_path: Path) -> None:
     result, study, _ = example
     written(result, study, tmp_path / "first")
-    whole = (tmp_path / "first" / "map_L.dcm").read_bytes()
-    (tmp_path / "first" / "map_L.dcm").write_bytes(whole[:-1000])
+    path = tmp_path / "first" / name
+    whole = path.read_bytes()
+    if damage == "a folder":
+        path.unlink()
+        path.mkdir()
+    else:
+        cuts = {"cut": whole[:-40], "cut short": whole[:600], "zeroed": whole[:800] + bytes(300) + whole[1100:]}
+        path.write_bytes(cuts[damage])
     written(result, study, tmp_path / "later", earlier=tmp_path / "first")
-    assert (tmp_path / "later" / "map_L.dcm").read_bytes() == whole
+    assert dcmread(tmp_path / "later" / name) == dcmread(tmp_path / "later" / name)
+    if name != "sr.dcm":  # a report that cannot be read is followed by none
+        assert (tmp_path / "later" / name).read_bytes() == whole
+
+
+def test_the_checksums_are_those_of_the_files(example: Example, tmp_path: Path) -> None:
+    result, study, _ = example
+    written(result, study, tmp_path / "out")
+    check = subprocess.run(
+        ["sha256sum", "--check", "--strict", "dicom.sha256"], cwd=tmp_path / "out", capture_output=True, check=False
+    )
+    assert check.returncode == 0, check.stdout
+    assert len(check.stdout.splitlines()) == len(FILES)
+
+
+def references_in(dataset: Dataset) -> set[str]:
+    """Every SOP Instance UID that an object refers to, at any depth."""
+    found = {str(dataset.ReferencedSOPInstanceUID)} if "ReferencedSOPInstanceUID" in dataset else set()
+    for element in dataset:
+        if element.VR == "SQ":
+            for item in element.value:
+                found |= references_in(item)
+    return found
+
+
+@pytest.mark.parametrize("enhanced", [False, True], ids=["classic", "enhanced"])
+def test_whatever_is_referred_to_exists(enhanced: bool, tmp_path: Path) -> None:
+    result, study = scored(MockStudy(breast_phantom(), enhanced=enhanced), tmp_path / "study")
+    objects = written(result, study, tmp_path / "out")
+    there = {str(dcmread(path).SOPInstanceUID) for path in (tmp_path / "study").iterdir()}
+    there |= {str(dataset.SOPInstanceUID) for dataset in objects.values()}
+    for name, dataset in objects.items():
+        assert references_in(dataset), name
+        assert references_in(dataset) <= there, name
+
+
+HEADERS: dict[str, dict[str, Any]] = {
+    "frame of reference": {"FrameOfReferenceUID": "1.2.3.4"},
+    "series": {"SeriesInstanceUID": "1.2.3.5"},
+    "slice thickness": {"SliceThickness": 7},
+    "position reference": {"PositionReferenceIndicator": "XY"},
+    "loss": {"LossyImageCompression": "01", "LossyImageCompressionRatio": 5},
+    "accession": {"AccessionNumber": "B7"},
+}
+
+
+@pytest.mark.parametrize("changed", HEADERS.values(), ids=HEADERS.keys())
+def test_another_header_that_objects_take_over_gives_them_other_identifiers(
+    changed: dict[str, Any], tmp_path: Path
+) -> None:
+    uids = []
+    for name, attributes in (("as it was", {}), ("changed", changed)):
+        result, study = scored(MockStudy(breast_phantom(), attributes=attributes), tmp_path / name)
+        uids.append(set(uids_of(written(result, study, tmp_path / f"out {name}")).values()))
+    assert not uids[0] & uids[1]
+
+
+def test_an_interpolated_phase_has_no_objects_on_source_slices(tmp_path: Path) -> None:
+    """What is shown lies between them; scores, positions and the map stand."""
+    pre, post = (
+        dataclasses.replace(breast_phantom(2), first_voxel_mm=(-100.0 + shift, -80.0, -30.0)) for shift in (0, 1.2)
+    )
+    folder = tmp_path / "study"
+    for phase, phantom in enumerate((pre, post)):
+        one = dataclasses.replace(phantom, voxels=phantom.voxels[phase : phase + 1])
+        attributes = {"AcquisitionTime": f"10000{phase}", "AcquisitionNumber": phase + 1}
+        MockStudy(one, series_number=5 + phase, attributes=attributes).write(folder)
+    study = read_study(folder)
+    manual = manual_phases("5/1", "6/1")
+    contract = make_contract(recipe=MipRecipe(resample=True))
+    result = score_study(study, FakeBackend(contract), manual)
+    assert "interpolated" in {finding.code for finding in result.findings}
+    (tmp_path / "out").mkdir()
+    [sentence] = write_dicom_results(result, study, tmp_path / "out", tmp_path / "none", OPTIONS)
+    assert sentence.endswith("a phase was interpolated, so that what is shown lies between the source images.")
+    assert_valid(tmp_path / "out", [name for name in FILES if name.split("_")[0] in ("map", "overlay", "sr.dcm")])
+
+
+def test_a_fault_in_one_object_costs_that_object_alone(
+    example: Example, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def faulty(*_: object) -> Dataset:
+        raise ValueError("Müller^Eva")
+
+    result, study, _ = example
+    monkeypatch.setattr("fcdd_runtime.pacs.write.parametric_map", faulty)
+    (tmp_path / "out").mkdir()
+    [sentence] = write_dicom_results(result, study, tmp_path / "out", tmp_path / "none", OPTIONS)
+    assert sentence == (
+        "map_R.dcm, map_L.dcm were not written: making it met a fault of this program (ValueError); report it to us."
+    )
+    assert_valid(tmp_path / "out", [name for name in FILES if not name.startswith("map")])
+    report = dcmread(tmp_path / "out" / "sr.dcm")
+    there = {str(dcmread(path).SOPInstanceUID) for path in (tmp_path / "out").glob("*.dcm")}
+    sources = {image_slice.source.sop_instance_uid for series in study.series for image_slice in series.slices}
+    assert references_in(report) <= there | sources
+
+
+@pytest.mark.parametrize("contents", [b"", b"x" * 400], ids=["empty", "garbage"])
+def test_a_source_file_that_was_overwritten_is_one_sentence(contents: bytes, tmp_path: Path) -> None:
+    result, study = scored(MockStudy(breast_phantom()), tmp_path / "study")
+    for path in (tmp_path / "study").iterdir():
+        path.write_bytes(contents)
+    with pytest.raises(StudyError, match="can no longer be read"):
+        write_dicom_results(result, study, tmp_path, tmp_path / "none", OPTIONS)
+
+
+def test_names_that_dicom_has_other_meanings_for_are_written_without_them(tmp_path: Path) -> None:
+    point = OperatingPoint(0.4, None, "site\x00 A\\B")
+    result, study = scored(
+        MockStudy(breast_phantom(), attributes={"SliceThickness": "inf"}),
+        tmp_path / "study",
+        name="a\\b\x07" + "ü" * 70,
+        operating_point=point,
+    )
+    objects = written(result, study, tmp_path / "out")
+    assert objects["sr.dcm"].ManufacturerModelName.startswith("a_b_ü")
+    assert sorted(objects) == FILES
+
+
+def test_the_strongest_regions_are_written_and_the_others_counted(example: Example, tmp_path: Path) -> None:
+    result, study, _ = example
+    spots = np.zeros((SIZE, SIZE), np.float32)
+    for number in range(30):
+        row, column = 10 + number // 6 * 40, 20 + number % 6 * 36
+        spots[row : row + 8, column : column + 8] = 10 + number
+    breasts = tuple(dataclasses.replace(breast, heatmap=spots) for breast in result.breasts)
+    (tmp_path / "out").mkdir()
+    sentences = write_dicom_results(
+        dataclasses.replace(result, breasts=breasts), study, tmp_path / "out", tmp_path / "none", OPTIONS
+    )
+    assert sentences == (
+        "region_R.dcm holds the 20 strongest of 30 regions.",
+        "region_L.dcm holds the 20 strongest of 30 regions.",
+    )
+    labels = [segment.SegmentLabel for segment in dcmread(tmp_path / "out" / "region_L.dcm").SegmentSequence]
+    assert sum(label.startswith("Region of network response") for label in labels) == 20
+
+
+def test_a_multi_frame_source_has_slices_as_thick_as_they_lie_apart(tmp_path: Path) -> None:
+    result, study = scored(MockStudy(breast_phantom(), enhanced=True), tmp_path / "study")
+    for name, dataset in written(result, study, tmp_path / "out").items():
+        if name.startswith(("map", "region")):
+            measures = dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+            assert float(measures.SliceThickness) == 4.0
 
 
 def test_further_phases_in_the_folder_change_no_identifier(tmp_path: Path) -> None:
@@ -730,7 +884,7 @@ def test_images_made_of_lossy_ones_say_so_and_stay_valid(tmp_path: Path) -> None
     }
     result, study = scored(MockStudy(breast_phantom(), attributes=attributes), tmp_path / "study")
     objects = written(result, study, tmp_path / "out")
-    for name in ("map_L.dcm", "overlay_L.dcm"):
+    for name in ("map_L.dcm", "overlay_L.dcm", "slices_L.dcm", "region_L.dcm"):
         assert (objects[name].LossyImageCompression, objects[name].LossyImageCompressionRatio) == ("01", 8.5)
         assert validation_errors(tmp_path / "out" / name, IODS[name.split("_")[0]]) == []
     assert "LossyImageCompression" not in objects["sr.dcm"]

@@ -73,7 +73,7 @@ def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     (folder / "out").mkdir()
     assert write_dicom_results(result, study, folder / "out", folder / "none", DicomOptions()) == ()
     sources = [dcmread(path) for path in (folder / "study").iterdir()]
-    objects = {path.name: dcmread(path) for path in (folder / "out").iterdir()}
+    objects = {path.name: dcmread(path) for path in (folder / "out").glob("*.dcm")}
     return Written(result, objects, {source.SOPInstanceUID: source for source in sources})
 
 
@@ -89,8 +89,57 @@ def test_the_circle_lies_around_the_peak_on_its_slice(written: Written) -> None:
         centre, edge = np.array(circle.GraphicData, float).reshape(2, 2)
         assert centre == pytest.approx((column + 0.5, row + 0.5), abs=1e-3)
         _, _, measures = written.plane(image)
-        assert np.abs(edge - centre).max() == pytest.approx(MARK_MM / np.mean(np.array(measures.PixelSpacing, float)))
+        assert np.abs(edge - centre).max() == pytest.approx(MARK_MM / float(measures.PixelSpacing[1]))
         assert (circle.GraphicType, circle.GraphicAnnotationUnits) == ("CIRCLE", "PIXEL")
+
+
+def test_a_presentation_state_is_of_its_one_frame_at_its_true_proportions(written: Written) -> None:
+    for side in "LR":
+        state = written.objects[f"mark_{side}.dcm"]
+        [image] = state.GraphicAnnotationSequence[0].ReferencedImageSequence
+        [area] = state.DisplayedAreaSelectionSequence
+        [in_area], [in_series] = area.ReferencedImageSequence, state.ReferencedSeriesSequence[0].ReferencedImageSequence
+        frames = {item.get("ReferencedFrameNumber") for item in (image, in_area, in_series)}
+        assert len(frames) == 1
+        measures = written.plane(image)[2]
+        assert list(map(float, area.PresentationPixelSpacing)) == list(map(float, measures.PixelSpacing))
+        assert "PresentationPixelAspectRatio" not in area
+
+
+@pytest.mark.parametrize("column", [0, 47, 95])
+def test_the_circle_keeps_its_size_at_the_edge_of_the_image(column: int, tmp_path: Path) -> None:
+    MockStudy(breast_phantom()).write(tmp_path / "study")
+    with tempfile.TemporaryDirectory() as scratch:
+        [study], _ = read_studies(tmp_path / "study", Path(scratch))
+    result = score_study(study, FakeBackend(make_contract()))
+    [breast] = [breast for breast in result.breasts if breast.laterality == "L"]
+    voxels = breast.voxels.copy()
+    voxels[breast.peak.image_pixel][2] = column
+    moved = dataclasses.replace(result, breasts=(dataclasses.replace(breast, voxels=voxels),))
+    (tmp_path / "out").mkdir()
+    write_dicom_results(moved, study, tmp_path / "out", tmp_path / "none", DicomOptions(frozenset({"mark"})))
+    [circle] = dcmread(tmp_path / "out" / "mark_L.dcm").GraphicAnnotationSequence[0].GraphicObjectSequence
+    centre, edge = np.array(circle.GraphicData, float).reshape(2, 2)
+    assert centre[0] == column + 0.5
+    assert abs(edge[0] - centre[0]) == pytest.approx(MARK_MM / 2.5)
+    assert 0 <= edge[0] <= 96
+
+
+def test_small_values_have_a_window_of_their_own(tmp_path: Path) -> None:
+    """A slope that makes all values less than 1 must not make the slices black."""
+    for path in MockStudy(breast_phantom()).write(tmp_path / "study"):
+        image = dcmread(path)
+        image.RescaleSlope, image.RescaleIntercept = "0.0001", "0"
+        image.save_as(path)
+    with tempfile.TemporaryDirectory() as scratch:
+        [study], _ = read_studies(tmp_path / "study", Path(scratch))
+    result = score_study(study, FakeBackend(make_contract()))
+    (tmp_path / "out").mkdir()
+    assert write_dicom_results(result, study, tmp_path / "out", tmp_path / "none", DicomOptions()) == ()
+    assert np.quantile(dcmread(tmp_path / "out" / "slices_L.dcm").pixel_array, 0.9) > 100
+    [window] = dcmread(tmp_path / "out" / "mark_L.dcm").SoftcopyVOILUTSequence
+    assert 0 < window.WindowWidth < 0.1
+    assert window.VOILUTFunction == "LINEAR_EXACT"
 
 
 def test_the_text_of_a_mark_says_side_score_state_and_purpose(written: Written) -> None:

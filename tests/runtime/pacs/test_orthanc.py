@@ -51,8 +51,8 @@ def test_an_archive_keeps_the_results_with_their_study_and_gives_them_back_uncha
 ) -> None:
     source, results = folders
     orthanc.store(source)
-    orthanc.store(results)
-    sent = by_uid(results.iterdir())
+    orthanc.store(results, "*.dcm")
+    sent = by_uid(results.glob("*.dcm"))
     assert len(sent) == 11
 
     [patient] = json.loads(orthanc.rest("/patients?expand"))
@@ -70,19 +70,19 @@ def test_an_archive_keeps_the_results_with_their_study_and_gives_them_back_uncha
 
 
 def test_sending_the_results_again_adds_nothing(orthanc: Orthanc, folders: tuple[Path, Path]) -> None:
-    orthanc.store(folders[1])
+    orthanc.store(folders[1], "*.dcm")
     before = json.loads(orthanc.rest("/statistics"))["CountInstances"]
-    orthanc.store(folders[1])
+    orthanc.store(folders[1], "*.dcm")
     assert json.loads(orthanc.rest("/statistics"))["CountInstances"] == before
 
 
 def test_results_stored_by_stow_are_found_by_qido_and_come_back_unchanged_by_wado(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    sent = by_uid(folders[1].iterdir())
+    sent = by_uid(folders[1].glob("*.dcm"))
     [study_uid] = {str(dataset.StudyInstanceUID) for dataset in sent.values()}
     with running_orthanc(tmp_path) as archive:
-        for path in sorted(folders[1].iterdir()):
+        for path in sorted(folders[1].glob("*.dcm")):
             answer = json.loads(archive.stow(path))
             assert len(answer["00081199"]["Value"]) == 1  # ReferencedSOPSequence: what was stored
             assert not answer.get("00081198", {}).get("Value")  # FailedSOPSequence
@@ -120,9 +120,9 @@ def test_dcmtk_applies_the_presentation_state_and_reads_the_report(folders: tupl
         uid, shown = reference.ReferencedSOPInstanceUID, tmp_path / f"{side}.pgm"
         dcmtk("dcmp2pgm", "--pstate", str(results / f"mark_{side}.dcm"), str(paths[uid]), str(shown))
         window = state.SoftcopyVOILUTSequence[0]
-        low = window.WindowCenter - 0.5 - (window.WindowWidth - 1) / 2
+        low = window.WindowCenter - window.WindowWidth / 2
         values = images[uid].pixel_array * float(state.RescaleSlope) + float(state.RescaleIntercept)
-        expected = np.clip((values - low) / (window.WindowWidth - 1) * 255, 0, 255)
+        expected = np.clip((values - low) / window.WindowWidth * 255, 0, 255)
         assert np.abs(np.asarray(Image.open(shown)) - expected).max() <= 1
 
 

@@ -47,7 +47,7 @@ def regions_of(
     (folder / "out").mkdir()
     options = DicomOptions(frozenset({"region"}), all_regions=True)
     assert write_dicom_results(result, study, folder / "out", folder / "none", options) == ()
-    return result, {path.stem[-1]: dcmread(path) for path in (folder / "out").iterdir()}
+    return result, {path.stem[-1]: dcmread(path) for path in (folder / "out").glob("*.dcm")}
 
 
 def phantom_voxel(mock: MockStudy, patient_mm: npt.ArrayLike) -> npt.NDArray[np.int64]:
@@ -142,7 +142,7 @@ def test_each_frame_names_the_slice_that_it_lies_on(tmp_path: Path) -> None:
 
 def test_a_region_is_named_for_what_it_is_and_states_its_level(tmp_path: Path) -> None:
     _, segmentations = regions_of(MockStudy(OBLONG), tmp_path, MipRecipe(), Resize("squash", SIZE, SIZE), (10, 12))
-    for path in (tmp_path / "out").iterdir():
+    for path in (tmp_path / "out").glob("*.dcm"):
         assert highdicom.seg.segread(path).segmentation_type.value == "BINARY"
     for side, dataset in segmentations.items():
         assert [segment.SegmentLabel for segment in dataset.SegmentSequence] == [
