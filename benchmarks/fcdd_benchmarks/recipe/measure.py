@@ -127,11 +127,12 @@ def _alternative(name: str, other: Candidate, similarity: Similarity) -> Alterna
 
 
 def _check(found: Similarity, nearest: Similarity, unlike: Similarity) -> None:
-    if unlike.difference < nearest.difference:
+    # Grey levels depend on the window too, which was fitted to the subtraction; correlation does not.
+    if unlike.difference < nearest.difference or unlike.correlation > nearest.correlation:
         raise GateError(
             "the images are more like the phase after contrast alone than like any subtraction "
-            f"({unlike.difference:.1f} grey levels apart instead of {nearest.difference:.1f}); no recipe makes "
-            "such images"
+            f"({unlike.difference:.1f} grey levels apart against {nearest.difference:.1f}, correlation "
+            f"{unlike.correlation:.2f} against {nearest.correlation:.2f}); no recipe makes such images"
         )
     if found.correlation < MIN_CORRELATION:
         raise GateError(
