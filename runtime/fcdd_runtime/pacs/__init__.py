@@ -20,6 +20,10 @@ KINDS = {
     "map": "heatmap as numbers",
 }
 """What can be written, by the word that asks for it."""
+MADE_FILE = "dicom_made.json"
+"""When each object of a study was made first, by its UID; stays in the folder whatever a later call writes.
+
+What is made again gets the same time, and so the same bytes."""
 ALL_REGIONS = "region=all"
 """Asks for the segmentation of every breast, flagged or not."""
 

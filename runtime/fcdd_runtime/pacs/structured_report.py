@@ -33,10 +33,10 @@ _SIDES = {"L": codes.SCT.Left, "R": codes.SCT.Right}
 
 
 def structured_report(
-    objects: ResultObjects,
     sources: Sequence[SourceSlice],
     siblings: Sequence[Dataset],
     predecessor: Dataset | None,
+    objects: ResultObjects,
     series: Series,
 ) -> sr.Comprehensive3DSR:
     """Report scores, operating point, flags and peaks of all breasts of a study, unverified.

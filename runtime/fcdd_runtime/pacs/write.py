@@ -1,10 +1,11 @@
 """Result -> DICOM objects beside the report. Needs highdicom."""
 
+import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from io import BytesIO
@@ -18,7 +19,8 @@ from pydicom.dataset import Dataset
 from fcdd_runtime.errors import FcddError
 from fcdd_runtime.files import sha256_of
 from fcdd_runtime.images.regions import find_regions
-from fcdd_runtime.pacs import DicomOptions
+from fcdd_runtime.outside_text import json_from_outside, read_outside_text
+from fcdd_runtime.pacs import MADE_FILE, DicomOptions
 from fcdd_runtime.pacs.objects import KIND_SERIES, ResultObjects, Series, reference
 from fcdd_runtime.pacs.parametric_map import parametric_map
 from fcdd_runtime.pacs.presentation_state import presentation_state
@@ -77,7 +79,7 @@ def write_dicom_results(
     with _silent():
         sources = {breast.laterality: read_source_slice(breast, study) for breast in result.breasts}
         objects = ResultObjects(result, options.created or datetime.now(), sources, options.look)
-        writer = _Writer(folder, earlier, _checksums_in(earlier), lacking)
+        writer = _Writer(objects, folder, earlier, _checksums_in(earlier), _made_in(earlier), lacking)
         written = []
         for breast in result.breasts:
             planned, reasons = _of_breast(breast, objects, options)
@@ -90,7 +92,7 @@ def write_dicom_results(
                 lacking.setdefault(why, []).append("sr.dcm")
             else:
                 writer.write(_report(objects, written, earlier))
-        writer.write_checksums()
+        writer.write_lists()
     sentences = [f"{', '.join(names)} {_were(names)} not written: {why}." for why, names in lacking.items()]
     return (*sentences, *_too_many(written))
 
@@ -105,7 +107,7 @@ class _Planned:
     """Of its file."""
     series: Series
     """Its `ResultObjects.series`."""
-    make: Callable[[Series], Dataset]
+    make: Callable[[ResultObjects, Series], Dataset]
     left_out: int = 0
     """How many regions are too many for it."""
 
@@ -114,21 +116,27 @@ class _Planned:
 class _Writer:
     """Writes objects, or takes over those that state the same."""
 
+    objects: ResultObjects
     folder: Path
     earlier: Path
     known: dict[str, str]
     """Checksums of earlier objects, by name."""
+    made: dict[str, str]
+    """When each object of the study was made first, in ISO 8601, by its UID."""
     lacking: dict[str, list[str]]
     """Gets the names of objects that cannot be made, by the reason."""
     checksums: dict[str, str] = field(default_factory=dict)
 
     def write(self, planned: _Planned) -> bool:
         """Write an object; whether it is there now. A fault of ours costs the object, and not the study its score."""
-        data = self._kept(planned)
+        data, uid = self._kept(planned), planned.series["sop_instance_uid"]
         if data is None:
             buffer = BytesIO()
+            moment = datetime.fromisoformat(self.made.setdefault(uid, self.objects.created.isoformat()))
+            objects = self.objects if moment == self.objects.created else replace(self.objects, created=moment)
+            series = {**planned.series, "content_date": moment.date(), "content_time": moment.time()}
             try:
-                planned.make(planned.series).save_as(buffer, enforce_file_format=True)
+                planned.make(objects, series).save_as(buffer, enforce_file_format=True)
             except (FcddError, OSError, MemoryError):
                 raise
             except Exception as error:
@@ -140,7 +148,8 @@ class _Writer:
         self.checksums[planned.name] = sha256_of(data)
         return True
 
-    def write_checksums(self) -> None:
+    def write_lists(self) -> None:
+        (self.folder / MADE_FILE).write_text(json.dumps(self.made, indent=0) + "\n", encoding="utf-8")
         lines = [f"{digest}  {name}\n" for name, digest in sorted(self.checksums.items())]
         (self.folder / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
 
@@ -162,11 +171,11 @@ def _of_breast(
     interpolated = any(finding.code == "interpolated" for finding in result.findings)
     slices = _EQUAL_UIDS if source.ambiguous else _INTERPOLATED if interpolated else ""
     place = "" if source.frame_of_reference_uid else _NO_FRAME_OF_REFERENCE
-    makers: dict[str, tuple[str, Callable[[Series], Dataset]]] = {
-        "overlay": ("", partial(overlay_capture, breast, source, objects)),
-        "slices": (slices, partial(key_slices, breast, source, objects)),
-        "mark": (slices, partial(presentation_state, breast, source, objects)),
-        "map": (place, partial(parametric_map, breast, source, objects)),
+    makers: dict[str, tuple[str, Callable[[ResultObjects, Series], Dataset]]] = {
+        "overlay": ("", partial(overlay_capture, breast, source)),
+        "slices": (slices, partial(key_slices, breast, source)),
+        "mark": (slices, partial(presentation_state, breast, source)),
+        "map": (place, partial(parametric_map, breast, source)),
     }
     left_out = 0
     # Where nothing says that a breast is below the operating point, its region is shown.
@@ -175,7 +184,7 @@ def _of_breast(
         left_out = max(0, len(regions) - MOST_REGIONS)
         if regions:
             strongest = regions[:MOST_REGIONS]
-            makers["region"] = (place or slices, partial(segmentation, breast, strongest, source, objects))
+            makers["region"] = (place or slices, partial(segmentation, breast, strongest, source))
     planned, reasons = [], {}
     for kind, (why, make) in makers.items():
         if kind not in options.kinds:
@@ -223,7 +232,7 @@ def _report(objects: ResultObjects, written: Sequence[_Planned], earlier: Path) 
     if former is not None and former.SOPInstanceUID != series["sop_instance_uid"]:
         predecessor = former
         series = objects.series("sr", also=[*cited, former.SOPInstanceUID])
-    return _Planned("sr", "sr.dcm", series, partial(structured_report, objects, sources, siblings, predecessor))
+    return _Planned("sr", "sr.dcm", series, partial(structured_report, sources, siblings, predecessor))
 
 
 def _former_report(path: Path, study_instance_uid: str) -> Dataset | None:
@@ -249,6 +258,15 @@ def _predecessor_of(report: Dataset) -> Dataset | None:
     except (AttributeError, ValueError):
         return None
     return found
+
+
+def _made_in(folder: Path) -> dict[str, str]:
+    """Return when objects were made that were ever in a folder, by UID; what cannot be read was never made."""
+    try:
+        found = json_from_outside(read_outside_text(folder / MADE_FILE))
+        return {str(uid): datetime.fromisoformat(moment).isoformat() for uid, moment in found.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
 
 
 def _checksums_in(folder: Path) -> dict[str, str]:

@@ -5,6 +5,7 @@ fro takes longer than reading them. A worker that is new reads the input again.
 """
 
 import functools
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 from fcdd_runtime.contract import MipRecipe, ModelContract
 from fcdd_runtime.findings import Finding
 from fcdd_runtime.images.references import Reference
-from fcdd_runtime.pacs import WriteDicom
+from fcdd_runtime.pacs import MADE_FILE, WriteDicom
 from fcdd_runtime.phases.listing import COLUMNS, in_columns, list_study
 from fcdd_runtime.phases.manual import ManualPhases
 from fcdd_runtime.report.colormap import Look
@@ -84,7 +85,11 @@ def write_results(
 
     def write_objects(draft: Path) -> None:
         nonlocal lacking
-        if write_dicom is not None:
+        if write_dicom is None:
+            # What was sent somewhere once may be asked for again.
+            if (folder / MADE_FILE).is_file():
+                shutil.copyfile(folder / MADE_FILE, draft / MADE_FILE)
+        else:
             study = _studies(place.path, place.scratch)[place.number]
             lacking = write_dicom(result, study, draft, folder)
 

@@ -520,6 +520,33 @@ def test_an_object_that_states_the_same_is_kept_as_it_is(example: Example, tmp_p
         assert (tmp_path / "later" / name).read_bytes() == (tmp_path / "first" / name).read_bytes()
 
 
+def test_an_object_that_was_left_out_meanwhile_comes_back_the_same(example: Example, tmp_path: Path) -> None:
+    """Its bytes are equal wherever its UID is, so that an archive that has it is not contradicted."""
+    result, study, _ = example
+    days = [datetime(2031, 1, day, 12, 30, 1, 5000) for day in (1, 2, 3)]
+    choices = [
+        dataclasses.replace(OPTIONS, created=days[0]),
+        dataclasses.replace(OPTIONS, created=days[1], look=PUBLISHED_LOOK, kinds=frozenset({"overlay", "mark"})),
+        dataclasses.replace(OPTIONS, created=days[2]),
+    ]
+    for number, options in enumerate(choices):
+        written(result, study, tmp_path / f"run {number}", options, tmp_path / f"run {number - 1}")
+    for name in FILES:
+        first, last = ((tmp_path / run / name).read_bytes() for run in ("run 0", "run 2"))
+        assert first == last, name
+    assert dcmread(tmp_path / "run 1" / "overlay_L.dcm").ContentDate == "20310102"
+
+
+@pytest.mark.parametrize("contents", [b"", b"{", b"[1]", b'{"1.2": 7}', b'{"1.2": "yesterday"}'])
+def test_a_list_of_moments_that_cannot_be_read_counts_for_nothing(
+    contents: bytes, example: Example, tmp_path: Path
+) -> None:
+    result, study, objects = example
+    (tmp_path / "earlier").mkdir()
+    (tmp_path / "earlier" / "dicom_made.json").write_bytes(contents)
+    assert uids_of(written(result, study, tmp_path / "out", earlier=tmp_path / "earlier")) == uids_of(objects)
+
+
 @pytest.mark.parametrize("name", ["map_L.dcm", "mark_L.dcm", "sr.dcm"])
 @pytest.mark.parametrize("damage", ["cut", "cut short", "zeroed", "a folder"])
 def test_a_damaged_object_is_not_kept(name: str, damage: str, example: Example, tmp_path: Path) -> None:

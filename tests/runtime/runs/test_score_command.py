@@ -561,6 +561,10 @@ def test_scoring_again_keeps_dicom_objects_as_they_are(model: Path, study: MockS
     assert result.exit_code == 0, result.output
     chosen = {path.name: path.read_bytes() for path in folder.glob("*.dcm")}
     assert chosen == {name: data for name, data in written[0].items() if name.startswith(("mark", "map"))}
+    for options in ((), ("--dicom",)):
+        result = run(tmp_path / "study", "--model", model, "--out", tmp_path / "out", *options)
+        assert result.exit_code == 0, result.output
+    assert {path.name: path.read_bytes() for path in folder.glob("*.dcm")} == written[0]
 
 
 @pytest.mark.parametrize("words", ["", "sr,", "SR", "regions", "region=some"])
