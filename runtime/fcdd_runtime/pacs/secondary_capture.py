@@ -11,7 +11,7 @@ from pydicom.uid import UID
 
 from fcdd_runtime.contract import ModelContract
 from fcdd_runtime.images.heatmap import scaled_for_display
-from fcdd_runtime.images.regions import heat_at_pixels, layers_of
+from fcdd_runtime.images.regions import find_regions, heat_at_pixels, layers_of
 from fcdd_runtime.pacs.objects import KIND_SERIES, USE_STATEMENT, ResultObjects, Series, set_source
 from fcdd_runtime.pacs.source_slice import SourceSlice
 from fcdd_runtime.report.colormap import Look
@@ -58,8 +58,8 @@ def overlay_capture(breast: BreastResult, source: SourceSlice, objects: ResultOb
 def key_slices(breast: BreastResult, source: SourceSlice, objects: ResultObjects, series: Series) -> SCImage:
     """Return the peak's slice and `AROUND` on either side of it as RGB frames, in the order of the volume.
 
-    Rows and columns run as in the source, so that a frame looks like the slice that it shows. Colour lies on the voxels
-    that the projection shows, and on those within `DEPTH` of them, so that it comes and goes as one scrolls.
+    Rows and columns run as in the source, so that a frame looks like the slice that it shows. Colour lies on the cores
+    of the regions, so that it comes and goes as one scrolls; what is scattered over the slices would hide them.
     """
     last = len(source.volume) - 1
     shown = list(range(max(source.index - AROUND, 0), min(source.index + AROUND, last) + 1))
@@ -85,7 +85,7 @@ def key_slices(breast: BreastResult, source: SourceSlice, objects: ResultObjects
     captured.PageNumberVector = list(range(1, len(frames) + 1))
     captured.PixelData = frames.tobytes()
     captured.DerivationDescription = (
-        f"Slices around the peak of an anomaly map, which is laid over the voxels that the projection shows; frame "
+        "Slices around the peak of an anomaly map, laid over them where it hangs together in depth; frame "
         f"{shown.index(source.index) + 1} holds the peak"
     )
     _complete(captured, source, objects, shown)
@@ -144,10 +144,12 @@ def _enlargement(breast: BreastResult) -> int:
 def _heat_on_slices(
     breast: BreastResult, contract: ModelContract, look: Look, shown: Sequence[int]
 ) -> npt.NDArray[np.float32]:
-    """Return the heat of each voxel of some slices: float32 (N, rows, columns), 0..1; 0 where it is of no pixel."""
+    """Return the heat of each voxel of some slices: float32 (N, rows, columns), 0..1; 0 where it is of no core."""
     scaled = scaled_for_display(breast.heatmap, contract.display, look.scale)
     heat = heat_at_pixels(scaled, breast.image.shape, contract.resize)
-    warm = (heat > 0) & breast.body
+    warm = np.zeros(heat.shape, dtype=np.bool_)
+    for region in find_regions(breast, contract):
+        warm |= region.core
     place = np.full(breast.volume_shape[0], -1)
     place[list(shown)] = np.arange(len(shown))
     on_slices = np.zeros((len(shown), *breast.volume_shape[1:]), dtype=np.float32)
