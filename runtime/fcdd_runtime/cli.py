@@ -17,7 +17,7 @@ from fcdd_runtime.backends.golden import GoldenVectors, read_golden, self_test
 from fcdd_runtime.commands import PathOption, complain, ending_in_order, log_format_option, reporting_errors
 from fcdd_runtime.contract import MipRecipe, read_contract
 from fcdd_runtime.log_lines import EventLog
-from fcdd_runtime.pacs import ALL_REGIONS, KINDS, dicom_options, dicom_writer
+from fcdd_runtime.pacs import ALL_REGIONS, KINDS, DicomOptions, dicom_options, dicom_writer
 from fcdd_runtime.phases.manual import manual_phases
 from fcdd_runtime.redaction import Redacted
 from fcdd_runtime.report.colormap import DEFAULT_LOOK, LOOKS, Colormap
@@ -162,12 +162,13 @@ def _run_options(
     if len(pre) != len(post):
         raise click.UsageError("give --pre and --post together, as often as each other")
     try:
-        wanted = dicom_options(",".join(KINDS) if dicom_objects is None else dicom_objects, LOOKS[colormap])
+        look = LOOKS[colormap]
+        wanted = DicomOptions(look=look) if dicom_objects is None else dicom_options(dicom_objects, look)
     except ValueError as error:
         raise click.UsageError(f"--dicom-objects: {error}") from error
     return RunOptions(
         out=out,
-        look=LOOKS[colormap],
+        look=look,
         save_maps=save_maps,
         manual=manual_phases(*itertools.chain(*zip(pre, post, strict=True))) if pre else None,
         write_dicom=dicom_writer(wanted) if dicom or dicom_objects is not None else None,

@@ -1,6 +1,7 @@
 """MockStudy: DICOM files of a dynamic study whose voxels are known, in the manners of different scanners."""
 
 import hashlib
+import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage, RLELossless, generate_uid
+
+from fcdd_runtime.study.read import Study, read_studies
 
 Voxels = npt.NDArray[np.int32]
 
@@ -274,3 +277,22 @@ def _phase_value(attribute: str, phase: int) -> object:
     if attribute in ("AcquisitionTime", "ContentTime"):
         return f"10{10 + phase:02d}20.25"
     return phase + 1
+
+
+OBLONG = replace(breast_phantom(), spacing_mm=(4.0, 2.0, 2.5))
+"""The same with pixels that are not square."""
+ORIENTATIONS = [
+    MockStudy(OBLONG),
+    MockStudy(OBLONG, backwards="zx"),
+    MockStudy(OBLONG, backwards="y"),
+    MockStudy(OBLONG, axes="xzy"),
+    MockStudy(OBLONG, axes="yzx", backwards="y"),
+    MockStudy(OBLONG, turned_degrees=12),
+]
+
+
+def read_study(folder: Path) -> Study:
+    """Read a folder that holds one study."""
+    with tempfile.TemporaryDirectory() as scratch:
+        [study], _ = read_studies(folder, Path(scratch))
+    return study

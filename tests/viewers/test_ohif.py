@@ -3,12 +3,12 @@
 import json
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mock_study import read_study
 from orthanc import DICOMWEB_URL, running_orthanc
 from pydicom import dcmread
 from result_builders import make_contract
@@ -18,7 +18,6 @@ from browser.conftest import ARTIFACTS
 from fcdd_runtime.backends.fake import FakeBackend
 from fcdd_runtime.pacs.write import write_dicom_results
 from fcdd_runtime.score_study import score_study
-from fcdd_runtime.study.read import read_studies
 from phantom.dicom import write_phantom
 from phantom.draw import draw_phantom
 
@@ -54,8 +53,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         image.SeriesNumber = int(image.TemporalPositionIdentifier)
         image.SeriesInstanceUID = f"{image.SeriesInstanceUID}.{image.SeriesNumber}"
         image.save_as(path)
-    with tempfile.TemporaryDirectory() as scratch:
-        [read], _ = read_studies(source, Path(scratch))
+    read = read_study(source)
     result = score_study(read, FakeBackend(make_contract(), cell=(10, 14)))
     assert write_dicom_results(result, read, results, results / "none") == ()
     return source, results

@@ -1,6 +1,7 @@
 """Subtraction (post - pre) and its maximum along the patient's head-foot axis, with the voxel each pixel came from."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -49,16 +50,16 @@ class Projection:
         index = self._grid_index(int(self.depth[row, column]), row, column)
         return int(index[0]), int(index[1]), int(index[2])
 
-    def voxels(self) -> npt.NDArray[np.int32]:
-        """Return the voxel that each pixel's maximum came from: (rows, columns, 3), slice, row and column from 0."""
-        rows, columns = self.maximum.shape
-        along = [np.arange(rows, dtype=np.int32)[:, None], np.arange(columns, dtype=np.int32)[None]]
-        voxels = np.empty((rows, columns, 3), dtype=np.int32)
-        voxels[..., self.axes[0]] = self.depth
-        for axis, place, size, flipped in zip(
-            self.axes[1:], along, (rows, columns), _flips(self.grid, self.axes), strict=True
-        ):
-            voxels[..., axis] = size - 1 - place if flipped else place
+    def voxels(self, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]) -> npt.NDArray[np.int32]:
+        """Return the voxels of a block of pixels: (rows, columns, 3), slice, row and column from 0.
+
+        Parameters
+        ----------
+        rows, columns : which rows and columns of the projection, in the order of the result
+        """
+        row, column = np.ix_(rows, columns)
+        index = np.broadcast_arrays(*self._grid_index(self.depth[row, column], row, column))
+        voxels: npt.NDArray[np.int32] = np.stack(index, axis=-1).astype(np.int32)
         return voxels
 
     def patient_mm(self, row: int, column: int) -> tuple[float, float, float]:
@@ -74,8 +75,9 @@ class Projection:
         depth, row = (self.grid.shape[self.axes[0]] - 1) / 2, (self.maximum.shape[0] - 1) / 2
         return self.grid.patient_mm(self._grid_index(depth, row, column))[0]
 
-    def _grid_index(self, depth: float, row: float, column: float) -> tuple[float, float, float]:
-        index = [0.0, 0.0, 0.0]
+    def _grid_index(self, depth: Any, row: Any, column: Any) -> tuple[Any, Any, Any]:
+        """Turn a place in the projection into slice, row and column: numbers, or arrays that broadcast."""
+        index: list[Any] = [0.0, 0.0, 0.0]
         index[self.axes[0]] = depth
         for axis, along, size, flipped in zip(
             self.axes[1:], (row, column), self.maximum.shape, _flips(self.grid, self.axes), strict=True

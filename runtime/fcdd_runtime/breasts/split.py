@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,10 @@ MAX_BESIDE_MM = 10.0
 """A field of view of one breast that ends further from the midline does not show the skin over the sternum."""
 
 _HALVED = "No sternum was found, so the image was halved at its centre and not cut behind the chest wall."
+
+
+Place = TypeVar("Place", int, npt.NDArray[np.intp])
+"""A row or column, or several."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +69,8 @@ class BreastImage:
 
     def voxels(self) -> npt.NDArray[np.int32]:
         """Return the voxel that each pixel came from: (rows, columns, 3), slice, row and column from 0."""
-        rows, columns = self.pixels.shape
-        shown = self.projection.voxels()[self.first_row :, self.first_column :][:rows, :columns]
-        return shown[:, ::-1] if self.mirrored else shown
+        rows, columns = (np.arange(count) for count in self.pixels.shape)
+        return self.projection.voxels(*self._projection_pixel(rows, columns))
 
     def patient_mm(self, row: int, column: int) -> tuple[float, float, float]:
         """Return the centre of that voxel in LPS, mm."""
@@ -76,7 +80,7 @@ class BreastImage:
         """Return the post-contrast slice that this voxel lies in."""
         return self.projection.source(*self._projection_pixel(row, column))
 
-    def _projection_pixel(self, row: int, column: int) -> tuple[int, int]:
+    def _projection_pixel(self, row: Place, column: Place) -> tuple[Place, Place]:
         return self.first_row + row, self.first_column + (
             self.pixels.shape[1] - 1 - column if self.mirrored else column
         )

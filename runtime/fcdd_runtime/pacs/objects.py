@@ -15,6 +15,7 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import (
     Comprehensive3DSRStorage,
     GrayscaleSoftcopyPresentationStateStorage,
+    MRImageStorage,
     MultiFrameTrueColorSecondaryCaptureImageStorage,
     ParametricMapStorage,
     SecondaryCaptureImageStorage,
@@ -22,7 +23,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from fcdd_runtime.pacs.source_slice import IDENTITY_KEYWORDS, SourceSlice
+from fcdd_runtime.pacs.source_slice import IDENTITY_KEYWORDS, SourceSlice, unit
 from fcdd_runtime.report.colormap import Look
 from fcdd_runtime.report.write import inputs_sha256
 from fcdd_runtime.result import CHOSEN_BY_HAND, BreastResult, StudyResult
@@ -30,6 +31,7 @@ from fcdd_runtime.software import INTENDED_USE, NAME, software_version
 
 NOT_FOR_DIAGNOSIS = "Not for diagnostic use"
 USE_STATEMENT = f"{NOT_FOR_DIAGNOSIS}. {INTENDED_USE}"
+SIDE_CODES = {"L": codes.SCT.Left, "R": codes.SCT.Right}
 SCHEME = "99FCDDEDGE"
 """Designator of our own codes."""
 _CHARACTER_SET = "ISO_IR 192"
@@ -206,6 +208,38 @@ def stand_in(source: SourceSlice) -> Dataset:
     return dataset
 
 
+def single_frames(source: SourceSlice, shape: tuple[int, ...], indices: Sequence[int]) -> list[Dataset]:
+    """Describe slices as single-frame images, which is all that highdicom needs to know of frames too.
+
+    Their UIDs are `2.25.` and their places in `source.volume`; `set_source` replaces them.
+
+    Parameters
+    ----------
+    shape : rows and columns
+    """
+    first = source.volume[0].plane
+    assert first is not None  # as `read_source_slice` has checked
+    common = stand_in(source)
+    # What differs must not be there yet: pydicom would change the value that all share.
+    del common.SOPInstanceUID
+    common.SOPClassUID, common.Modality = MRImageStorage, "MR"
+    common.Rows, common.Columns = shape
+    common.FrameOfReferenceUID = source.frame_of_reference_uid
+    common.PositionReferenceIndicator = source.position_reference
+    common.PixelSpacing = list(source.pixel_mm)
+    common.ImageOrientationPatient = [*unit(first.column_step_mm), *unit(first.row_step_mm)]
+    common.SliceThickness = source.thickness_mm
+    images = []
+    for index in indices:
+        plane, image = source.volume[index].plane, Dataset()
+        assert plane is not None
+        image.update(common)
+        image.SOPInstanceUID = f"2.25.{index}"
+        image.ImagePositionPatient = list(plane.origin_mm)
+        images.append(image)
+    return images
+
+
 def reference(kind: str, series: Series, source: SourceSlice) -> Dataset:
     """Return what highdicom is given in place of another object of the same result.
 
@@ -233,12 +267,7 @@ def set_source(dataset: Dataset, source: SourceSlice, indices: Sequence[int] = (
             highdicom.sr.CodedConcept.from_code(codes.DCM.SourceImageForImageProcessingOperation)
         ]
     dataset.SourceImageSequence = items
-    set_series(dataset, source, named)
-
-
-def set_series(dataset: Dataset, source: SourceSlice, indices: Sequence[int]) -> None:
-    """Name the series and objects that hold some slices, in the Common Instance Reference Module."""
     series = Dataset()
     series.SeriesInstanceUID = source.series_instance_uid
-    series.ReferencedInstanceSequence = source.instances(indices)
+    series.ReferencedInstanceSequence = source.instances(named)
     dataset.ReferencedSeriesSequence = [series]

@@ -8,11 +8,10 @@ import numpy.typing as npt
 from highdicom.pm import ParametricMap, RealWorldValueMapping
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
-from pydicom.uid import MRImageStorage
 
 from fcdd_runtime.contract import ModelContract
 from fcdd_runtime.images.network_input import image_position, resized_shape
-from fcdd_runtime.pacs.objects import NOT_FOR_DIAGNOSIS, USE_STATEMENT, ResultObjects, Series, set_source, stand_in
+from fcdd_runtime.pacs.objects import NOT_FOR_DIAGNOSIS, USE_STATEMENT, ResultObjects, Series, set_source, single_frames
 from fcdd_runtime.pacs.source_slice import SourceSlice, Vector, unit
 from fcdd_runtime.result import BreastResult
 from fcdd_runtime.study.slices import Plane
@@ -55,7 +54,7 @@ def parametric_map(breast: BreastResult, source: SourceSlice, objects: ResultObj
         window_center=low + width / 2, window_width=width, voi_lut_function="LINEAR_EXACT"
     )
     result = ParametricMap(
-        source_images=[_single_frame(breast, source)],
+        source_images=single_frames(source, breast.image.shape, [source.index]),
         pixel_array=np.ascontiguousarray(shown_heatmap(breast, contract)),
         contains_recognizable_visual_features=False,
         real_world_value_mappings=[same_value],
@@ -116,18 +115,3 @@ def map_geometry(breast: BreastResult, plane: Plane, contract: ModelContract) ->
     resized = resized_shape(shape, contract.resize)
     rows, columns = (side * length / size for side, length, size in zip(breast.pixel_mm, shape, resized, strict=True))
     return MapGeometry(origin, along_row, down_column, (rows, columns))
-
-
-def _single_frame(breast: BreastResult, source: SourceSlice) -> Dataset:
-    """Describe the source as a single-frame image, which is all that highdicom needs to know of a frame too."""
-    dataset = stand_in(source)
-    dataset.SOPClassUID = MRImageStorage
-    dataset.Rows, dataset.Columns = breast.image.shape
-    dataset.FrameOfReferenceUID = source.frame_of_reference_uid
-    dataset.PositionReferenceIndicator = source.position_reference
-    row_step, column_step = np.array(source.plane.row_step_mm), np.array(source.plane.column_step_mm)
-    dataset.PixelSpacing = [float(np.linalg.norm(row_step)), float(np.linalg.norm(column_step))]
-    dataset.ImageOrientationPatient = [*unit(source.plane.column_step_mm), *unit(source.plane.row_step_mm)]
-    dataset.ImagePositionPatient = list(source.plane.origin_mm)
-    dataset.SliceThickness = source.thickness_mm
-    return dataset

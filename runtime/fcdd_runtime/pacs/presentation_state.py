@@ -28,22 +28,20 @@ def presentation_state(
     radius = MARK_MM / source.pixel_mm[1]
     layer = GraphicLayer("FCDD", order=1, description=f"Peak of network response. {NOT_FOR_DIAGNOSIS}")
     image = _referenced(breast, source)
-    rows, columns = breast.volume_shape[1:]
+    columns = breast.volume_shape[2]
     # The point that says how large the circle is, and the text beside it, lie on the side with more room.
-    beside = column + radius if column < columns / 2 else column - radius
+    beside = min(max(column + radius if column < columns / 2 else column - radius, 0.0), float(columns))
     annotation = GraphicAnnotation(
         referenced_images=[image],
         graphic_layer=layer,
         referenced_frame_number=source.source.frame_number,
-        graphic_objects=[
-            GraphicObject("CIRCLE", np.array([[column, row], [float(np.clip(beside, 0, columns)), row]]), "PIXEL")
-        ],
+        graphic_objects=[GraphicObject("CIRCLE", np.array([[column, row], [beside, row]]), "PIXEL")],
         text_objects=[
             TextObject(
                 # Lines of a text end with CR LF (PS3.5 6.1.3).
                 caption(breast, objects.result).replace("\n", "\r\n"),
                 "PIXEL",
-                anchor_point=(float(np.clip(beside, 0, columns)), float(np.clip(row, 0, rows))),
+                anchor_point=(beside, row),
                 anchor_point_visible=False,
             )
         ],
@@ -73,8 +71,7 @@ def presentation_state(
     [named] = source.images([source.index])
     area.ReferencedImageSequence = [named]
     state.ReferencedSeriesSequence[0].ReferencedImageSequence = [named]
-    if len(state.SoftcopyVOILUTSequence) == 1:
-        state.SoftcopyVOILUTSequence[0].ReferencedImageSequence = [named]
+    state.SoftcopyVOILUTSequence[0].ReferencedImageSequence = [named]
     objects.finish(state, source)
     return state
 

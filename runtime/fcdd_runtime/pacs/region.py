@@ -5,14 +5,20 @@ from collections.abc import Sequence
 import highdicom
 import numpy as np
 from highdicom.seg import Segmentation, SegmentDescription
-from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
-from pydicom.uid import MRImageStorage
 
 from fcdd_runtime.images.regions import DEPTH, Region, region_level
-from fcdd_runtime.pacs.objects import NOT_FOR_DIAGNOSIS, SCHEME, ResultObjects, Series, set_source, stand_in
-from fcdd_runtime.pacs.source_slice import SourceSlice, unit
+from fcdd_runtime.pacs.objects import (
+    NOT_FOR_DIAGNOSIS,
+    SCHEME,
+    SIDE_CODES,
+    ResultObjects,
+    Series,
+    set_source,
+    single_frames,
+)
+from fcdd_runtime.pacs.source_slice import SourceSlice
 from fcdd_runtime.result import BreastResult
 from fcdd_runtime.software import NAME, software_version
 
@@ -47,7 +53,7 @@ def segmentation(
         slices, rows, columns = voxels.T
         numbers[place[slices], rows, columns] = number
     result = Segmentation(
-        source_images=_planes(source, breast, touched),
+        source_images=single_frames(source, breast.volume_shape[1:], touched),
         pixel_array=numbers,
         segmentation_type="BINARY",
         segment_descriptions=[
@@ -98,31 +104,6 @@ def _described(
         f"Heatmap above {region_level(contract.display):.6g}, at most {region.highest:.6g}; {DEPTH} voxels before and "
         "behind the one that each pixel of the projection shows"
     )
-    side = codes.SCT.Left if breast.laterality == "L" else codes.SCT.Right
-    described.AnatomicRegionSequence[0].AnatomicRegionModifierSequence = [highdicom.sr.CodedConcept.from_code(side)]
+    side = highdicom.sr.CodedConcept.from_code(SIDE_CODES[breast.laterality])
+    described.AnatomicRegionSequence[0].AnatomicRegionModifierSequence = [side]
     return described
-
-
-def _planes(source: SourceSlice, breast: BreastResult, indices: Sequence[int]) -> list[Dataset]:
-    """Describe slices as single-frame images, which is all that highdicom needs to know of frames too."""
-    first = source.volume[0].plane
-    assert first is not None  # as `read_source_slice` has checked
-    common = stand_in(source)
-    # What differs must not be there yet: pydicom would change the value that all share.
-    del common.SOPInstanceUID
-    common.SOPClassUID, common.Modality = MRImageStorage, "MR"
-    common.Rows, common.Columns = breast.volume_shape[1:]
-    common.FrameOfReferenceUID = source.frame_of_reference_uid
-    common.PositionReferenceIndicator = source.position_reference
-    common.PixelSpacing = list(source.pixel_mm)
-    common.ImageOrientationPatient = [*unit(first.column_step_mm), *unit(first.row_step_mm)]
-    common.SliceThickness = source.thickness_mm
-    images = []
-    for index in indices:
-        plane, image = source.volume[index].plane, Dataset()
-        assert plane is not None
-        image.update(common)
-        image.SOPInstanceUID = f"2.25.{index}"
-        image.ImagePositionPatient = list(plane.origin_mm)
-        images.append(image)
-    return images

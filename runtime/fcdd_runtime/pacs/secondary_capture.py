@@ -9,12 +9,10 @@ from PIL import Image, ImageDraw, ImageFont
 from pydicom.tag import Tag
 from pydicom.uid import UID
 
-from fcdd_runtime.contract import ModelContract
 from fcdd_runtime.images.heatmap import scaled_for_display
-from fcdd_runtime.images.regions import find_regions, heat_at_pixels, layers_of
+from fcdd_runtime.images.regions import Region, heat_at_pixels, layers_of
 from fcdd_runtime.pacs.objects import KIND_SERIES, USE_STATEMENT, ResultObjects, Series, set_source
 from fcdd_runtime.pacs.source_slice import SourceSlice
-from fcdd_runtime.report.colormap import Look
 from fcdd_runtime.report.overlay import OPACITY, caption, coloured, overlay_image
 from fcdd_runtime.result import BreastResult
 
@@ -55,7 +53,9 @@ def overlay_capture(breast: BreastResult, source: SourceSlice, objects: ResultOb
     return captured
 
 
-def key_slices(breast: BreastResult, source: SourceSlice, objects: ResultObjects, series: Series) -> SCImage:
+def key_slices(
+    breast: BreastResult, regions: Sequence[Region], source: SourceSlice, objects: ResultObjects, series: Series
+) -> SCImage:
     """Return the peak's slice and `AROUND` on either side of it as RGB frames, in the order of the volume.
 
     Rows and columns run as in the source, so that a frame looks like the slice that it shows. Colour lies on the cores
@@ -63,7 +63,8 @@ def key_slices(breast: BreastResult, source: SourceSlice, objects: ResultObjects
     """
     last = len(source.volume) - 1
     shown = list(range(max(source.index - AROUND, 0), min(source.index + AROUND, last) + 1))
-    frames = _slices_with_heat(breast, source, objects, shown)
+    heat = _heat_on_slices(breast, regions, objects, shown)
+    frames = _slices_with_heat(breast, source, objects, heat, shown)
     row_mm, column_mm = source.pixel_mm
     enlarged = _enlargement(breast)
     captured = SCImage(
@@ -103,10 +104,13 @@ def _complete(captured: SCImage, source: SourceSlice, objects: ResultObjects, in
 
 
 def _slices_with_heat(
-    breast: BreastResult, source: SourceSlice, objects: ResultObjects, shown: Sequence[int]
+    breast: BreastResult,
+    source: SourceSlice,
+    objects: ResultObjects,
+    heat: npt.NDArray[np.float32],
+    shown: Sequence[int],
 ) -> Picture:
     """Draw slices with the heat of their voxels, a circle at the peak, and a caption: uint8 (N, rows, columns, 3)."""
-    heat = _heat_on_slices(breast, objects.result.contract, objects.look, shown)
     enlargement = _enlargement(breast)
     size = breast.volume_shape[2] * enlargement, breast.volume_shape[1] * enlargement
     # A tall, narrow slice has room for the caption beside it.
@@ -142,13 +146,14 @@ def _enlargement(breast: BreastResult) -> int:
 
 
 def _heat_on_slices(
-    breast: BreastResult, contract: ModelContract, look: Look, shown: Sequence[int]
+    breast: BreastResult, regions: Sequence[Region], objects: ResultObjects, shown: Sequence[int]
 ) -> npt.NDArray[np.float32]:
     """Return the heat of each voxel of some slices: float32 (N, rows, columns), 0..1; 0 where it is of no core."""
-    scaled = scaled_for_display(breast.heatmap, contract.display, look.scale)
+    contract = objects.result.contract
+    scaled = scaled_for_display(breast.heatmap, contract.display, objects.look.scale)
     heat = heat_at_pixels(scaled, breast.image.shape, contract.resize)
     warm = np.zeros(heat.shape, dtype=np.bool_)
-    for region in find_regions(breast, contract):
+    for region in regions:
         warm |= region.core
     place = np.full(breast.volume_shape[0], -1)
     place[list(shown)] = np.arange(len(shown))

@@ -11,7 +11,7 @@ from pydicom.sr.coding import Code
 
 from fcdd_runtime.contract import ModelContract
 from fcdd_runtime.findings import KINDS
-from fcdd_runtime.pacs.objects import SCHEME, USE_STATEMENT, ResultObjects, Series, plain_text, stand_in
+from fcdd_runtime.pacs.objects import SCHEME, SIDE_CODES, USE_STATEMENT, ResultObjects, Series, plain_text, stand_in
 from fcdd_runtime.pacs.source_slice import SourceSlice
 from fcdd_runtime.result import CHOSEN_BY_HAND, BreastResult, StudyResult
 from fcdd_runtime.software import NAME, software_version
@@ -29,7 +29,6 @@ _FLAG_VALUES = {
 _REVIEW = Code("review", SCHEME, "Review: the score may not be the one that is wanted")
 """In place of all but `flagged`, where a person has to look at the study."""
 _REASON = Code("review_reason", SCHEME, "Reason for review")
-_SIDES = {"L": codes.SCT.Left, "R": codes.SCT.Right}
 
 
 def structured_report(
@@ -101,7 +100,7 @@ def _breast_group(
         tracking_identifier=sr.TrackingIdentifier(objects.uid("peak", breast), f"peak {breast.laterality}"),
         referenced_region=sr.ImageRegion3D("POINT", np.array([breast.peak.patient_mm]), source.frame_of_reference_uid),
         algorithm_id=_algorithm(objects),
-        finding_sites=[sr.FindingSite(codes.SCT.Breast, laterality=_SIDES[breast.laterality])],
+        finding_sites=[sr.FindingSite(codes.SCT.Breast, laterality=SIDE_CODES[breast.laterality])],
         measurements=[_number(_SCORE, breast.score, source), *_operating_point(contract)],
         qualitative_evaluations=_flags(breast.flagged, objects.result),
     )

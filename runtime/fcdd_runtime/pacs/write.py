@@ -93,7 +93,10 @@ def write_dicom_results(
             else:
                 writer.write(_report(objects, written, earlier))
         writer.write_lists()
-    sentences = [f"{', '.join(names)} {_were(names)} not written: {why}." for why, names in lacking.items()]
+    sentences = [
+        f"{', '.join(names)} {'was' if len(names) == 1 else 'were'} not written: {why}."
+        for why, names in lacking.items()
+    ]
     return (*sentences, *_too_many(written))
 
 
@@ -171,20 +174,16 @@ def _of_breast(
     interpolated = any(finding.code == "interpolated" for finding in result.findings)
     slices = _EQUAL_UIDS if source.ambiguous else _INTERPOLATED if interpolated else ""
     place = "" if source.frame_of_reference_uid else _NO_FRAME_OF_REFERENCE
+    regions = find_regions(breast, result.contract)
     makers: dict[str, tuple[str, Callable[[ResultObjects, Series], Dataset]]] = {
         "overlay": ("", partial(overlay_capture, breast, source)),
-        "slices": (slices, partial(key_slices, breast, source)),
+        "slices": (slices, partial(key_slices, breast, regions, source)),
         "mark": (slices, partial(presentation_state, breast, source)),
         "map": (place, partial(parametric_map, breast, source)),
     }
-    left_out = 0
     # Where nothing says that a breast is below the operating point, its region is shown.
-    if breast.flagged is not False or result.review or options.all_regions:
-        regions = find_regions(breast, result.contract)
-        left_out = max(0, len(regions) - MOST_REGIONS)
-        if regions:
-            strongest = regions[:MOST_REGIONS]
-            makers["region"] = (place or slices, partial(segmentation, breast, strongest, source))
+    if regions and (breast.flagged is not False or result.review or options.all_regions):
+        makers["region"] = (place or slices, partial(segmentation, breast, regions[:MOST_REGIONS], source))
     planned, reasons = [], {}
     for kind, (why, make) in makers.items():
         if kind not in options.kinds:
@@ -193,24 +192,15 @@ def _of_breast(
             reasons[kind] = why or _NO_SERIES
         else:
             name = f"{kind}_{breast.laterality}.dcm"
-            planned.append(
-                _Planned(kind, name, objects.series(kind, breast), make, left_out if kind == "region" else 0)
-            )
+            left_out = max(0, len(regions) - MOST_REGIONS) if kind == "region" else 0
+            planned.append(_Planned(kind, name, objects.series(kind, breast), make, left_out))
     return planned, reasons
 
 
 def _why_no_report(source: SourceSlice) -> str:
-    return (
-        _NO_FRAME_OF_REFERENCE
-        if not source.frame_of_reference_uid
-        else ""
-        if source.series_instance_uid
-        else _NO_SERIES
-    )
-
-
-def _were(names: Sequence[str]) -> str:
-    return "was" if len(names) == 1 else "were"
+    if not source.frame_of_reference_uid:
+        return _NO_FRAME_OF_REFERENCE
+    return "" if source.series_instance_uid else _NO_SERIES
 
 
 def _too_many(written: Sequence[_Planned]) -> list[str]:

@@ -5,7 +5,6 @@ import logging
 import shutil
 import subprocess
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -15,7 +14,7 @@ from typing import Any, Literal, cast
 import highdicom
 import numpy as np
 import pytest
-from mock_study import MockStudy, breast_phantom
+from mock_study import ORIENTATIONS, MockStudy, breast_phantom, read_study
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
@@ -32,7 +31,7 @@ from fcdd_runtime.report.colormap import DEFAULT_LOOK, PUBLISHED_LOOK
 from fcdd_runtime.report.overlay import overlay_image
 from fcdd_runtime.result import CHOSEN_BY_HAND, StudyResult, UnusedSeries
 from fcdd_runtime.score_study import score_study
-from fcdd_runtime.study.read import Study, read_studies
+from fcdd_runtime.study.read import Study
 
 CREATED = datetime(2030, 5, 6, 7, 8, 9)
 OF_A_BREAST = ["map", "mark", "overlay", "region", "slices"]
@@ -50,12 +49,6 @@ IDENTITY = {
     "ReferringPhysicianName": "Doc^Tor",
     "StudyDescription": "Brust-MRT",
 }
-
-
-def read_study(folder: Path) -> Study:
-    with tempfile.TemporaryDirectory() as scratch:
-        [study], _ = read_studies(folder, Path(scratch))
-    return study
 
 
 def scored(mock: MockStudy, folder: Path, **changes: Any) -> tuple[StudyResult, Study]:
@@ -438,17 +431,6 @@ def network_position(pixel: tuple[int, int], shape: tuple[int, ...], resize: Res
         (at + 0.5) * length / side - 0.5 - round((length - resize.size) / 2)
         for at, side, length in zip(pixel, shape, resized, strict=True)
     ]
-
-
-OBLONG = dataclasses.replace(breast_phantom(), spacing_mm=(4.0, 2.0, 2.5))
-ORIENTATIONS = [
-    MockStudy(OBLONG),
-    MockStudy(OBLONG, backwards="zx"),
-    MockStudy(OBLONG, backwards="y"),
-    MockStudy(OBLONG, axes="xzy"),
-    MockStudy(OBLONG, axes="yzx", backwards="y"),
-    MockStudy(OBLONG, turned_degrees=12),
-]
 
 
 @pytest.mark.parametrize("mock", ORIENTATIONS, ids=lambda mock: f"{mock.axes}-{mock.backwards}-{mock.turned_degrees:g}")

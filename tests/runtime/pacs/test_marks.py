@@ -1,13 +1,12 @@
 """Key slices and presentation states: where they put the peak, what they show of the source, what they say."""
 
 import dataclasses
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
-from mock_study import MockStudy, breast_phantom
+from mock_study import OBLONG, MockStudy, breast_phantom, read_study
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from result_builders import make_contract
@@ -18,9 +17,7 @@ from fcdd_runtime.pacs.secondary_capture import AROUND, MARK_MM
 from fcdd_runtime.pacs.write import write_dicom_results
 from fcdd_runtime.result import StudyResult
 from fcdd_runtime.score_study import score_study
-from fcdd_runtime.study.read import read_studies
 
-OBLONG = dataclasses.replace(breast_phantom(), spacing_mm=(4.0, 2.0, 2.5))
 STUDIES = {
     "axial": MockStudy(OBLONG),
     "from the left": MockStudy(OBLONG, backwards="xz"),
@@ -67,8 +64,7 @@ class Written:
 def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Written:
     folder = tmp_path_factory.mktemp("marks")
     request.param.write(folder / "study")
-    with tempfile.TemporaryDirectory() as scratch:
-        [study], _ = read_studies(folder / "study", Path(scratch))
+    study = read_study(folder / "study")
     result = score_study(study, FakeBackend(make_contract(), cell=(10, 12)))
     (folder / "out").mkdir()
     assert write_dicom_results(result, study, folder / "out", folder / "none", DicomOptions()) == ()
@@ -109,8 +105,7 @@ def test_a_presentation_state_is_of_its_one_frame_at_its_true_proportions(writte
 @pytest.mark.parametrize("column", [0, 47, 95])
 def test_the_circle_keeps_its_size_at_the_edge_of_the_image(column: int, tmp_path: Path) -> None:
     MockStudy(breast_phantom()).write(tmp_path / "study")
-    with tempfile.TemporaryDirectory() as scratch:
-        [study], _ = read_studies(tmp_path / "study", Path(scratch))
+    study = read_study(tmp_path / "study")
     result = score_study(study, FakeBackend(make_contract()))
     [breast] = [breast for breast in result.breasts if breast.laterality == "L"]
     voxels = breast.voxels.copy()
@@ -131,8 +126,7 @@ def test_small_values_have_a_window_of_their_own(tmp_path: Path) -> None:
         image = dcmread(path)
         image.RescaleSlope, image.RescaleIntercept = "0.0001", "0"
         image.save_as(path)
-    with tempfile.TemporaryDirectory() as scratch:
-        [study], _ = read_studies(tmp_path / "study", Path(scratch))
+    study = read_study(tmp_path / "study")
     result = score_study(study, FakeBackend(make_contract()))
     (tmp_path / "out").mkdir()
     assert write_dicom_results(result, study, tmp_path / "out", tmp_path / "none", DicomOptions()) == ()

@@ -4,13 +4,12 @@ import io
 import json
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from mock_study import MockStudy, breast_phantom
+from mock_study import MockStudy, breast_phantom, read_study
 from orthanc import Orthanc, running_orthanc
 from PIL import Image
 from pydicom import dcmread
@@ -20,7 +19,6 @@ from result_builders import make_contract
 from fcdd_runtime.backends.fake import FakeBackend
 from fcdd_runtime.pacs.write import write_dicom_results
 from fcdd_runtime.score_study import score_study
-from fcdd_runtime.study.read import read_studies
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +32,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A study, and the DICOM results of it."""
     source, results = (tmp_path_factory.mktemp(name) for name in ("source", "results"))
     MockStudy(breast_phantom(), attributes={"PatientName": "Pacs^Test"}).write(source)
-    with tempfile.TemporaryDirectory() as scratch:
-        [study], _ = read_studies(source, Path(scratch))
+    study = read_study(source)
     result = score_study(study, FakeBackend(make_contract()))
     assert write_dicom_results(result, study, results, results / "none") == ()
     return source, results
